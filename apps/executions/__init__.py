@@ -1,0 +1,1 @@
+"""Runs of workflows: start, execute durably, watch, cancel."""

@@ -1,0 +1,177 @@
+"""What the engine asks of the world: values and protocols that adapters implement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+from uuid import UUID
+
+from apps.workflows.graph.declaration import NodeType
+from apps.workflows.graph.document import Connection, Node
+
+Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
+
+ERROR_PORT = "error"
+
+
+class LogLevel(StrEnum):
+    """Severity of one line a step wrote."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class StopReason(StrEnum):
+    """Why a step that still runs should stop."""
+
+    CANCELED = "CANCELED"  # somebody canceled the run
+    LEASE_LOST = "LEASE_LOST"  # another worker owns the run: nothing this step returns will count
+    DRAINING = "DRAINING"  # the process stops and its grace is over
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What one attempt cost; wall time in milliseconds, money in minor units of the tenant's currency."""
+
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    wall_ms: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    cost_minor: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransactionalWrite:
+    """One declared write of a TRANSACTIONAL step to the platform's own key-value state.
+
+    It is applied inside the append that records the step: both are durable or neither is.
+    `value` of None deletes the key. Scope is the workflow; key ≤ 200 characters, value ≤ 32 KiB.
+    """
+
+    key: str
+    value: Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCall:
+    """Everything one attempt of one step may know.
+
+    `inputs` holds a value per connected input port that was taken; `upstream` is what `{{ nodes.<id>.<port> }}`
+    reads: the outputs of every completed step before this one. `outgoing` are the step's outgoing connections; the runner
+    evaluates the condition of each that has one, on the outputs the step produced. `deadline_at` is the earlier of the
+    attempt's timeout and the run's deadline. `fence` is the token under which results count.
+    """
+
+    tenant_id: UUID
+    run_id: UUID
+    lineage_id: UUID
+    workflow_id: UUID
+    environment: str  # DEVELOPMENT | STAGING | PRODUCTION
+    environment_id: UUID
+    node: Node
+    node_type: NodeType
+    path: str
+    attempt: int
+    generation: int
+    inputs: Mapping[str, Json]
+    parameters: Mapping[str, Json]
+    variables: Mapping[str, Json]
+    upstream: Mapping[str, Mapping[str, Json]]
+    outgoing: tuple[Connection, ...]
+    started_at: datetime
+    deadline_at: datetime
+    fence: UUID
+    index: int = 0
+    installation_id: UUID | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """Stable over attempts and worker deaths: what a KEYED effect sends to the far side."""
+        return f"{self.tenant_id}/{self.lineage_id}/{self.path}/{self.index}/{self.generation}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDone:
+    """An attempt that succeeded. A declared output port that is absent from `outputs` was not taken.
+
+    Values over 32 KiB must already be artifact references: the runner stores them before it returns.
+    `conditions` has the outcome of every outgoing connection with a condition whose port was taken.
+    """
+
+    outputs: Mapping[str, Json]
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    writes: tuple[TransactionalWrite, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFailed:
+    """An attempt that failed. `code` is stable (NodeError.code, STEP_TIMEOUT, NODE_CRASHED, EXPRESSION_FAILED …).
+
+    `conditions` has the outcome of conditions on connections that leave by the implicit `error` port, where
+    `nodes.<id>.error` is {code, message, nodeId, attempt}.
+    """
+
+    code: str
+    message: str
+    retryable: bool = False
+    retry_after_seconds: float | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStopped:
+    """An attempt that obeyed a stop: it has no outcome of its own and is never recorded as a failure."""
+
+    reason: StopReason
+    usage: Usage = field(default_factory=Usage)
+
+
+StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped
+
+
+class StopSignal(Protocol):
+    """Asked by the runner while a step runs; cheap, thread safe."""
+
+    def stopped(self) -> StopReason | None:
+        """None while the step should go on."""
+
+    def wait(self, *, seconds: float) -> StopReason | None:
+        """Sleep at most that long, return early with the reason when the step should stop."""
+
+
+class LogSink(Protocol):
+    """Where one attempt writes; bound to its run, path and attempt; thread safe, never blocks, never raises.
+
+    Lines have their own sequence beside history; over 1 MiB per attempt the rest is dropped with one notice.
+    """
+
+    def log(self, message: str, *, level: LogLevel, fields: Mapping[str, Json]) -> None:
+        """One line of text, already redacted."""
+
+    def metric(self, name: str, *, value: float) -> None:
+        """One sample of a named number."""
+
+    def progress(self, *, done: int, total: int | None) -> None:
+        """How far the step is; only the latest is kept."""
+
+
+class StepRunner(Protocol):
+    """Executes one attempt: resolves `{{ }}`, calls the node, enforces timeout and memory, evaluates conditions.
+
+    Synchronous, thread safe, never raises: whatever goes wrong becomes a StepFailed.
+    """
+
+    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        """Blocks until the attempt has an outcome or obeyed a stop."""
+
+    def close(self) -> None:
+        """End child processes and loops; called once, after the last step returned."""

@@ -1,0 +1,41 @@
+"""What executions says aloud: run-level facts, published by the outbox relay after the run's append."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from apps.kit.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """A run was claimed for the first time; it leaves QUEUED."""
+
+    tenant_id: UUID
+    run_id: UUID
+    workflow_id: UUID
+    environment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """A run reached a terminal state. `steps` counts attempts that ran; the rest is their summed usage.
+
+    `state` is the API's ExecutionStatus (SUCCEEDED PARTIAL FAILED CANCELED TIMED_OUT); `cost_minor` is in
+    minor units of the tenant's currency; `wall_ms` is from start to finish.
+    """
+
+    tenant_id: UUID
+    run_id: UUID
+    workflow_id: UUID
+    environment_id: UUID
+    installation_id: UUID | None
+    state: str
+    error_code: str | None
+    steps: int
+    cpu_seconds: float
+    wall_ms: int
+    bytes_in: int
+    bytes_out: int
+    cost_minor: int
