@@ -1,0 +1,1 @@
+"""Composes the product: imports every room, imported by none."""
