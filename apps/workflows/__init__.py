@@ -1,0 +1,1 @@
+"""Drawn: the workflow language, drafts and the designer's data."""
