@@ -1,0 +1,1 @@
+"""Settings: `base` composes, `development`, `production` and `test` say how they differ."""

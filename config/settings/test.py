@@ -1,0 +1,13 @@
+"""Settings of the tests: real PostgreSQL and Redis, cheap password hashing, nothing mocked."""
+
+import os
+
+os.environ.setdefault("NSTARX_MODE", "test")
+
+from config.settings.base import *  # noqa: E402, F403 - the mode must be known before base reads it
+from config.settings.base import DATABASES  # noqa: E402
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+# One connection a thread, closed by the test that opened it.
+DATABASES["default"]["OPTIONS"].pop("pool", None)
