@@ -1,0 +1,1 @@
+"""Judges a workflow document before others may install it: scans, findings, verdicts."""
