@@ -18,10 +18,11 @@ DEMO_PREFIX: Final = "insecure-demo-"
 MINIMUM_KEY_LENGTH: Final = 32
 KEY_ENCRYPTION_KEY_BYTES: Final = 32
 
-SECRET_KEY: Final = "NSTARX_SECRET_KEY"
+SECRET_KEY: Final = "NSTARX_SECRET_KEY"  # noqa: S105 - a name
 KEY_ENCRYPTION_KEY: Final = "NSTARX_KEY_ENCRYPTION_KEY"
 PEPPER: Final = "NSTARX_PEPPER"
 CURSOR_KEY: Final = "NSTARX_CURSOR_KEY"
+PREVIOUS_KEY_ENCRYPTION_KEYS: Final = "NSTARX_PREVIOUS_KEY_ENCRYPTION_KEYS"
 KEY_NAMES: Final = (SECRET_KEY, KEY_ENCRYPTION_KEY, PEPPER, CURSOR_KEY)
 
 # A development process that nobody started through the supervisor (an editor, a type checker)
@@ -35,7 +36,7 @@ DEMO_KEYS: Final[Mapping[str, str]] = {
 }
 
 
-class EnvironmentInvalid(Exception):
+class EnvironmentInvalid(Exception):  # noqa: N818 - a refusal, as in apps.kit.errors
     """The environment cannot run the product; the message says which variable to set to what."""
 
 
@@ -75,6 +76,8 @@ class Keys:
     key_encryption_key: bytes = field(repr=False)
     pepper: str = field(repr=False)
     cursor_key: str = field(repr=False)
+    # What was sealed before a rotation stays readable.
+    previous_key_encryption_keys: tuple[bytes, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +95,7 @@ class Environment:
     csrf_trusted_origins: tuple[str, ...]
     public_url: str
     email_url: str | None
+    egress_allow: tuple[str, ...]
     log_json: bool
     worker_id: UUID | None
     worker_pool: str
@@ -103,7 +107,7 @@ class Environment:
 
 
 def load(mode: Mode | str, *, source: Mapping[str, str] | None = None) -> Environment:
-    """Read the environment for one settings module; raises with a sentence that says what to set."""
+    """Read the environment for one settings module; raises with a sentence about what to set."""
     values = os.environ if source is None else source
     mode = Mode(mode)
     debug = _flag(values, "NSTARX_DEBUG", default=mode is Mode.DEVELOPMENT)
@@ -137,6 +141,7 @@ def load(mode: Mode | str, *, source: Mapping[str, str] | None = None) -> Enviro
             example="https://workflows.example.com",
         ).rstrip("/"),
         email_url=values.get("NSTARX_EMAIL_URL") or None,
+        egress_allow=_egress_allow(values, mode=mode),
         log_json=_flag(values, "NSTARX_LOG_JSON", default=mode is Mode.PRODUCTION),
         worker_id=_worker_id(values),
         worker_pool=values.get("NSTARX_WORKER_POOL") or "io",
@@ -167,9 +172,7 @@ def parse_database_url(url: str, *, variable: str = "DATABASE_URL") -> DatabaseA
     )
 
 
-def _database(
-    values: Mapping[str, str], *, role: DatabaseRole, mode: Mode
-) -> DatabaseAddress:
+def _database(values: Mapping[str, str], *, role: DatabaseRole, mode: Mode) -> DatabaseAddress:
     match role:
         case DatabaseRole.OWNER:
             variable = "DATABASE_URL"
@@ -216,20 +219,24 @@ def _keys(values: Mapping[str, str], *, mode: Mode, debug: bool) -> Keys:
             )
     return Keys(
         secret_key=found[SECRET_KEY],
-        key_encryption_key=_decode_key(found[KEY_ENCRYPTION_KEY]),
+        key_encryption_key=_decode_key(found[KEY_ENCRYPTION_KEY], name=KEY_ENCRYPTION_KEY),
         pepper=found[PEPPER],
         cursor_key=found[CURSOR_KEY],
+        previous_key_encryption_keys=tuple(
+            _decode_key(text, name=PREVIOUS_KEY_ENCRYPTION_KEYS)
+            for text in _list(values.get(PREVIOUS_KEY_ENCRYPTION_KEYS, ""))
+        ),
     )
 
 
-def _decode_key(text: str) -> bytes:
+def _decode_key(text: str, *, name: str) -> bytes:
     try:
         key = base64.b64decode(text, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_ENCRYPTION_KEY_BYTES:
         raise EnvironmentInvalid(
-            f"{KEY_ENCRYPTION_KEY} is not {KEY_ENCRYPTION_KEY_BYTES} bytes in URL-safe base64: "
+            f"{name} is not {KEY_ENCRYPTION_KEY_BYTES} bytes in URL-safe base64: "
             "`python -m config.supervisor keys` prints a fresh one."
         )
     return key
@@ -266,6 +273,16 @@ def _hosts(values: Mapping[str, str], *, mode: Mode) -> tuple[str, ...]:
             "NSTARX_ALLOWED_HOSTS is not set: set it to the host names people use, with commas."
         )
     return ("127.0.0.1", "localhost", "[::1]", "testserver")
+
+
+def _egress_allow(values: Mapping[str, str], *, mode: Mode) -> tuple[str, ...]:
+    """Private addresses a workflow may call all the same: a demo's own sink, never production."""
+    allowed = _list(values.get("NSTARX_EGRESS_ALLOW", ""))
+    if allowed and mode is Mode.PRODUCTION:
+        raise EnvironmentInvalid(
+            "NSTARX_EGRESS_ALLOW opens private addresses to workflows: unset it in production."
+        )
+    return allowed
 
 
 def _required(

@@ -12,6 +12,7 @@ ENV = load(os.environ.get("NSTARX_MODE", "development"))
 BASE_DIR = ROOT
 SECRET_KEY = ENV.keys.secret_key
 KEY_ENCRYPTION_KEY = ENV.keys.key_encryption_key
+PREVIOUS_KEY_ENCRYPTION_KEYS = ENV.keys.previous_key_encryption_keys
 PEPPER = ENV.keys.pepper
 CURSOR_KEY = ENV.keys.cursor_key
 DEBUG = ENV.debug
@@ -68,7 +69,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "builtins": ["apps.kit.html.tags"],
         },
     }
 ]
@@ -124,9 +126,7 @@ AUTHENTICATION_BACKENDS = [
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {
-        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"
-    },
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
         "OPTIONS": {"min_length": 12},
@@ -179,6 +179,4 @@ STRAWBERRY_DJANGO = {
 
 # Hosts and ports on this machine that workflows may call although they are private: none,
 # unless the environment names them (the demo's own sink does).
-EGRESS_ALLOW_LOOPBACK = tuple(
-    part for part in os.environ.get("NSTARX_EGRESS_ALLOW", "").split(",") if part
-)
+EGRESS_ALLOW_LOOPBACK = ENV.egress_allow

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, TypeVar
 
 from config.supervisor import binaries, ports, roles
 from config.supervisor.failure import CannotStart
@@ -19,7 +19,10 @@ from config.supervisor.roles import RoleUrls
 POSTGRES_PORT: Final = 54_320
 REDIS_PORT: Final = 56_379
 
+PORT_RETRIES: Final = 3
+
 Report = Callable[[str], None]
+Server = TypeVar("Server")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,9 +64,7 @@ def running(
         owner_url = values.get("DATABASE_URL", "")
         cluster = None
         if not owner_url:
-            cluster = _start_cluster(
-                directory / "postgres", durable=durable, report=report
-            )
+            cluster = _start_cluster(directory / "postgres", durable=durable, report=report)
             stack.callback(cluster.stop)
             owner_url = roles.create_owner(cluster.superuser_url)
             values = {**values, "DATABASE_APP_URL": "", "DATABASE_ENGINE_URL": ""}
@@ -71,7 +72,7 @@ def running(
         redis_url = values.get("REDIS_URL", "")
         redis = None
         if not redis_url:
-            redis = _start_redis(directory / "redis", report=report)
+            redis = _start_redis(directory / "redis", durable=durable, report=report)
             stack.callback(redis.stop)
             redis_url = redis.url
         yield Backends(urls=urls, redis_url=redis_url, cluster=cluster, redis=redis)
@@ -79,25 +80,41 @@ def running(
 
 def _start_cluster(directory: Path, *, durable: bool, report: Report) -> Cluster:
     since = monotonic()
-    port = ports.choose(POSTGRES_PORT) if durable else ports.any_free()
-    cluster = Cluster(ClusterSettings(directory=directory, port=port, durable=durable))
-    try:
-        cluster.start()
-    except CannotStart:
-        cluster.stop()
-        raise
-    report(
-        f"PostgreSQL from {binaries.postgres().source} on port {port} ({monotonic() - since:.1f} s)"
-    )
-    return cluster
+
+    def attempt(port: int) -> Cluster:
+        cluster = Cluster(ClusterSettings(directory=directory, port=port, durable=durable))
+        try:
+            cluster.start()
+        except CannotStart:
+            cluster.stop()
+            raise
+        seconds = monotonic() - since
+        report(f"PostgreSQL from {binaries.postgres().source} on port {port} ({seconds:.1f} s)")
+        return cluster
+
+    return _on_a_port(attempt, preferred=POSTGRES_PORT if durable else None)
 
 
-def _start_redis(directory: Path, *, report: Report) -> RedisServer:
+def _start_redis(directory: Path, *, durable: bool, report: Report) -> RedisServer:
     since = monotonic()
-    port = ports.choose(REDIS_PORT)
-    redis = RedisServer(directory, port=port)
-    redis.start()
-    report(
-        f"Redis from {binaries.redis().source} on port {port} ({monotonic() - since:.1f} s)"
-    )
-    return redis
+
+    def attempt(port: int) -> RedisServer:
+        redis = RedisServer(directory, port=port)
+        redis.start()
+        seconds = monotonic() - since
+        report(f"Redis from {binaries.redis().source} on port {port} ({seconds:.1f} s)")
+        return redis
+
+    return _on_a_port(attempt, preferred=REDIS_PORT if durable else None)
+
+
+def _on_a_port(attempt: Callable[[int], Server], *, preferred: int | None) -> Server:
+    """Start on a port that looked free; once more when somebody took it in between."""
+    for _ in range(PORT_RETRIES):
+        port = ports.choose(preferred) if preferred else ports.any_free()
+        try:
+            return attempt(port)
+        except CannotStart:
+            if ports.is_free(port):
+                raise
+    return attempt(ports.any_free())

@@ -33,16 +33,10 @@ def find_postgres() -> Found | None:
     for wheel in POSTGRES_WHEELS:
         folder = _wheel(wheel)
         if folder and (folder / "pginstall" / "bin" / "postgres").exists():
-            return Found(
-                folder / "pginstall" / "bin", f"the {wheel.replace('_', '-')} wheel"
-            )
-    versions = [
-        path for path in DEBIAN_POSTGRES.glob("*/bin") if (path / "initdb").exists()
-    ]
+            return Found(folder / "pginstall" / "bin", f"the {wheel.replace('_', '-')} wheel")
+    versions = [path for path in DEBIAN_POSTGRES.glob("*/bin") if (path / "initdb").exists()]
     if versions:
-        return Found(
-            max(versions, key=lambda path: float(path.parent.name)), "the system"
-        )
+        return Found(max(versions, key=lambda path: float(path.parent.name)), "the system")
     on_path = shutil.which("postgres")
     return Found(Path(on_path).resolve().parent, "PATH") if on_path else None
 
@@ -55,9 +49,7 @@ def find_redis() -> Found | None:
     for wheel in REDIS_WHEELS:
         folder = _wheel(wheel)
         if folder and (folder / "bin" / "redis-server").exists():
-            return Found(
-                folder / "bin" / "redis-server", f"the {wheel.replace('_', '-')} wheel"
-            )
+            return Found(folder / "bin" / "redis-server", f"the {wheel.replace('_', '-')} wheel")
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
         if on_path:

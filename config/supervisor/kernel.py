@@ -27,9 +27,7 @@ def die_with_parent(death_signal: signal.Signals, *, parent: int) -> None:
 
     Credentials must not change afterwards: the kernel then forgets the wish.
     """
-    _checked(
-        _LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl(PDEATHSIG)"
-    )
+    _checked(_LIBC.prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0), "prctl(PDEATHSIG)")
     if os.getppid() != parent:  # it ended before we asked
         os.kill(os.getpid(), death_signal)
 

@@ -27,16 +27,13 @@ def generate() -> dict[str, str]:
     }
 
 
-def ensure(
-    directory: Path, *, source: Mapping[str, str] | None = None
-) -> dict[str, str]:
+def ensure(directory: Path, *, source: Mapping[str, str] | None = None) -> dict[str, str]:
     """Every key: from the environment when it is there, else from its file, else made now."""
     values = os.environ if source is None else source
     private_directory(directory)
     fresh = generate()
     return {
-        name: values.get(name)
-        or remembered(directory / name.lower(), fresh=fresh[name])
+        name: values.get(name) or remembered(directory / name.lower(), fresh=fresh[name])
         for name in KEY_NAMES
     }
 

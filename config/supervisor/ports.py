@@ -45,9 +45,7 @@ def choose(preferred: int, *, neighbors: int = NEIGHBORS) -> int:
 def demand(port: int, *, what: str, variable: str) -> int:
     """A port the operator insists on; a busy one is named."""
     if not 0 < port < 65_536:
-        raise CannotStart(
-            f"{variable}={port} is not a port: set a number from 1 to 65535."
-        )
+        raise CannotStart(f"{variable}={port} is not a port: set a number from 1 to 65535.")
     if not is_free(port):
         raise CannotStart(
             f"Port {port} for {what} is busy on {LOOPBACK}: stop what listens there "

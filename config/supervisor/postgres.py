@@ -63,8 +63,12 @@ class Cluster:
     @property
     def pid(self) -> int:
         """The postmaster's process id."""
-        assert self._child is not None
-        return self._child.pid
+        return self._started().pid
+
+    def _started(self) -> Child:
+        if self._child is None:
+            raise RuntimeError("PostgreSQL was not started")
+        return self._child
 
     def exit_code(self) -> int | None:
         """None while it runs."""
@@ -147,11 +151,7 @@ class Cluster:
             argv=[
                 str(self._found.path / "postgres"),
                 *("-D", str(self._data), "-p", str(self._settings.port)),
-                *(
-                    part
-                    for name, value in options.items()
-                    for part in ("-c", f"{name}={value}")
-                ),
+                *(part for name, value in options.items() for part in ("-c", f"{name}={value}")),
             ],
             log=self._log,
             stop_signal=SIGINT,
@@ -161,11 +161,11 @@ class Cluster:
 
     def _wait_until_ready(self) -> bool:
         """True when it takes connections; False when the lock file asks for another try."""
-        assert self._child is not None
+        child = self._started()
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline:
-            if self._child.exit_code() is not None:
-                tail = self._child.log_tail()
+            if child.exit_code() is not None:
+                tail = child.log_tail()
                 if LOCKED in tail[-400:]:
                     return False
                 raise CannotStart(
@@ -174,10 +174,10 @@ class Cluster:
             if self._says_ready():
                 return True
             time.sleep(0.02)
-        self._child.kill()
+        child.kill()
         raise CannotStart(
-            f"PostgreSQL was not ready after {READY_SECONDS:.0f} s: read {self._log}, and try again "
-            "when the machine is less busy."
+            f"PostgreSQL was not ready after {READY_SECONDS:.0f} s: read {self._log}, and try "
+            "again when the machine is less busy."
         )
 
     def _says_ready(self) -> bool:
@@ -186,9 +186,7 @@ class Cluster:
         except FileNotFoundError:
             return False
         # The file of an earlier life says ready too: line one must be our child.
-        return (
-            len(lines) > 7 and lines[7].strip() == "ready" and int(lines[0]) == self.pid
-        )
+        return len(lines) > 7 and lines[7].strip() == "ready" and int(lines[0]) == self.pid
 
     def _major(self) -> int:
         version = self._run("postgres", "--version").split()[2]

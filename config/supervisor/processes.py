@@ -24,9 +24,7 @@ class Command:
 
     name: str
     argv: Sequence[str]
-    environment: Mapping[str, str] = field(
-        default_factory=lambda: dict(os.environ), repr=False
-    )
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
     log: Path | None = None
     working_directory: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -109,7 +107,7 @@ def run_to_end(command: Command, *, seconds: float) -> subprocess.CompletedProce
 
 def _spawn(command: Command) -> subprocess.Popen[bytes]:
     identity = _identity(command)
-    log = open(command.log, "ab") if command.log else None  # noqa: SIM115
+    log = command.log.open("ab") if command.log else None
     try:
         return subprocess.Popen(
             command.argv,

@@ -32,8 +32,12 @@ class RedisServer:
     @property
     def pid(self) -> int:
         """Its process id."""
-        assert self._child is not None
-        return self._child.pid
+        return self._started().pid
+
+    def _started(self) -> Child:
+        if self._child is None:
+            raise RuntimeError("Redis was not started")
+        return self._child
 
     def exit_code(self) -> int | None:
         """None while it runs."""
@@ -61,9 +65,7 @@ class RedisServer:
                     return
             time.sleep(0.02)
         self._child.kill()
-        raise CannotStart(
-            f"Redis was not ready after {READY_SECONDS:.0f} s: read {log}."
-        )
+        raise CannotStart(f"Redis was not ready after {READY_SECONDS:.0f} s: read {log}.")
 
     def stop(self) -> None:
         """End it."""

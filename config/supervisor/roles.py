@@ -77,12 +77,8 @@ def ensure(owner_url: str, *, source: Mapping[str, str]) -> RoleUrls:
             )
         urls = RoleUrls(
             owner=owner_url,
-            app=_login(
-                connection, APP, owner_url, given=source.get("DATABASE_APP_URL")
-            ),
-            engine=_login(
-                connection, ENGINE, owner_url, given=source.get("DATABASE_ENGINE_URL")
-            ),
+            app=_login(connection, APP, owner_url, given=source.get("DATABASE_APP_URL")),
+            engine=_login(connection, ENGINE, owner_url, given=source.get("DATABASE_ENGINE_URL")),
         )
         grant(connection, to=(user_of(urls.app), user_of(urls.engine)))
     return urls
@@ -154,9 +150,7 @@ def user_of(url: str) -> str:
     return str(psycopg.conninfo.conninfo_to_dict(url).get("user", ""))
 
 
-def with_login(
-    url: str, *, user: str, password: str, database: str | None = None
-) -> str:
+def with_login(url: str, *, user: str, password: str, database: str | None = None) -> str:
     """The same server with another login, and another database when one is named."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
@@ -166,9 +160,7 @@ def with_login(
     ).geturl()
 
 
-def _login(
-    connection: psycopg.Connection, role: str, owner_url: str, *, given: str | None
-) -> str:
+def _login(connection: psycopg.Connection, role: str, owner_url: str, *, given: str | None) -> str:
     if given:
         return given
     password = secrets.token_urlsafe(PASSWORD_BYTES)
@@ -190,21 +182,15 @@ def _create_or_alter(
     verifier = connection.pgconn.encrypt_password(
         password.encode(), role.encode(), b"scram-sha-256"
     ).decode()
-    exists = connection.execute(
-        "SELECT FROM pg_roles WHERE rolname = %s", (role,)
-    ).fetchone()
+    exists = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone()
     if exists is not None:
         # Naming NOSUPERUSER in ALTER needs a superuser; a role that has the power is refused below.
         statement = sql.SQL("ALTER ROLE {} WITH LOGIN PASSWORD {}")
-        connection.execute(
-            statement.format(sql.Identifier(role), sql.Literal(verifier))
-        )
+        connection.execute(statement.format(sql.Identifier(role), sql.Literal(verifier)))
     else:
         statement = sql.SQL("CREATE ROLE {} WITH {} PASSWORD {}")
         connection.execute(
-            statement.format(
-                sql.Identifier(role), sql.SQL(attributes), sql.Literal(verifier)
-            )
+            statement.format(sql.Identifier(role), sql.SQL(attributes), sql.Literal(verifier))
         )
     mighty = connection.execute(
         "SELECT FROM pg_roles WHERE rolname = %s AND (rolsuper OR rolbypassrls)",
