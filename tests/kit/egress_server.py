@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that answers the way a test asks, and remembers what it was sent."""
+"""A small HTTP server on loopback that answers as a test asks and remembers what it got."""
 
 import gzip
 import ssl
@@ -79,10 +79,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_POST = do_HEAD = do_PUT = _serve
-
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+def _handler(server: Server) -> type[_Handler]:
+    methods = {f"do_{method}": _Handler._serve for method in ("GET", "POST", "HEAD", "PUT")}
+    return type("Handler", (_Handler,), {"log": server, **methods})
 
 
 class _Quiet(ThreadingHTTPServer):
@@ -94,7 +97,7 @@ class _Quiet(ThreadingHTTPServer):
 def serving(*, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Serve on a free loopback port until the block ends."""
     server = Server(port=0)
-    http = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"log": server}))
+    http = _Quiet(("127.0.0.1", 0), _handler(server))
     if tls is not None:
         http.socket = tls.wrap_socket(http.socket, server_side=True)
     server.port = http.server_address[1]

@@ -1,11 +1,9 @@
-"""The guarded client: what it must never connect to, and what it must still be able to do."""
+"""The guarded client: what it does with an answer, a redirect, a limit and a certificate."""
 
 import asyncio
 import datetime as dt
-import ipaddress
 import socket
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,170 +13,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from apps.kit.egress import (
-    AsyncEgressClient,
-    EgressClient,
-    EgressError,
-    EgressFault,
-    EgressPolicy,
-    EgressResponse,
-    is_public,
-)
+from apps.kit.egress import EgressClient, EgressError, EgressFault, EgressPolicy
+from tests.kit.egress_calls import fetch, fetch_async, policy_of
 from tests.kit.egress_server import Server, serving
-
-NAMES: dict[str, list[str]] = {
-    "public.example.com": ["93.184.216.34"],
-    "private.example.com": ["10.0.0.7"],
-    "mixed.example.com": ["93.184.216.34", "127.0.0.1"],
-    "mixed6.example.com": ["2606:2800:220:1::1", "::ffff:169.254.169.254"],
-    "metadata.example.com": ["169.254.169.254"],
-    "localhost": ["127.0.0.1", "::1"],
-    "api.example.test": ["127.0.0.1"],
-    "two.example.test": ["127.0.0.1"],
-}
-
-FORBIDDEN = [
-    "http://127.0.0.1/",
-    "http://127.1/",
-    "http://127.0.0.1.:80/",
-    "http://2130706433/",
-    "http://0x7f000001/",
-    "http://0x7f.1/",
-    "http://0177.0.0.1/",
-    "http://017700000001/",
-    "http://0/",
-    "http://0.0.0.0/",
-    "http://127.127.127.127/",
-    "http://localhost/",
-    "http://LOCALHOST/",
-    "http://localhost./",
-    "http://10.0.0.1/",
-    "http://172.16.0.1/",
-    "http://172.31.255.255/",
-    "http://192.168.1.1/",
-    "http://169.254.169.254/latest/meta-data/",
-    "http://2852039166/",
-    "http://0xa9fea9fe/",
-    "http://100.64.0.1/",
-    "http://100.100.100.200/",
-    "http://168.63.129.16/",
-    "http://192.0.0.192/",
-    "http://192.0.2.1/",
-    "http://198.18.0.1/",
-    "http://198.51.100.1/",
-    "http://203.0.113.1/",
-    "http://192.88.99.1/",
-    "http://224.0.0.1/",
-    "http://240.0.0.1/",
-    "http://255.255.255.255/",
-    "http://[::1]/",
-    "http://[::]/",
-    "http://[0:0:0:0:0:0:0:1]/",
-    "http://[::ffff:127.0.0.1]/",
-    "http://[::ffff:a9fe:a9fe]/",
-    "http://[::7f00:1]/",
-    "http://[64:ff9b::7f00:1]/",
-    "http://[64:ff9b:1::a9fe:a9fe]/",
-    "http://[2002:7f00:1::]/",
-    "http://[2001:0:7f00:1::]/",
-    "http://[2001:db8::1]/",
-    "http://[3fff::1]/",
-    "http://[fc00::1]/",
-    "http://[fd00:ec2::254]/",
-    "http://[fe80::1]/",
-    "http://[fec0::1]/",
-    "http://[ff02::1]/",
-    "http://private.example.com/",
-    "http://mixed.example.com/",
-    "http://mixed6.example.com/",
-    "http://metadata.example.com/",
-    "http://unknown.example.com/",
-    "http://public.example.com:22/",
-    "http://public.example.com:6379/",
-    "http://public.example.com@127.0.0.1/",
-    "http://127.0.0.1#@public.example.com/",
-    "http://127.0.0.1\\@public.example.com/",
-    "http://①②⑦.⓪.⓪.①/",
-    "ftp://public.example.com/",
-    "file:///etc/passwd",
-    "gopher://127.0.0.1:6379/_INFO",
-    "//127.0.0.1/",
-    "http:///etc/passwd",
-    "unix:///var/run/docker.sock",
-]
-
-
-@pytest.fixture
-def attempts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Names come from a table; a connection to anything but 127.0.0.1 is recorded and refused."""
-    tried: list[Any] = []
-    real_look_up, real_connect = socket.getaddrinfo, socket.socket.connect
-
-    def look_up(host: Any, port: Any, *args: Any, **named: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        found = NAMES.get(str(name).rstrip(".").lower())
-        if found is None:
-            named["flags"] = socket.AI_NUMERICHOST
-            return real_look_up(host, port, *args, **named)
-        return [answer for ip in found for answer in real_look_up(ip, port, *args, **named)]
-
-    def connect(self: socket.socket, address: Any) -> None:
-        if address[0] != "127.0.0.1":
-            tried.append(address)
-            raise ConnectionRefusedError
-        real_connect(self, address)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(socket.socket, "connect", connect)
-    return tried
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as running:
-        yield running
-
-
-def policy_of(server: Server, *hosts: str, **named: Any) -> EgressPolicy:
-    names = hosts or ("127.0.0.1",)
-    return EgressPolicy(
-        hosts=frozenset(names), loopback=frozenset((name, server.port) for name in names), **named
-    )
-
-
-def fetch(policy: EgressPolicy, url: str, *, method: str = "GET", **named: Any) -> EgressResponse:
-    with EgressClient(policy) as client:
-        return client.request(method, url, **named)
-
-
-async def fetch_async(policy: EgressPolicy, url: str, **named: Any) -> EgressResponse:
-    async with AsyncEgressClient(policy) as client:
-        return await client.request("GET", url, **named)
-
-
-@pytest.mark.parametrize("url", FORBIDDEN)
-def test_a_forbidden_url_is_never_connected_to(url: str, attempts: list[Any]) -> None:
-    with pytest.raises(EgressError) as refusal:
-        fetch(EgressPolicy(hosts=frozenset({"*"})), url)
-    assert refusal.value.fault in (EgressFault.REFUSED, EgressFault.INVALID)
-    assert attempts == []
-
-
-@pytest.mark.parametrize("url", FORBIDDEN)
-def test_a_forbidden_url_is_never_connected_to_by_coroutines(url: str, attempts: list[Any]) -> None:
-    with pytest.raises(EgressError) as refusal:
-        asyncio.run(fetch_async(EgressPolicy(hosts=frozenset({"*"})), url))
-    assert refusal.value.fault in (EgressFault.REFUSED, EgressFault.INVALID)
-    assert attempts == []
-
-
-def test_an_unknown_name_and_a_private_address_sound_alike(attempts: list[Any]) -> None:
-    sentences = set()
-    for url in ("http://unknown.example.com/", "http://private.example.com/", "http://10.0.0.1/"):
-        with pytest.raises(EgressError) as refusal:
-            fetch(EgressPolicy(hosts=frozenset({"*"})), url)
-        sentences.add(str(refusal.value))
-    assert len(sentences) == 1
 
 
 def test_a_public_address_is_connected_to_by_number(attempts: list[Any]) -> None:
@@ -393,7 +230,7 @@ def test_a_body_over_the_limit_is_not_sent(server: Server, attempts: list[Any]) 
 
 @pytest.mark.parametrize("pattern", ["", "*.com", "api.*.com", "https://x.example.com", "*."])
 def test_a_host_that_is_none_cannot_be_declared(pattern: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"name at least|is not a host"):
         EgressPolicy(hosts=frozenset({pattern}))
 
 
@@ -403,11 +240,6 @@ def test_a_wildcard_covers_subdomains_only() -> None:
     assert policy.allows("A.EXAMPLE.COM.", 443)
     assert not policy.allows("example.com", 443)
     assert not policy.allows("badexample.com", 443)
-
-
-def test_ordinary_addresses_are_public() -> None:
-    for address in ("93.184.216.34", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001::200e"):
-        assert is_public(address)
 
 
 def _certificate(name: str, folder: Path) -> tuple[Path, Path]:
@@ -453,9 +285,3 @@ def test_tls_is_checked_against_the_name(tmp_path: Path, attempts: list[Any]) ->
     assert good.status == 200
     assert asked == ["api.example.test", "two.example.test"]
     assert failure.value.fault is EgressFault.UNREACHABLE
-
-
-def test_the_table_names_every_private_block_the_standard_library_knows() -> None:
-    closed = ("10.1.2.3", "127.9.9.9", "192.168.3.4", "172.20.1.1", "169.254.1.1", "0.1.2.3")
-    assert all(ipaddress.ip_address(address).is_private for address in closed)
-    assert not any(map(is_public, closed))

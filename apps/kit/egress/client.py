@@ -25,7 +25,10 @@ def _trust() -> ssl.SSLContext:
 
 
 class EgressClient:
-    """Sends requests from threads. One client per policy: its open connections are allowed for that policy only."""
+    """Sends requests from threads.
+
+    One client per policy: its open connections are allowed for that policy only.
+    """
 
     def __init__(self, policy: EgressPolicy, *, tls: ssl.SSLContext | None = None) -> None:
         self._policy = policy
@@ -36,7 +39,7 @@ class EgressClient:
             network_backend=GuardedBackend(policy),
         )
 
-    def request(
+    def request(  # noqa: PLR0913 - one argument for each part of a request, all named
         self,
         method: str,
         url: str,
@@ -48,7 +51,7 @@ class EgressClient:
         timeout_seconds: float | None = None,
         sink: Sink | None = None,
     ) -> EgressResponse:
-        """Send one request and read its whole answer; with a `sink`, pass the body on piece by piece instead.
+        """Send one request and read its answer; with a `sink`, pass the body on piece by piece.
 
         Raises EgressError. `timeout_seconds` can only shorten the policy's time.
         """
@@ -102,7 +105,7 @@ class AsyncEgressClient:
             network_backend=AsyncGuardedBackend(policy),
         )
 
-    async def request(
+    async def request(  # noqa: PLR0913 - as above
         self,
         method: str,
         url: str,

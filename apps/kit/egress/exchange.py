@@ -1,4 +1,4 @@
-"""One call from its first request to its last answer, without I/O: limits, redirects, decoding, faults."""
+"""One call from its first request to its last answer: limits, redirects, decoding; no I/O."""
 
 import json as jsons
 import zlib
@@ -16,7 +16,8 @@ Sink = Callable[[bytes], object]
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-# The framing belongs to the client: a caller that sets it could smuggle a second request or name another host.
+# The framing belongs to the client: a caller that sets it could smuggle a second request or name
+# another host.
 _OWN_HEADERS: Final = frozenset(
     {
         "host",
@@ -30,7 +31,7 @@ _OWN_HEADERS: Final = frozenset(
     }
     | {"keep-alive", "accept-encoding"}
 )
-# Another origin gets nothing but these: keys travel in headers of any name, not in Authorization alone.
+# Another origin gets nothing but these: keys travel in headers of any name.
 _HARMLESS_HEADERS: Final = frozenset({"accept", "accept-language", "user-agent", "content-type"})
 _MAX_HEADERS: Final = 64
 _MAX_HEADER_BYTES: Final = 16 * 1024
@@ -38,9 +39,15 @@ _MAX_URL_CHARACTERS: Final = 8 * 1024
 _CONNECT_SECONDS: Final = 10.0
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 _SENTENCES: Final = {
-    EgressFault.UNREACHABLE: "The host did not accept a connection. Check its address and certificate, then try again.",
-    EgressFault.TIMEOUT: "The host did not answer in time. Try again, or allow the step more time.",
-    EgressFault.BROKEN: "The host's answer broke off or is not HTTP. Try again; if it stays so, ask its operator.",
+    EgressFault.UNREACHABLE: (
+        "The host did not accept a connection. Check its address and certificate, then try again."
+    ),
+    EgressFault.TIMEOUT: (
+        "The host did not answer in time. Try again, or allow the step more time."
+    ),
+    EgressFault.BROKEN: (
+        "The host's answer broke off or is not HTTP. Try again; if it stays so, ask its operator."
+    ),
 }
 
 
@@ -61,7 +68,7 @@ class EgressResponse:
             raise EgressError(EgressFault.BROKEN, "The host's answer is not JSON.") from error
 
     def text(self) -> str:
-        """The body as text in the charset the host named, UTF-8 else; bytes that do not fit are replaced."""
+        """The body in the charset the host named, else UTF-8; what does not fit is replaced."""
         charset = httpx.Headers(dict(self.headers)).get("content-type", "").partition("charset=")[2]
         try:
             return self.body.decode(charset.strip(" \"'").partition(";")[0] or "utf-8", "replace")
@@ -165,7 +172,7 @@ def _redirected(
 
 
 class Exchange:
-    """One call from its first request to its last answer, without I/O: what to send next, what has arrived."""
+    """One call without I/O: what to send next, what has arrived."""
 
     def __init__(self, call: Call, policy: EgressPolicy, timeout_seconds: float | None) -> None:
         self._policy = policy
@@ -174,6 +181,7 @@ class Exchange:
         self.seconds = min(timeout_seconds or policy.timeout_seconds, policy.timeout_seconds)
 
     def wire_request(self) -> httpcore.Request:
+        """What goes over the wire now."""
         url = self.request.url
         connect = min(_CONNECT_SECONDS, self.seconds)
         limits = {
@@ -200,18 +208,21 @@ class Exchange:
         if self._redirects == self._policy.max_redirects:
             raise EgressError(
                 EgressFault.TOO_MANY_REDIRECTS,
-                f"The host redirected more than {self._policy.max_redirects} times; use the final address.",
+                f"The host redirected more than {self._policy.max_redirects} times; "
+                "use the final address.",
             )
         self._redirects += 1
         self.request = _redirected(self.request, location, status, self._policy)
         return True
 
     def answer(self, status: int, headers: httpx.Headers, body: bytes) -> EgressResponse:
+        """The answer for the caller."""
         return EgressResponse(
             status=status, headers=dict(headers), url=str(self.request.url), body=body
         )
 
     def body(self, headers: httpx.Headers, sink: Sink | None) -> "_Body":
+        """Where the answer's pieces go."""
         return _Body(
             encoding=headers.get("content-encoding", ""),
             limit=self._policy.max_response_bytes,
@@ -220,7 +231,7 @@ class Exchange:
 
 
 class _Body:
-    """Decodes an answer piece by piece and stops at the limit, so a small bomb cannot become a large one."""
+    """Decodes an answer piece by piece and stops at the limit: a small bomb stays small."""
 
     def __init__(self, *, encoding: str, limit: int, sink: Sink | None) -> None:
         plain = encoding.strip().lower()
@@ -237,6 +248,7 @@ class _Body:
         self._sink: Sink = sink or self._kept.extend
 
     def feed(self, piece: bytes) -> None:
+        """One piece as it came over the wire."""
         if not self._packed:
             self._take(piece)
             return
@@ -252,6 +264,7 @@ class _Body:
             raise EgressError(EgressFault.BROKEN, _SENTENCES[EgressFault.BROKEN]) from error
 
     def finish(self) -> bytes:
+        """What was kept, once the wire is silent."""
         if self._begun:
             raise EgressError(EgressFault.BROKEN, _SENTENCES[EgressFault.BROKEN])
         return bytes(self._kept)
@@ -268,7 +281,7 @@ class _Body:
 
 @contextmanager
 def faults() -> Iterator[None]:
-    """Library exceptions carry addresses and certificate details; callers get the fault and its sentence."""
+    """Library exceptions carry addresses and certificates; callers get the fault's sentence."""
     try:
         yield
     except (httpcore.TimeoutException, TimeoutError) as error:

@@ -1,4 +1,4 @@
-"""The seam every outgoing connection passes: resolve once, judge every answer, connect to the number."""
+"""The seam of every outgoing connection: resolve once, judge all, connect to the number."""
 
 import queue
 import socket
@@ -18,7 +18,8 @@ from apps.kit.egress.policy import EgressPolicy, refused
 _MAX_ADDRESSES_TRIED: Final = 4
 _WRITE_PIECE: Final = 64 * 1024
 
-# The end of the exchange in monotonic seconds. A socket's own timeout starts again with every byte that drips in.
+# The end of the exchange in monotonic seconds. A socket's own timeout starts again with every byte
+# that drips in.
 deadline: ContextVar[float | None] = ContextVar("egress_deadline", default=None)
 
 
@@ -98,6 +99,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
+        """A connection to the first judged address that accepts one. Raises EgressError."""
         if not self._policy.allows(host, port):
             raise refused()
         left = _left(timeout, httpcore.ConnectTimeout)
@@ -119,6 +121,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
+        """Never."""
         raise refused()
 
 
@@ -137,6 +140,7 @@ class AsyncGuardedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """A connection to the first judged address that accepts one. Raises EgressError."""
         if not self._policy.allows(host, port):
             raise refused()
         found: tuple[str, ...] = ()
@@ -160,4 +164,5 @@ class AsyncGuardedBackend(httpcore.AsyncNetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
+        """Never."""
         raise refused()

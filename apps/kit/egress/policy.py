@@ -8,7 +8,7 @@ from typing import Final
 
 from django.conf import settings
 
-# Written out because `ipaddress.is_global` calls several of these public (cloud metadata, 6to4, multicast).
+# Written out because `ipaddress.is_global` calls several of these public (metadata, multicast).
 _CLOSED_V4: Final = tuple(
     ipaddress.IPv4Network(block)
     for block in (
@@ -64,13 +64,13 @@ class EgressFault(StrEnum):
 # One sentence for an undeclared host, a forbidden address and a name that does not exist:
 # a different answer for each would let a workflow map the network it runs in.
 _REFUSED: Final = (
-    "The request was refused: its host is not among the declared hosts, or does not lead to a public address on an "
-    "allowed port. Declare the host, and use a public HTTP or HTTPS address."
+    "The request was refused: its host is not among the declared hosts, or does not lead to a "
+    "public address on an allowed port. Declare the host, and use a public HTTP or HTTPS address."
 )
 
 
 class EgressError(Exception):
-    """A request without an answer. `REFUSED`, `INVALID` and `UNREACHABLE` mean that nothing was sent."""
+    """A request without an answer. REFUSED, INVALID, UNREACHABLE: this request was not sent."""
 
     def __init__(self, fault: EgressFault, message: str) -> None:
         super().__init__(message)
@@ -79,7 +79,7 @@ class EgressError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether a later attempt may fare better; whether it may be made at all, only the caller knows."""
+        """Whether a later attempt may fare better; whether it may be made, the caller knows."""
         return self.fault in (EgressFault.UNREACHABLE, EgressFault.TIMEOUT, EgressFault.BROKEN)
 
 
@@ -89,7 +89,7 @@ def refused() -> EgressError:
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric address, e.g. "93.184.216.34" or "fe80::1%eth0", is one a tenant may reach."""
+    """Whether a tenant may reach a numeric address, e.g. "93.184.216.34" or "fe80::1%eth0"."""
     number = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(number, ipaddress.IPv4Address):
         return not any(number in block for block in _CLOSED_V4)
@@ -119,7 +119,8 @@ def _checked_pattern(pattern: str) -> str:
 class EgressPolicy:
     """What one caller may reach.
 
-    `hosts`: exact names, `*.example.com` (every subdomain, not the domain itself) or `*` (every public host).
+    `hosts`: exact names, `*.example.com` (every subdomain, not the domain itself) or `*` (every
+    public host).
     `loopback`: (host, port) pairs that may lead to this machine; for development and tests only.
     Sizes are bytes, times seconds; the time covers the whole exchange, redirects included.
     """
@@ -139,7 +140,7 @@ class EgressPolicy:
         )
 
     def allows(self, host: str, port: int) -> bool:
-        """Whether the host is declared and the port open; the addresses are judged when they are known."""
+        """Whether the host is declared and the port open; addresses are judged when known."""
         plain = _plain_host(host)
         declared = (
             ANY_HOST in self.hosts
@@ -151,7 +152,7 @@ class EgressPolicy:
         return declared and (port in self.ports or (plain, port) in self.loopback)
 
     def judged(self, host: str, port: int, addresses: tuple[str, ...]) -> tuple[str, ...]:
-        """The addresses, if every one may be reached; one bad answer among good ones refuses them all."""
+        """The addresses, if all may be reached; one bad answer among good ones refuses them all."""
         if not addresses:
             raise refused()
         if (_plain_host(host), port) in self.loopback:

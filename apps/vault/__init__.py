@@ -1,0 +1,1 @@
+"""Secrets, variables and connections of a tenant, per environment."""
