@@ -1,1 +1,1 @@
-"""The pure workflow language: documents, node declarations and what can be said of them without running them."""
+"""The pure workflow language: documents, node declarations, and what both say without running."""

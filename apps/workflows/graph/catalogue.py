@@ -1,4 +1,4 @@
-"""Which node types this process knows, where they came from, and which of them lack their libraries."""
+"""Which node types this process knows, and which of them lack their libraries."""
 
 import importlib
 import pkgutil
@@ -95,12 +95,12 @@ def all_types() -> tuple[NodeType, ...]:
 
 
 def declare_extra(name: str, *, modules: tuple[str, ...]) -> None:
-    """Say which top-level modules an extra brings, so that its absence is known without importing."""
+    """Say which top-level modules an extra brings: its absence is known without importing."""
     _extras[name] = modules
 
 
 def missing_extra(node_type: NodeType) -> str | None:
-    """The extra this process would need before it can run the type, None when nothing is missing."""
+    """The extra this process lacks to run the type, None when nothing is missing."""
     if node_type.extra is None:
         return None
     modules = _extras.get(node_type.extra)
@@ -110,7 +110,7 @@ def missing_extra(node_type: NodeType) -> str | None:
 
 
 def register_package(package: ModuleType, *, into: Catalogue = INSTALLED) -> tuple[NodeType, ...]:
-    """Import a module, or a package with everything below it, and register what is declared there."""
+    """Import a module, or a package and all below it, and register what is declared there."""
     modules = [package]
     if hasattr(package, "__path__"):
         walk = pkgutil.walk_packages(package.__path__, prefix=f"{package.__name__}.")
@@ -128,6 +128,6 @@ def load_entry_points(
     for entry_point in found():
         try:
             register_package(entry_point.load(), into=into)
-        except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
+        except Exception as error:  # A stranger's import may raise anything.
             failures.append(LoadFailure(entry_point.name, f"{type(error).__name__}: {error}"))
     return tuple(failures)

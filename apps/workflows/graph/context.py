@@ -1,4 +1,4 @@
-"""All a node may touch while it runs: one protocol, the values it hands out, and the node's own refusal."""
+"""All a node may touch while it runs: one protocol, what it hands out, and the node's refusal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class ArtifactRef:
 
 
 class NodeError(Exception):
-    """A node's own refusal: stable code, a sentence for people, and whether trying again may help."""
+    """A node's own refusal: a stable code, a sentence, and whether trying again may help."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class NodeError(Exception):
 
 @runtime_checkable
 class Secret(Protocol):
-    """A secret that never shows itself: str() and repr() are masked, only host functions open it."""
+    """A secret that never shows itself: str() and repr() are masked, host functions open it."""
 
     @property
     def name(self) -> str:
@@ -77,12 +77,19 @@ class HttpResponse(Protocol):
     """An answer, read whole within the client's size limit."""
 
     @property
-    def status(self) -> int: ...
+    def status(self) -> int:
+        """The HTTP status."""
+
     @property
-    def headers(self) -> Mapping[str, str]: ...
+    def headers(self) -> Mapping[str, str]:
+        """Header values by lower-case name."""
+
     @property
-    def content(self) -> bytes: ...
-    def json(self) -> Any: ...
+    def content(self) -> bytes:
+        """The body."""
+
+    def json(self) -> Any:
+        """The body as JSON; NodeError HTTP_FAILED when it is none."""
 
 
 class HttpClient(Protocol):
@@ -99,7 +106,7 @@ class HttpClient(Protocol):
         content: bytes | None = None,
         timeout_seconds: float | None = None,
     ) -> HttpResponse:
-        """Send; raises NodeError (EGRESS_DENIED, HTTP_TIMEOUT, HTTP_FAILED). A 4xx or 5xx is an answer."""
+        """Send; NodeError EGRESS_DENIED, HTTP_TIMEOUT or HTTP_FAILED. A 4xx is an answer."""
 
 
 class Artifacts(Protocol):
@@ -118,27 +125,42 @@ class Artifacts(Protocol):
 class Log(Protocol):
     """Lines of the run's log; fields are redacted before they are stored."""
 
-    def debug(self, message: str, **fields: Any) -> None: ...
-    def info(self, message: str, **fields: Any) -> None: ...
-    def warning(self, message: str, **fields: Any) -> None: ...
-    def error(self, message: str, **fields: Any) -> None: ...
+    def debug(self, message: str, **fields: Any) -> None:
+        """For whoever hunts a defect."""
+
+    def info(self, message: str, **fields: Any) -> None:
+        """What was done."""
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """What deserves a look."""
+
+    def error(self, message: str, **fields: Any) -> None:
+        """What went wrong."""
 
 
 class NodeContext(Protocol):
-    """All a node may touch; a test double stands in for it without database, engine or framework."""
+    """All a node may touch; a test double stands in for it without database or engine."""
 
     @property
-    def http(self) -> HttpClient: ...
+    def http(self) -> HttpClient:
+        """The guarded client."""
+
     @property
-    def artifacts(self) -> Artifacts: ...
+    def artifacts(self) -> Artifacts:
+        """Stored objects."""
+
     @property
-    def log(self) -> Log: ...
+    def log(self) -> Log:
+        """The run's log."""
+
     @property
     def idempotency_key(self) -> str:
         """The same for every attempt of this step; what a KEYED node passes on."""
 
     @property
-    def deadline(self) -> datetime: ...
+    def deadline(self) -> datetime:
+        """When this attempt is stopped, in UTC."""
+
     @property
     def environment(self) -> str:
         """DEVELOPMENT, STAGING or PRODUCTION."""
@@ -148,10 +170,20 @@ class NodeContext(Protocol):
         """An empty directory of this attempt's own, removed afterwards."""
 
     def secret(self, name: str) -> Secret:
-        """The secret named, or referred to as `{{ secrets.NAME }}`; NodeError SECRET_MISSING without it."""
+        """The secret of that name or `{{ secrets.NAME }}`; NodeError SECRET_MISSING without."""
 
-    def progress(self, done: float, total: float) -> None: ...
-    def metric(self, name: str, value: float) -> None: ...
+    def script(self, source: str, *, inputs: Mapping[str, Any]) -> Any:
+        """Run a tenant's code in the sandbox: what it bound to `result`, or SCRIPT_FAILED."""
+
+    def write(self, key: str, value: Any) -> None:
+        """TRANSACTIONAL nodes: set the workflow's state by the commit of this step."""
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the step is."""
+
+    def metric(self, name: str, value: float) -> None:
+        """Record a figure of the run."""
+
     def cost(self, amount_minor: int, *, currency: str = "USD") -> None:
         """Add to what this step cost, in minor units."""
 

@@ -1,7 +1,7 @@
 """What a node type says about itself: ports, effect, needs, parameters, manual and handler.
 
-An author's file holds one `@node(...)` on one function. Palette, form, validator, scanner, marketplace and
-engine read the `NodeType` made from it; only the runner ever imports the handler.
+An author's file holds one `@node(...)` on one function. Palette, form, validator, scanner,
+marketplace and engine read the `NodeType` made from it; only the runner imports the handler.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -124,14 +124,14 @@ class NodeParameters(BaseModel):
 
     @classmethod
     def read(cls, configuration: Mapping[str, Any]) -> Self:
-        """Validate JSON strictly: "1" is no number, 1 is no boolean. Raises pydantic.ValidationError."""
+        """Validate JSON strictly: "1" is no number. Raises pydantic.ValidationError."""
         return cls.model_validate_json(json.dumps(configuration), strict=True)
 
 
 def field(
     default: Any = ..., *, title: str, description: str | None = None, **constraints: Any
 ) -> Any:
-    """A parameter's default, title and constraints (gt, ge, lt, le, pattern, max_length, examples …)."""
+    """A parameter's default, title and constraints (gt, ge, lt, le, pattern, max_length …)."""
     return Field(default, title=title, description=description, **constraints)
 
 
@@ -219,7 +219,7 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 _DECLARED = "__node_type__"
 
 
-def node(
+def node(  # noqa: PLR0913 - the whole declaration in one call, all by keyword
     type: str,
     *,
     version: int,
@@ -246,8 +246,8 @@ def node(
 ) -> Callable[[Handler], Handler]:
     """Declare the decorated function `(parameters, inputs, context) -> outputs` as a node type.
 
-    The function stays what it is; `declared_in(module)` finds the `NodeType`. Raises ValueError, at import, for
-    a declaration that contradicts itself.
+    The function stays what it is; `declared_in(module)` finds the `NodeType`. Raises ValueError,
+    at import, for a declaration that contradicts itself.
     """
 
     def declare(function: Handler) -> Handler:
@@ -347,32 +347,35 @@ def _parameters_model(function: Callable[..., Any]) -> type[NodeParameters]:
 
 
 def _check(declared: NodeType) -> None:
-    problems = []
-    if not TYPE_PATTERN.fullmatch(declared.type):
-        problems.append("its type must read family.name in lower case")
-    if declared.version < 1:
-        problems.append("its version starts at 1")
-    if not declared.manual:
-        problems.append("its module needs a docstring: that is the manual")
-    for name in (*declared.inputs, *declared.outputs):
-        if not PORT_PATTERN.fullmatch(name):
-            problems.append(
-                f"port {name!r} must start with a lower-case letter, then letters, digits, _"
-            )
-    if ERROR_PORT in declared.outputs:
-        problems.append("the output port 'error' is every node's already")
-    for ports in (declared.inputs, declared.outputs):
-        if sum(port.dynamic for port in ports.values()) > 1:
-            problems.append("at most one dynamic port per side")
-    configured = tuple(
-        port.configured_by for port in declared.inputs.values() if port.configured_by
-    )
-    for name in (*declared.secrets, *declared.egress_parameters, *declared.code, *configured):
-        if name not in declared.parameters.model_fields:
-            problems.append(
-                f"it names a parameter {name!r} that {declared.parameters.__name__} lacks"
-            )
+    problems = [*_problems_of_name(declared), *_problems_of_ports(declared)]
+    configured = (port.configured_by for port in declared.inputs.values() if port.configured_by)
+    named = (*declared.secrets, *declared.egress_parameters, *declared.code, *configured)
+    problems += [
+        f"it names a parameter {name!r} that {declared.parameters.__name__} lacks"
+        for name in named
+        if name not in declared.parameters.model_fields
+    ]
     if (declared.effect is Effect.RECONCILABLE) != (declared.finder is not None):
         problems.append("find= belongs to RECONCILABLE, and RECONCILABLE to find=")
     if problems:
         raise ValueError(f"{declared.type}: {'; '.join(problems)}.")
+
+
+def _problems_of_name(declared: NodeType) -> Iterator[str]:
+    if not TYPE_PATTERN.fullmatch(declared.type):
+        yield "its type must read family.name in lower case"
+    if declared.version < 1:
+        yield "its version starts at 1"
+    if not declared.manual:
+        yield "its module needs a docstring: that is the manual"
+
+
+def _problems_of_ports(declared: NodeType) -> Iterator[str]:
+    if ERROR_PORT in declared.outputs:
+        yield "the output port 'error' is every node's already"
+    for ports in (declared.inputs, declared.outputs):
+        for name in ports:
+            if not PORT_PATTERN.fullmatch(name):
+                yield f"port {name!r} must start with a lower-case letter, then letters, digits, _"
+        if sum(port.dynamic for port in ports.values()) > 1:
+            yield "at most one dynamic port per side"

@@ -29,16 +29,16 @@ class Port(StrEnum):
     REPORT = "report"
 
     def accepts(self, other: "Port") -> bool:
-        """Whether a value of port type `other` may arrive here; a converter is a node, never a cast."""
+        """Whether a value of port type `other` may arrive here; there is no silent cast."""
         return self is other or Port.ANY in (self, other)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PortSpec:
-    """One port, or (`dynamic`) the template for the ports a document lists under `inputs`/`outputs`.
+    """One port, or (`dynamic`) the template of the ports a document lists itself.
 
-    `inner` ports face the body of a container: an inner output hands the item to the body, an inner input
-    collects what the body made.
+    `inner` ports face the body of a container: an inner output hands the item to the body, an
+    inner input collects what the body made.
     """
 
     type: Port
