@@ -1,4 +1,4 @@
-"""What executions says aloud: run-level facts, published by the outbox relay after the run's append."""
+"""What executions says aloud: run-level facts, published by the outbox relay."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
-    """A run reached a terminal state. `steps` counts attempts that ran; the rest is their summed usage.
+    """A run reached a terminal state. `steps` counts attempts; the rest is their summed usage.
 
-    `state` is the API's ExecutionStatus (SUCCEEDED PARTIAL FAILED CANCELED TIMED_OUT); `cost_minor` is in
-    minor units of the tenant's currency; `wall_ms` is from start to finish.
+    `state` is the API's ExecutionStatus (SUCCEEDED PARTIAL FAILED CANCELED TIMED_OUT); `cost_minor`
+    is in minor units of USD; `wall_ms` is from start to finish.
     """
 
     tenant_id: UUID

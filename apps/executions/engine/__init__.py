@@ -1,1 +1,1 @@
-"""The engine's thinking: how a run proceeds, without a framework (read README.md beside this file)."""
+"""How a run proceeds, thought through without a framework (read README.md beside this file)."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from apps.workflows.graph.declaration import NodeType
+from apps.workflows.graph.declaration import Json, NodeType
 from apps.workflows.graph.document import Connection, Node
-
-Json: TypeAlias = "None | bool | int | float | str | Sequence[Json] | Mapping[str, Json]"
-
-ERROR_PORT = "error"
 
 
 class LogLevel(StrEnum):
@@ -36,7 +32,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What one attempt cost; wall time in milliseconds, money in minor units of the tenant's currency."""
+    """What one attempt cost: wall time in milliseconds, money in minor units of USD."""
 
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
@@ -51,7 +47,8 @@ class TransactionalWrite:
     """One declared write of a TRANSACTIONAL step to the platform's own key-value state.
 
     It is applied inside the append that records the step: both are durable or neither is.
-    `value` of None deletes the key. Scope is the workflow; key ≤ 200 characters, value ≤ 32 KiB.
+    `value` of None deletes the key. Its scope is the workflow; key ≤ 200 characters, value ≤ 32
+    KiB.
     """
 
     key: str
@@ -62,10 +59,13 @@ class TransactionalWrite:
 class StepCall:
     """Everything one attempt of one step may know.
 
-    `inputs` holds a value per connected input port that was taken; `upstream` is what `{{ nodes.<id>.<port> }}`
-    reads: the outputs of every completed step before this one. `outgoing` are the step's outgoing connections; the runner
-    evaluates the condition of each that has one, on the outputs the step produced. `deadline_at` is the earlier of the
-    attempt's timeout and the run's deadline. `fence` is the token under which results count.
+    `inputs` holds a value per connected input port that was taken (a list in document order for a
+    port declared `multiple`); `upstream` is what `{{ nodes.<id>.<port> }}` reads: the outputs of
+    every step this one depends on. `outgoing` are its outgoing connections; the runner evaluates
+    the condition of each that has one, on the outputs the step produced. `deadline_at` is the
+    earlier of the attempt's timeout and the run's deadline. `fence` is the token under which
+    results count. `interrupted` says that an earlier try was cut off and left no outcome:
+    RECONCILABLE nodes ask `find(key)` first.
     """
 
     tenant_id: UUID
@@ -88,6 +88,7 @@ class StepCall:
     deadline_at: datetime
     fence: UUID
     index: int = 0
+    interrupted: bool = False
     installation_id: UUID | None = None
 
     @property
@@ -98,9 +99,9 @@ class StepCall:
 
 @dataclass(frozen=True, kw_only=True)
 class StepDone:
-    """An attempt that succeeded. A declared output port that is absent from `outputs` was not taken.
+    """An attempt that succeeded. An output port that is absent from `outputs` was not taken.
 
-    Values over 32 KiB must already be artifact references: the runner stores them before it returns.
+    Values over 32 KiB must be artifact references: the runner stores them before it returns.
     `conditions` has the outcome of every outgoing connection with a condition whose port was taken.
     """
 
@@ -112,10 +113,10 @@ class StepDone:
 
 @dataclass(frozen=True, kw_only=True)
 class StepFailed:
-    """An attempt that failed. `code` is stable (NodeError.code, STEP_TIMEOUT, NODE_CRASHED, EXPRESSION_FAILED …).
+    """An attempt that failed. `code` is stable (NodeError.code, STEP_TIMEOUT, NODE_CRASHED …).
 
-    `conditions` has the outcome of conditions on connections that leave by the implicit `error` port, where
-    `nodes.<id>.error` is {code, message, nodeId, attempt}.
+    `conditions` has the outcome of conditions on connections that leave by the `error` port,
+    where `nodes.<id>.error` is {code, message, nodeId, attempt}.
     """
 
     code: str
@@ -129,7 +130,7 @@ class StepFailed:
 
 @dataclass(frozen=True, kw_only=True)
 class StepStopped:
-    """An attempt that obeyed a stop: it has no outcome of its own and is never recorded as a failure."""
+    """An attempt that obeyed a stop: it has no outcome and is never recorded as a failure."""
 
     reason: StopReason
     usage: Usage = field(default_factory=Usage)
@@ -149,9 +150,9 @@ class StopSignal(Protocol):
 
 
 class LogSink(Protocol):
-    """Where one attempt writes; bound to its run, path and attempt; thread safe, never blocks, never raises.
+    """Where one attempt writes: bound to it, thread safe, never blocks, never raises.
 
-    Lines have their own sequence beside history; over 1 MiB per attempt the rest is dropped with one notice.
+    Lines have their own sequence beside history; over 1 MiB the rest is dropped with one notice.
     """
 
     def log(self, message: str, *, level: LogLevel, fields: Mapping[str, Json]) -> None:
@@ -165,7 +166,7 @@ class LogSink(Protocol):
 
 
 class StepRunner(Protocol):
-    """Executes one attempt: resolves `{{ }}`, calls the node, enforces timeout and memory, evaluates conditions.
+    """Executes one attempt: resolves `{{ }}`, calls the node within its limits, checks conditions.
 
     Synchronous, thread safe, never raises: whatever goes wrong becomes a StepFailed.
     """

@@ -1,0 +1,249 @@
+"""What happens next in a run: facts in, commands out; no clock, no I/O, no randomness."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from apps.executions.engine import ports
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.history import (
+    AttemptFailed,
+    CancelReason,
+    Event,
+    Failure,
+    Handling,
+    RunCanceling,
+    RunEnded,
+    RunStarted,
+    StepCanceled,
+    StepCompleted,
+    StepEvent,
+    StepFailed,
+    StepSkipped,
+)
+from apps.executions.engine.plan import Step
+from apps.executions.engine.state import RunStatus
+from apps.workflows.graph.declaration import Effect
+
+WORKER_LOST = "WORKER_LOST"
+EFFECT_IN_DOUBT = "EFFECT_IN_DOUBT"
+STEP_TIMEOUT = "STEP_TIMEOUT"
+AMBIGUOUS = frozenset({STEP_TIMEOUT, WORKER_LOST})
+"""Codes after which nobody knows whether an UNSAFE effect happened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CancelRequest:
+    """Somebody asked for the end of the run."""
+
+    by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What the slice knows besides history."""
+
+    now: dt.datetime
+    deadline_at: dt.datetime | None
+    slots: int
+    cancel: CancelRequest | None = None
+    worker_lost: bool = False
+    """Workers died with this run too often without any step settling in between."""
+    may_start: bool = True
+    """False while the slice is winding up: its budget is spent or its process drains."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Commands:
+    """Events to record (in order), steps to start (by position), and when to look again."""
+
+    events: tuple[Event, ...] = ()
+    starts: tuple[int, ...] = ()
+    stop_running: bool = False
+    wake_at: dt.datetime | None = None
+
+
+def decide(state: RunState, facts: Facts) -> Commands:
+    """The next commands. With events among them, apply those and ask again."""
+    if state.status.is_terminal:
+        return Commands()
+    if reason := _stop_reason(state, facts):
+        by = facts.cancel.by if facts.cancel else None
+        return Commands(events=(RunCanceling(reason=reason, by=by),), stop_running=True)
+    opening: tuple[Event, ...] = ()
+    if state.status is RunStatus.QUEUED:
+        opening = (RunStarted(),)
+    if lost := _lost(state, facts):
+        return Commands(events=opening + lost)
+    if state.is_stopping:
+        return _stopping(state, facts, opening)
+    if state.unreached:
+        skips = (
+            StepSkipped(path=state.plan.steps[index].path, reason=reason)
+            for index, reason in state.unreached
+        )
+        return Commands(events=(*opening, *skips))
+    starts = _starts(state, facts)
+    if not (starts or state.ready or state.cut or state.in_flight or state.retrying):
+        status = RunStatus.PARTIAL if state.is_partial else RunStatus.SUCCEEDED
+        return Commands(events=(*opening, RunEnded(status=status)))
+    return Commands(events=opening, starts=starts, wake_at=_wake_at(state, facts))
+
+
+def conclude(
+    step: Step,
+    outcome: ports.StepOutcome,
+    *,
+    attempt: int,
+    started_at: dt.datetime,
+    now: dt.datetime,
+    retry_before: dt.datetime | None,
+    fraction: float,
+) -> StepEvent | None:
+    """What an attempt's outcome means; None when it was cut off and leaves no trace.
+
+    `fraction` (0 ≤ f < 1) is the jitter of the backoff; a retry that would not come before
+    `retry_before` (the run's deadline, or now when the run is stopping) does not come at all.
+    """
+    if isinstance(outcome, ports.StepDone):
+        return StepCompleted(
+            path=step.path,
+            attempt=attempt,
+            outputs=outcome.outputs,
+            conditions=outcome.conditions,
+            usage=outcome.usage,
+            started_at=started_at,
+        )
+    if isinstance(outcome, ports.StepStopped):
+        if outcome.reason is ports.StopReason.CANCELED:
+            return StepCanceled(path=step.path, attempt=attempt)
+        return None
+    failure = Failure(
+        code=outcome.code,
+        message=outcome.message,
+        path=step.path,
+        attempt=attempt,
+        details=outcome.details,
+    )
+    retry_at = _retry_at(step, outcome, attempt, now, fraction)
+    if retry_at is not None and (retry_before is None or retry_at < retry_before):
+        return AttemptFailed(
+            path=step.path,
+            attempt=attempt,
+            failure=failure,
+            usage=outcome.usage,
+            started_at=started_at,
+            retry_at=retry_at,
+        )
+    return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
+
+
+def _failed(
+    step: Step,
+    failure: Failure,
+    outcome: ports.StepFailed,
+    *,
+    attempt: int,
+    started_at: dt.datetime,
+) -> StepFailed:
+    handling = step.handling(failure.code)
+    if handling is Handling.ROUTE and not _has_route(step, outcome):
+        handling = Handling.FAIL
+    return StepFailed(
+        path=step.path,
+        attempt=attempt,
+        failure=failure,
+        usage=outcome.usage,
+        started_at=started_at,
+        handling=handling,
+        conditions=outcome.conditions,
+    )
+
+
+def _has_route(step: Step, outcome: ports.StepFailed) -> bool:
+    """Whether the failure can leave by the error port; a failure nobody receives fails the run."""
+    return any(
+        not link.conditional or outcome.conditions.get(link.id, True) for link in step.error_links
+    )
+
+
+def _retry_at(
+    step: Step, outcome: ports.StepFailed, attempt: int, now: dt.datetime, fraction: float
+) -> dt.datetime | None:
+    if step.effect is Effect.UNSAFE and outcome.code in AMBIGUOUS:
+        return None
+    if not step.retry.covers(outcome.code, retryable=outcome.retryable):
+        return None
+    if not step.retry.has_left(after_attempt=attempt):
+        return None
+    delay = step.retry.delay_seconds(
+        after_attempt=attempt,
+        fraction=fraction,
+        retry_after_seconds=outcome.retry_after_seconds,
+    )
+    return now + dt.timedelta(seconds=delay)
+
+
+def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
+    if state.canceling is not None or state.failing is not None:
+        return None
+    if facts.cancel is not None:
+        return CancelReason.REQUESTED
+    if facts.deadline_at is not None and facts.now >= facts.deadline_at:
+        return CancelReason.DEADLINE
+    return None
+
+
+def _lost(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
+    """Steps that end here because a worker died with them."""
+    if facts.worker_lost and not state.is_stopping:
+        message = "Workers died with this step three times. Give it less data or more memory."
+        suspects = tuple(state.cut) or tuple(state.ready)
+        return tuple(_died(state, index, facts, WORKER_LOST, message) for index in suspects)
+    message = (
+        "A worker died after this step had started and before it ended; whether its effect "
+        "happened is unknown. Check the other system, then start a new run."
+    )
+    unsafe = (i for i in state.cut if state.plan.steps[i].effect is Effect.UNSAFE)
+    return tuple(_died(state, index, facts, EFFECT_IN_DOUBT, message) for index in unsafe)
+
+
+def _died(state: RunState, index: int, facts: Facts, code: str, message: str) -> StepFailed:
+    step, record = state.plan.steps[index], state.records[index]
+    attempt = record.attempt if index in state.cut else record.attempt + 1
+    failure = Failure(code=code, message=message, path=step.path, attempt=attempt)
+    outcome = ports.StepFailed(code=code, message=message)
+    started_at = record.started_at or facts.now
+    return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
+
+
+def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Commands:
+    if state.in_flight:
+        return Commands(events=opening, stop_running=True, wake_at=_wake_at(state, facts))
+    if state.canceling is None:
+        ended = RunEnded(status=RunStatus.FAILED, error=state.failing)
+    elif state.canceling is CancelReason.DEADLINE:
+        message = "The run's time was over before it ended. Raise resources.timeoutSeconds."
+        ended = RunEnded(
+            status=RunStatus.TIMED_OUT, error=Failure(code="RUN_TIMEOUT", message=message)
+        )
+    else:
+        ended = RunEnded(status=RunStatus.CANCELED)
+    return Commands(events=(*opening, ended))
+
+
+def _starts(state: RunState, facts: Facts) -> tuple[int, ...]:
+    room = facts.slots - len(state.in_flight)
+    if not facts.may_start or room <= 0:
+        return ()
+    due = (index for index, at in state.retrying.items() if at <= facts.now)
+    return tuple(islice(chain(state.cut, state.ready, due), room))
+
+
+def _wake_at(state: RunState, facts: Facts) -> dt.datetime | None:
+    instants = [at for at in state.retrying.values() if at > facts.now]
+    if facts.deadline_at is not None and not state.is_stopping:
+        instants.append(facts.deadline_at)
+    return min(instants, default=None)

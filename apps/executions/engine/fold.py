@@ -1,0 +1,374 @@
+"""What a history amounts to: the state of a run as its events are applied one by one."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from apps.executions.engine.history import (
+    AttemptFailed,
+    CancelReason,
+    Event,
+    Failure,
+    Handling,
+    RunCanceling,
+    RunEnded,
+    RunQueued,
+    RunStarted,
+    SkipReason,
+    StepCanceled,
+    StepCompleted,
+    StepEvent,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from apps.executions.engine.plan import Link, Plan, Step
+from apps.executions.engine.ports import Usage
+from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
+from apps.workflows.graph.declaration import ERROR_PORT, Json
+
+NO_OUTPUTS: Mapping[str, Json] = {}
+
+
+class StepRecord:
+    """One step's place in its life: what its events amount to, whoever reads them."""
+
+    __slots__ = (
+        "attempt",
+        "conditions",
+        "failure",
+        "handling",
+        "outputs",
+        "retry_at",
+        "skip_reason",
+        "started_at",
+        "status",
+        "usage",
+    )
+
+    def __init__(self, status: StepStatus) -> None:
+        self.status = status
+        self.attempt = 0
+        self.outputs: Mapping[str, Json] = NO_OUTPUTS
+        self.conditions: Mapping[str, bool] = {}
+        self.failure: Failure | None = None
+        self.handling: Handling | None = None
+        self.retry_at: dt.datetime | None = None
+        self.skip_reason: SkipReason | None = None
+        self.started_at: dt.datetime | None = None
+        self.usage: Usage | None = None
+
+    def apply(self, event: StepEvent) -> None:
+        """Move along the table. Raises IllegalTransition for a history that cannot be."""
+        if isinstance(event, StepCompleted):
+            self._attempted(event, to=StepStatus.SUCCEEDED)
+            self.outputs = event.outputs
+            self.conditions = event.conditions
+            self.failure = None
+        elif isinstance(event, StepStarted):
+            self.status = moved_step(self.status, to=StepStatus.RUNNING)
+            self.attempt = event.attempt
+            self.started_at = event.started_at
+        elif isinstance(event, StepSkipped):
+            self.status = moved_step(self.status, to=StepStatus.SKIPPED)
+            self.skip_reason = event.reason
+        elif isinstance(event, StepCanceled):
+            self.status = moved_step(self.status, to=StepStatus.CANCELED)
+            self.attempt = event.attempt
+        elif isinstance(event, AttemptFailed):
+            self._attempted(event, to=StepStatus.RETRY_WAIT)
+            self.failure = event.failure
+            self.retry_at = event.retry_at
+        else:
+            self._attempted(event, to=StepStatus.FAILED)
+            self.failure = event.failure
+            self.handling = event.handling
+            self.conditions = event.conditions
+
+    def _attempted(
+        self, event: StepCompleted | AttemptFailed | StepFailed, *, to: StepStatus
+    ) -> None:
+        self.status = moved_step(self.status, to=to)
+        self.attempt = event.attempt
+        self.started_at = event.started_at
+        self.usage = event.usage
+
+    def is_taken(self, link: Link) -> bool:
+        """Whether a value leaves by this connection, now that the step has settled."""
+        if link.source_port == ERROR_PORT:
+            routed = self.status is StepStatus.FAILED and self.handling is Handling.ROUTE
+            # A condition nobody could evaluate does not swallow a failure.
+            return routed and (not link.conditional or self.conditions.get(link.id, True))
+        if self.status is not StepStatus.SUCCEEDED or link.source_port not in self.outputs:
+            return False
+        return not link.conditional or self.conditions.get(link.id, False)
+
+    def value(self, port: str) -> Json:
+        """What leaves by a port that was taken."""
+        if port == ERROR_PORT and self.failure is not None:
+            return self.failure.to_json()
+        return self.outputs[port]
+
+
+class Totals:
+    """What all attempts of a run cost together."""
+
+    __slots__ = (
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "cost_minor",
+        "cpu_seconds",
+        "peak_memory_bytes",
+    )
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.cpu_seconds = 0.0
+        self.peak_memory_bytes = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.cost_minor = 0
+
+    def add(self, usage: Usage) -> None:
+        """One more attempt ran."""
+        self.attempts += 1
+        self.cpu_seconds += usage.cpu_seconds
+        self.peak_memory_bytes = max(self.peak_memory_bytes, usage.peak_memory_bytes)
+        self.bytes_in += usage.bytes_in
+        self.bytes_out += usage.bytes_out
+        self.cost_minor += usage.cost_minor
+
+
+class RunState:
+    """A run in memory: its steps, which of them may run, and why it is ending if it is.
+
+    `apply` is the only way it changes by history; `launch` notes what this process has in flight,
+    and is forgotten with it. An event costs time in proportion to the connections it decides.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.status = RunStatus.QUEUED
+        self.head = 0
+        self.settled = 0
+        self.records = [StepRecord(StepStatus.BLOCKED) for _ in plan.steps]
+        self.ready: deque[int] = deque()
+        self.unreached: deque[tuple[int, SkipReason]] = deque()
+        self.retrying: dict[int, dt.datetime] = {}
+        self.in_flight: dict[int, int] = {}
+        self.cut: dict[int, None] = {}
+        self.failing: Failure | None = None
+        self.canceling: CancelReason | None = None
+        self.is_partial = False
+        self.has_started = False
+        self.error: Failure | None = None
+        self.totals = Totals()
+        self._undecided = [len(step.incoming) for step in plan.steps]
+        self._taken = bytearray(len(plan.links))
+        for step in plan.steps:
+            if not step.incoming:
+                self._classify(step)
+
+    @property
+    def is_stopping(self) -> bool:
+        """No step starts any more."""
+        return self.failing is not None or self.canceling is not None
+
+    def apply(self, event: Event) -> None:
+        """One event further. Raises IllegalTransition for a history that cannot be."""
+        self.head += 1
+        if isinstance(event, RunQueued):
+            return
+        if isinstance(event, RunStarted):
+            self.status = moved_run(self.status, to=RunStatus.RUNNING)
+            self.has_started = True
+        elif isinstance(event, RunCanceling):
+            self.status = moved_run(self.status, to=RunStatus.CANCELING)
+            self.canceling = event.reason
+        elif isinstance(event, RunEnded):
+            self._end(event)
+        else:
+            self._apply_step(event)
+
+    def launch(self, index: int) -> int:
+        """Take a step that may run into flight; returns its attempt number."""
+        record = self.records[index]
+        if index in self.retrying:
+            self._retry(index)
+        attempt = record.attempt if index in self.cut else record.attempt + 1
+        self._release(index)
+        self.in_flight[index] = attempt
+        return attempt
+
+    def land(self, index: int) -> None:
+        """Forget a flight that left no event: the step may be launched again."""
+        self._release(index)
+        if self.records[index].status is StepStatus.RUNNING:
+            self.cut[index] = None
+        else:
+            self.ready.append(index)
+
+    def inputs_of(self, step: Step) -> dict[str, Json]:
+        """Values by input port of a step that may run; `multiple` ports as lists."""
+        inputs: dict[str, Any] = {}
+        for link in step.incoming:
+            if not self._taken[link.index]:
+                continue
+            value = self.records[link.source].value(link.source_port)
+            if link.target_port in step.multiple:
+                inputs.setdefault(link.target_port, []).append(value)
+            else:
+                inputs.setdefault(link.target_port, value)
+        return inputs
+
+    def upstream_of(self, step: Step) -> Upstream:
+        """What `nodes.<id>.<port>` may read in a step: outputs of the steps it depends on."""
+        return Upstream(self, step.ancestors)
+
+    def result(self) -> dict[str, Mapping[str, Json]]:
+        """Outputs of the succeeded steps that nothing follows, by node."""
+        return {
+            step.path: record.outputs
+            for step, record in zip(self.plan.steps, self.records, strict=True)
+            if not step.outgoing and record.status is StepStatus.SUCCEEDED and record.outputs
+        }
+
+    def _apply_step(self, event: StepEvent) -> None:
+        step = self.plan.step(event.path)
+        index = step.index
+        record = self.records[index]
+        if record.status is StepStatus.RETRY_WAIT:
+            self._retry(index)
+        record.apply(event)
+        if isinstance(event, StepStarted):
+            if index not in self.in_flight:
+                self._release(index)
+                self.cut[index] = None
+            return
+        if isinstance(event, StepSkipped):
+            self.unreached.remove((index, event.reason))
+        else:
+            self._release(index)
+        if isinstance(event, StepCompleted | AttemptFailed | StepFailed):
+            self.totals.add(event.usage)
+        if isinstance(event, AttemptFailed):
+            self.retrying[index] = event.retry_at
+            return
+        if isinstance(event, StepFailed):
+            self._failed(event)
+        self._settle(step)
+
+    def _release(self, index: int) -> None:
+        """Take a step from wherever it waits or flies."""
+        if index in self.in_flight:
+            del self.in_flight[index]
+        elif index in self.cut:
+            del self.cut[index]
+        else:
+            self.ready.remove(index)
+
+    def _retry(self, index: int) -> None:
+        del self.retrying[index]
+        record = self.records[index]
+        record.status = moved_step(record.status, to=StepStatus.READY)
+        self.ready.append(index)
+
+    def _failed(self, event: StepFailed) -> None:
+        if event.handling is Handling.CONTINUE:
+            self.is_partial = True
+        elif event.handling is Handling.FAIL:
+            self.failing = self.failing or event.failure
+
+    def _settle(self, step: Step) -> None:
+        self.settled += 1
+        record = self.records[step.index]
+        for link in step.outgoing:
+            self._taken[link.index] = record.is_taken(link)
+            self._undecided[link.target] -= 1
+            if not self._undecided[link.target]:
+                self._classify(self.plan.steps[link.target])
+
+    def _classify(self, step: Step) -> None:
+        """Decision 20, when every incoming connection is decided."""
+        if step.disabled:
+            self.unreached.append((step.index, SkipReason.DISABLED))
+            return
+        fed = {link.target_port for link in step.incoming if self._taken[link.index]}
+        if (step.incoming and not fed) or not step.required <= fed:
+            self.unreached.append((step.index, SkipReason.NOT_REACHED))
+            return
+        record = self.records[step.index]
+        record.status = moved_step(record.status, to=StepStatus.READY)
+        self.ready.append(step.index)
+
+    def _end(self, event: RunEnded) -> None:
+        self.status = moved_run(self.status, to=event.status)
+        self.error = event.error
+        self.ready.clear()
+        self.retrying.clear()
+        self.cut.clear()
+        self.unreached.clear()
+        for record in self.records:
+            close_record(record)
+
+
+class Upstream(Mapping[str, Mapping[str, Json]]):
+    """A live, read-only view of the outputs a step may read; steps that made none are absent."""
+
+    def __init__(self, state: RunState, ancestors: int) -> None:
+        self._state = state
+        self._ancestors = ancestors
+
+    def __getitem__(self, path: str) -> Mapping[str, Json]:
+        """Outputs by port. Raises KeyError for a step that is no ancestor or did not succeed."""
+        index = self._state.plan.positions[path]
+        record = self._state.records[index]
+        if not self._ancestors >> index & 1 or record.status is not StepStatus.SUCCEEDED:
+            raise KeyError(path)
+        return record.outputs
+
+    def __iter__(self) -> Iterator[str]:
+        """In the plan's order."""
+        return (step.path for step in self._state.plan.steps if step.path in self)
+
+    def __len__(self) -> int:
+        """How many can be read."""
+        return sum(1 for _ in self)
+
+
+def close_record(record: StepRecord) -> None:
+    """The run has ended: what had not settled never will."""
+    if not record.status.is_settled:
+        record.status = StepStatus.CANCELED
+
+
+def fold(plan: Plan, events: Iterable[Event]) -> RunState:
+    """The state after these events, from the first."""
+    state = RunState(plan)
+    for event in events:
+        state.apply(event)
+    return state
+
+
+def fold_steps(events: Iterable[Event]) -> dict[str, StepRecord]:
+    """The latest of every step that history mentions, by path: for readers that have no plan."""
+    records: dict[str, StepRecord] = {}
+    for event in events:
+        if isinstance(event, RunEnded):
+            for record in records.values():
+                close_record(record)
+        elif not isinstance(event, RunQueued | RunStarted | RunCanceling):
+            if event.path not in records:
+                skipped = isinstance(event, StepSkipped)
+                records[event.path] = StepRecord(
+                    StepStatus.BLOCKED if skipped else StepStatus.READY
+                )
+            record = records[event.path]
+            if record.status is StepStatus.RETRY_WAIT:
+                record.status = moved_step(record.status, to=StepStatus.READY)
+            record.apply(event)
+    return records

@@ -1,0 +1,388 @@
+"""The events of a run's history: what each says, how it is written to a row and read back."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from apps.executions.engine.ports import Usage
+from apps.executions.engine.state import RunStatus
+from apps.workflows.graph.declaration import Json
+
+BODY_LIMIT: Final = 8 * 1024
+"""Bytes of the body of an event of the run itself."""
+OUTPUTS_LIMIT: Final = 256 * 1024
+"""Bytes of a step's event: several ports of at most 32 KiB each (larger values are references)."""
+MESSAGE_LIMIT: Final = 2 * 1024
+"""Characters of an error message; the rest is cut."""
+DETAILS_LIMIT: Final = 2 * 1024
+"""Bytes of an error's details; larger ones are left out."""
+
+
+class CancelReason(StrEnum):
+    """Why a run is being stopped before its end."""
+
+    REQUESTED = "REQUESTED"
+    DEADLINE = "DEADLINE"
+
+
+class SkipReason(StrEnum):
+    """Why a step never ran."""
+
+    NOT_REACHED = "NOT_REACHED"
+    DISABLED = "DISABLED"
+
+
+class Handling(StrEnum):
+    """What a step's final failure does to its run."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"
+    ROUTE = "route"
+
+
+class Unstorable(ValueError):
+    """A value that history cannot hold; `code` is the step's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why an attempt or a run failed; `code` is stable, `message` may be shown."""
+
+    code: str
+    message: str
+    path: str | None = None
+    attempt: int | None = None
+    details: Mapping[str, Json] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Json]:
+        """As it leaves by the error port and stands in `run.error`: plain JSON, cut to size."""
+        value: dict[str, Json] = {"code": self.code[:64], "message": _text(self.message)}
+        if self.path is not None:
+            value["nodeId"] = self.path
+        if self.attempt is not None:
+            value["attempt"] = self.attempt
+        if self.details:
+            try:
+                text = dumps(self.details, limit=DETAILS_LIMIT)
+            except Unstorable:
+                return value
+            value["details"] = json.loads(text)
+        return value
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Failure:
+        """The reverse of `to_json`."""
+        return cls(
+            code=value["code"],
+            message=value["message"],
+            path=value.get("nodeId"),
+            attempt=value.get("attempt"),
+            details=value.get("details", {}),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunQueued:
+    """Event 1: the run exists."""
+
+    trigger: str
+    by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """The run was claimed for the first time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunCanceling:
+    """No step starts any more; running ones are asked to stop."""
+
+    reason: CancelReason
+    by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunEnded:
+    """The last event. What had not settled by now never will."""
+
+    status: RunStatus
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepStarted:
+    """An attempt is about to touch the world (an effect's intent), or has been running for long."""
+
+    path: str
+    attempt: int
+    started_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepCompleted:
+    """An attempt succeeded: outputs by port, and the outcome of each condition on the way out."""
+
+    path: str
+    attempt: int
+    outputs: Mapping[str, Json]
+    conditions: Mapping[str, bool]
+    usage: Usage
+    started_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFailed:
+    """An attempt failed and another follows at `retry_at`."""
+
+    path: str
+    attempt: int
+    failure: Failure
+    usage: Usage
+    started_at: dt.datetime
+    retry_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepFailed:
+    """The last attempt failed; `handling` says what that means for the run."""
+
+    path: str
+    attempt: int
+    failure: Failure
+    usage: Usage
+    started_at: dt.datetime
+    handling: Handling
+    conditions: Mapping[str, bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepSkipped:
+    """The step will never run."""
+
+    path: str
+    reason: SkipReason
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepCanceled:
+    """A running attempt obeyed the stop."""
+
+    path: str
+    attempt: int
+
+
+StepEvent: TypeAlias = (
+    StepStarted | StepCompleted | AttemptFailed | StepFailed | StepSkipped | StepCanceled
+)
+RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded
+Event: TypeAlias = RunEvent | StepEvent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One event as run_event holds it; `body` is JSON text."""
+
+    type: str
+    path: str | None = None
+    attempt: int | None = None
+    body: str | None = None
+
+
+def dumps(value: object, *, limit: int) -> str:
+    """Compact JSON that a jsonb column accepts. Raises Unstorable with a step's error code."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"The value is no JSON that can be stored: {str(error)[:200]}."
+        raise Unstorable("OUTPUT_INVALID", message) from None
+    if "\\u0000" in text and _NUL.search(text):
+        raise Unstorable("OUTPUT_INVALID", "Text with a NUL character cannot be stored; remove it.")
+    if size > limit:
+        message = f"{size:,} bytes are too many (limit {limit:,}): store it as an artifact."
+        raise Unstorable("OUTPUT_TOO_LARGE", message)
+    return text
+
+
+def encode(event: Event) -> Row:
+    """The row of an event. Raises Unstorable for a completion whose outputs cannot be stored."""
+    return _ENCODERS[type(event)](event)
+
+
+def decode(row_type: str, *, path: str | None, attempt: int | None, body: Any) -> Event:
+    """The event of a row; `body` is the parsed JSON."""
+    content = body or {}
+    ended = _ENDED.get(row_type)
+    if ended is not None:
+        error = content.get("error")
+        return RunEnded(status=ended, error=Failure.from_json(error) if error else None)
+    return _DECODERS[row_type](path, attempt, content)
+
+
+def result_text(outputs: Mapping[str, Mapping[str, Json]], *, limit: int) -> str:
+    """A run's result: outputs by node; past `limit` bytes only the nodes' names."""
+    try:
+        return dumps(outputs, limit=limit)
+    except Unstorable:
+        return dumps({"$omitted": sorted(outputs)[:100]}, limit=limit)
+
+
+def usage_json(usage: Usage) -> dict[str, Json]:
+    """Only what is not zero."""
+    pairs: tuple[tuple[str, int | float], ...] = (
+        ("cpuSeconds", round(usage.cpu_seconds, 6)),
+        ("peakMemoryBytes", usage.peak_memory_bytes),
+        ("wallMs", usage.wall_ms),
+        ("bytesIn", usage.bytes_in),
+        ("bytesOut", usage.bytes_out),
+        ("costMinor", usage.cost_minor),
+    )
+    return {name: value for name, value in pairs if value}
+
+
+def _usage(value: Mapping[str, Any]) -> Usage:
+    return Usage(
+        cpu_seconds=value.get("cpuSeconds", 0.0),
+        peak_memory_bytes=value.get("peakMemoryBytes", 0),
+        wall_ms=value.get("wallMs", 0),
+        bytes_in=value.get("bytesIn", 0),
+        bytes_out=value.get("bytesOut", 0),
+        cost_minor=value.get("costMinor", 0),
+    )
+
+
+def _text(value: str) -> str:
+    clean = value.encode("utf-8", "replace").decode().replace("\x00", "")
+    return clean if len(clean) <= MESSAGE_LIMIT else clean[: MESSAGE_LIMIT - 1] + "…"
+
+
+def _millis(at: dt.datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _instant(millis: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
+
+
+def _attempt_body(
+    event: StepCompleted | AttemptFailed | StepFailed, **more: object
+) -> dict[str, object]:
+    body: dict[str, object] = {"startedAt": _millis(event.started_at), **more}
+    if usage := usage_json(event.usage):
+        body["usage"] = usage
+    return body
+
+
+def _completed_row(event: StepCompleted) -> Row:
+    body = _attempt_body(event, outputs=event.outputs)
+    if event.conditions:
+        body["conditions"] = event.conditions
+    text = dumps(body, limit=OUTPUTS_LIMIT)
+    return Row(type="step.completed", path=event.path, attempt=event.attempt, body=text)
+
+
+def _attempt_failed_row(event: AttemptFailed) -> Row:
+    body = _attempt_body(event, error=event.failure.to_json(), retryAt=_millis(event.retry_at))
+    return _step_row("step.attempt_failed", event, body)
+
+
+def _failed_row(event: StepFailed) -> Row:
+    body = _attempt_body(event, error=event.failure.to_json(), handling=event.handling)
+    if event.conditions:
+        body["conditions"] = event.conditions
+    return _step_row("step.failed", event, body)
+
+
+def _step_row(
+    name: str,
+    event: StepStarted | AttemptFailed | StepFailed | StepCanceled,
+    body: Mapping[str, object] | None,
+) -> Row:
+    text = None if body is None else dumps(body, limit=OUTPUTS_LIMIT)
+    return Row(type=name, path=event.path, attempt=event.attempt, body=text)
+
+
+def _run_row(name: str, **body: object) -> Row:
+    kept = {key: value for key, value in body.items() if value is not None}
+    return Row(type=name, body=dumps(kept, limit=BODY_LIMIT) if kept else None)
+
+
+_ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
+    RunQueued: lambda e: _run_row("run.queued", trigger=e.trigger, by=e.by and _text(e.by)),
+    RunStarted: lambda _: Row(type="run.started"),
+    RunCanceling: lambda e: _run_row("run.canceling", reason=e.reason, by=e.by and _text(e.by)),
+    RunEnded: lambda e: _run_row(
+        f"run.{e.status.lower()}", error=e.error.to_json() if e.error else None
+    ),
+    StepStarted: lambda e: _step_row("step.started", e, {"startedAt": _millis(e.started_at)}),
+    StepCompleted: _completed_row,
+    AttemptFailed: _attempt_failed_row,
+    StepFailed: _failed_row,
+    StepSkipped: lambda e: Row(
+        type="step.skipped", path=e.path, body=dumps({"reason": e.reason}, limit=BODY_LIMIT)
+    ),
+    StepCanceled: lambda e: _step_row("step.canceled", e, None),
+}
+
+_ENDED: Final = {
+    f"run.{status.lower()}": status
+    for status in (
+        RunStatus.SUCCEEDED,
+        RunStatus.PARTIAL,
+        RunStatus.FAILED,
+        RunStatus.CANCELED,
+        RunStatus.TIMED_OUT,
+    )
+}
+
+_DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
+    "run.queued": lambda _p, _a, b: RunQueued(trigger=b["trigger"], by=b.get("by")),
+    "run.started": lambda _p, _a, _b: RunStarted(),
+    "run.canceling": lambda _p, _a, b: RunCanceling(
+        reason=CancelReason(b["reason"]), by=b.get("by")
+    ),
+    "step.started": lambda p, a, b: StepStarted(
+        path=p, attempt=a, started_at=_instant(b["startedAt"])
+    ),
+    "step.completed": lambda p, a, b: StepCompleted(
+        path=p,
+        attempt=a,
+        outputs=b["outputs"],
+        conditions=b.get("conditions", {}),
+        usage=_usage(b.get("usage", {})),
+        started_at=_instant(b["startedAt"]),
+    ),
+    "step.attempt_failed": lambda p, a, b: AttemptFailed(
+        path=p,
+        attempt=a,
+        failure=Failure.from_json(b["error"]),
+        usage=_usage(b.get("usage", {})),
+        started_at=_instant(b["startedAt"]),
+        retry_at=_instant(b["retryAt"]),
+    ),
+    "step.failed": lambda p, a, b: StepFailed(
+        path=p,
+        attempt=a,
+        failure=Failure.from_json(b["error"]),
+        usage=_usage(b.get("usage", {})),
+        started_at=_instant(b["startedAt"]),
+        handling=Handling(b["handling"]),
+        conditions=b.get("conditions", {}),
+    ),
+    "step.skipped": lambda p, _a, b: StepSkipped(path=p, reason=SkipReason(b["reason"])),
+    "step.canceled": lambda p, a, _b: StepCanceled(path=p, attempt=a),
+}

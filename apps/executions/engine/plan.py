@@ -1,0 +1,302 @@
+"""The compiled graph of one version: who waits for whom, and how each step is to be treated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Literal, assert_never
+
+from apps.executions.engine.history import Handling
+from apps.executions.engine.retry import RetryPolicy
+from apps.workflows.graph.catalogue import Catalogue
+from apps.workflows.graph.declaration import ERROR_PORT, Effect, Isolation, NodeType
+from apps.workflows.graph.document import (
+    Connection,
+    Document,
+    ErrorAction,
+    ErrorRule,
+    Node,
+    Retry,
+)
+
+SLOTS_LIMIT = 16
+"""Most steps of one run that run at once in one slice."""
+DEFAULT_CONCURRENCY = 8
+DEFAULT_PRIORITY = 5
+
+
+class PlanRefused(ValueError):
+    """A valid document that this engine cannot run; `code` is stable."""
+
+    def __init__(self, code: str, message: str, *, node_id: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.node_id = node_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Link:
+    """One connection between two steps, by their positions."""
+
+    index: int
+    id: str
+    source: int
+    source_port: str
+    target: int
+    target_port: str
+    conditional: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """One line of `onError`: error codes (with * wildcards) and what to do."""
+
+    codes: tuple[str, ...]
+    handling: Handling
+
+    def matches(self, code: str) -> bool:
+        """An empty list of codes matches all."""
+        return not self.codes or any(fnmatchcase(code, pattern) for pattern in self.codes)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One node as the engine sees it."""
+
+    index: int
+    path: str
+    node: Node
+    node_type: NodeType
+    incoming: tuple[Link, ...]
+    outgoing: tuple[Link, ...]
+    connections: tuple[Connection, ...]
+    """The document's outgoing connections, for the runner."""
+    required: frozenset[str]
+    """Connected input ports that must have a value."""
+    multiple: frozenset[str]
+    """Input ports that take a list."""
+    retry: RetryPolicy
+    timeout_seconds: float
+    on_error: tuple[Rule, ...]
+    disabled: bool
+    ancestors: int
+    """Bit set of the steps this one depends on."""
+
+    @property
+    def effect(self) -> Effect:
+        """How often the world bears this step to run."""
+        return self.node_type.effect
+
+    @property
+    def is_pure(self) -> bool:
+        """It may run again at no harm: its completion may be written a little later."""
+        return self.node_type.effect is Effect.PURE
+
+    @property
+    def needs_intent(self) -> bool:
+        """Its start must be durable before it touches the world."""
+        return self.node_type.effect in (Effect.UNSAFE, Effect.RECONCILABLE)
+
+    @property
+    def is_light(self) -> bool:
+        """It may run on the thread that owns the run, if it is known to be quick."""
+        return self.node_type.isolation is Isolation.INLINE and not self.node_type.asynchronous
+
+    @property
+    def error_links(self) -> tuple[Link, ...]:
+        """Connections that a failure may leave by."""
+        return tuple(link for link in self.outgoing if link.source_port == ERROR_PORT)
+
+    def handling(self, code: str) -> Handling:
+        """The first matching rule's; without one the run fails."""
+        return next((rule.handling for rule in self.on_error if rule.matches(code)), Handling.FAIL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A compiled version. Immutable, shared by all its runs."""
+
+    steps: tuple[Step, ...]
+    links: tuple[Link, ...]
+    max_concurrency: int
+    timeout_seconds: float | None
+    priority: int
+    positions: Mapping[str, int] = field(repr=False)
+
+    def step(self, path: str) -> Step:
+        """The step at a path. Raises KeyError."""
+        return self.steps[self.positions[path]]
+
+    @property
+    def slots(self) -> int:
+        """How many steps may usefully run at once: bounded by the widest level of the graph."""
+        levels: dict[int, int] = {}
+        width: dict[int, int] = {}
+        for step in self.steps:
+            level = max((levels[link.source] + 1 for link in step.incoming), default=0)
+            levels[step.index] = level
+            width[level] = width.get(level, 0) + 1
+        return min(self.max_concurrency, SLOTS_LIMIT, max(width.values(), default=1))
+
+
+def compile_plan(document: Document, catalogue: Catalogue) -> Plan:
+    """The plan of a valid document. Raises PlanRefused for what this engine does not run."""
+    _refuse_unbuilt(document)
+    types = {node.id: _node_type(node, catalogue) for node in document.nodes}
+    order = _topological(document)
+    positions = {node.id: index for index, node in enumerate(order)}
+    links = tuple(
+        _link(index, connection, positions, types)
+        for index, connection in enumerate(document.connections)
+    )
+    incoming: list[list[Link]] = [[] for _ in order]
+    outgoing: list[list[Link]] = [[] for _ in order]
+    for link in links:
+        incoming[link.target].append(link)
+        outgoing[link.source].append(link)
+    steps: list[Step] = []
+    for index, node in enumerate(order):
+        ancestors = 0
+        for link in incoming[index]:
+            ancestors |= steps[link.source].ancestors | 1 << link.source
+        leaving = tuple(document.connections[link.index] for link in outgoing[index])
+        steps.append(
+            Step(
+                index=index,
+                path=node.id,
+                node=node,
+                node_type=types[node.id],
+                incoming=tuple(incoming[index]),
+                outgoing=tuple(outgoing[index]),
+                connections=leaving,
+                required=_ports(node, types[node.id], incoming[index], flag="required"),
+                multiple=_ports(node, types[node.id], incoming[index], flag="multiple"),
+                retry=_retry(node.retry),
+                timeout_seconds=node.timeout_seconds
+                or node.resources.timeout_seconds
+                or types[node.id].resources.timeout_seconds,
+                on_error=tuple(_rule(rule, node) for rule in node.on_error),
+                disabled=node.disabled,
+                ancestors=ancestors,
+            )
+        )
+    resources = document.configuration.resources
+    return Plan(
+        steps=tuple(steps),
+        links=links,
+        max_concurrency=resources.max_concurrency or DEFAULT_CONCURRENCY,
+        timeout_seconds=resources.timeout_seconds,
+        priority=resources.priority or DEFAULT_PRIORITY,
+        positions=positions,
+    )
+
+
+def _refuse_unbuilt(document: Document) -> None:
+    if document.configuration.error_handler is not None:
+        message = "Runs with an error handler are not supported yet: remove errorHandler."
+        raise PlanRefused("ERROR_HANDLER_NOT_SUPPORTED", message)
+    for node in document.nodes:
+        if node.parent_id is not None:
+            message = "Runs with containers are not supported yet: draw the body without one."
+            raise PlanRefused("CONTAINERS_NOT_SUPPORTED", message, node_id=node.id)
+        if node.compensation is not None:
+            message = "Runs with compensation are not supported yet: remove it from the node."
+            raise PlanRefused("COMPENSATION_NOT_SUPPORTED", message, node_id=node.id)
+
+
+def _node_type(node: Node, catalogue: Catalogue) -> NodeType:
+    found = catalogue.get(node.type, node.type_version)
+    if found is None:
+        message = f"This installation has no node type {node.type} version {node.type_version}."
+        raise PlanRefused("NODE_TYPE_UNKNOWN", message, node_id=node.id)
+    if found.container:
+        message = "Runs with containers are not supported yet: draw the body without one."
+        raise PlanRefused("CONTAINERS_NOT_SUPPORTED", message, node_id=node.id)
+    return found
+
+
+def _topological(document: Document) -> list[Node]:
+    """Every node after those it depends on, otherwise in document order."""
+    nodes = {node.id: node for node in document.nodes}
+    waits = dict.fromkeys(nodes, 0)
+    follows: dict[str, list[str]] = {name: [] for name in nodes}
+    for connection in document.connections:
+        if connection.source not in nodes or connection.target not in nodes:
+            message = f"Connection {connection.id} leads to a node that is not there."
+            raise PlanRefused("DOCUMENT_INVALID", message)
+        waits[connection.target] += 1
+        follows[connection.source].append(connection.target)
+    ready = [name for name, count in waits.items() if not count]
+    order: list[Node] = []
+    for name in ready:
+        order.append(nodes[name])
+        for target in follows[name]:
+            waits[target] -= 1
+            if not waits[target]:
+                ready.append(target)
+    if len(order) != len(nodes):
+        raise PlanRefused("DOCUMENT_INVALID", "The connections form a circle: break it.")
+    return order
+
+
+def _link(
+    index: int,
+    connection: Connection,
+    positions: Mapping[str, int],
+    types: Mapping[str, NodeType],
+) -> Link:
+    """A port that the document leaves out is the first one its node type declares."""
+    outputs, inputs = types[connection.source].outputs, types[connection.target].inputs
+    return Link(
+        index=index,
+        id=connection.id,
+        source=positions[connection.source],
+        source_port=connection.source_port or next(iter(outputs), ""),
+        target=positions[connection.target],
+        target_port=connection.target_port or next(iter(inputs), ""),
+        conditional=connection.condition is not None,
+    )
+
+
+def _ports(
+    node: Node, node_type: NodeType, incoming: list[Link], *, flag: Literal["required", "multiple"]
+) -> frozenset[str]:
+    """Connected input ports with a property; a required port may be configured instead."""
+    named = {port.name: port for port in node.inputs}
+    found = set()
+    for name in {link.target_port for link in incoming}:
+        spec = node_type.inputs.get(name, node_type.dynamic_input)
+        configured = spec is not None and spec.configured_by in node.configuration
+        source = named.get(name) if name not in node_type.inputs else spec
+        if source is not None and getattr(source, flag) and not (flag == "required" and configured):
+            found.add(name)
+    return frozenset(found)
+
+
+def _retry(retry: Retry | None) -> RetryPolicy:
+    if retry is None:
+        return RetryPolicy()
+    return RetryPolicy(
+        max_attempts=retry.max_attempts,
+        backoff_seconds=retry.backoff_seconds,
+        multiplier=retry.multiplier,
+        max_backoff_seconds=retry.max_backoff_seconds,
+        retry_on=retry.retry_on,
+    )
+
+
+def _rule(rule: ErrorRule, node: Node) -> Rule:
+    match rule.do:
+        case ErrorAction.FAIL:
+            handling = Handling.FAIL
+        case ErrorAction.CONTINUE:
+            handling = Handling.CONTINUE
+        case ErrorAction.ROUTE:
+            handling = Handling.ROUTE
+        case ErrorAction.FALLBACK | ErrorAction.COMPENSATE | ErrorAction.ESCALATE:
+            message = f"onError {rule.do} is not supported yet: use fail, continue or route."
+            raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
+        case _:
+            assert_never(rule.do)
+    return Rule(codes=rule.match.codes, handling=handling)

@@ -1,0 +1,371 @@
+"""One worker's turn with one run: decide, execute, append, until nothing is left to do now."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Final
+from uuid import UUID
+
+from apps.executions.engine.decide import (
+    STEP_TIMEOUT,
+    CancelRequest,
+    Commands,
+    Facts,
+    conclude,
+    decide,
+)
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.history import (
+    Event,
+    Row,
+    StepStarted,
+    Unstorable,
+    encode,
+    result_text,
+)
+from apps.executions.engine.plan import Step
+from apps.executions.engine.ports import (
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepStopped,
+    StopReason,
+    TransactionalWrite,
+)
+from apps.executions.engine.slice_ports import (
+    Around,
+    Batch,
+    Change,
+    Claim,
+    LeaseLost,
+    Left,
+    Outcome,
+)
+from apps.executions.engine.state import RunStatus
+
+BUDGET: Final = dt.timedelta(milliseconds=500)
+"""How long a run may hold its slot while another lane waits."""
+BUFFER_AGE: Final = dt.timedelta(milliseconds=15)
+BUFFER_ROWS: Final = 256
+ANNOUNCE_AFTER: Final = dt.timedelta(milliseconds=500)
+"""A step that runs longer is announced to those who watch."""
+GRACE: Final = dt.timedelta(seconds=10)
+"""How long a step may overrun its deadline, or ignore a stop, before it is abandoned."""
+SHORT_WAIT: Final = dt.timedelta(seconds=1)
+"""A retry due within this is waited for; a later one parks the run."""
+RESULT_LIMIT: Final = 64 * 1024
+CRASH_LIMIT: Final = 3
+
+
+class Slice:
+    """Owns one run while its fence holds. Not thread safe: one thread, from start to end."""
+
+    def __init__(self, claim: Claim, state: RunState, around: Around) -> None:
+        self.claim = claim
+        self.state = state
+        self.journal = around.journal
+        self.pool = around.pool
+        self.control = around.control
+        self.began_at = self.control.now()
+        self.flights: dict[int, _Flight] = {}
+        self.cancel: CancelRequest | None = None
+        self.stop_at: dt.datetime | None = None
+        self.worker_lost = claim.crashes >= CRASH_LIMIT
+        self.buffer = _Buffer(state)
+        self.posted = False
+
+    def run(self) -> Outcome:
+        """Until the run has ended, waits, or must give way. Raises LeaseLost."""
+        if self.claim.has_inbox:
+            self._read_inbox()
+        while True:
+            if self.control.is_lost():
+                self.pool.stop(StopReason.LEASE_LOST)
+                raise LeaseLost
+            if self.control.has_mail():
+                self._read_inbox()
+            now = self.control.now()
+            commands = decide(self.state, self._facts(now))
+            if commands.stop_running:
+                self._stop(now)
+            for event in commands.events:
+                self._record(event, now=now)
+            if commands.events and not self.state.status.is_terminal:
+                continue
+            if left := self._leaving(commands, now):
+                return self._leave(left)
+            self._start(commands.starts, now)
+            self._receive(commands.wake_at, now)
+
+    # --- what is known
+
+    def _read_inbox(self) -> None:
+        inbox = self.journal.inbox()
+        self.buffer.consumed = inbox.ids
+        self.cancel = inbox.cancel or self.cancel
+
+    def _facts(self, now: dt.datetime) -> Facts:
+        lost, self.worker_lost = self.worker_lost, False
+        spent = now - self.began_at >= BUDGET and self.control.is_crowded()
+        return Facts(
+            now=now,
+            deadline_at=self.claim.deadline_at,
+            slots=self.claim.slots,
+            cancel=self.cancel,
+            worker_lost=lost,
+            may_start=not (spent or self.control.is_draining()),
+        )
+
+    def _record(self, event: Event, *, now: dt.datetime) -> None:
+        """Encode, apply, buffer. Raises Unstorable before anything has changed."""
+        row = encode(event)
+        self.state.apply(event)
+        self.buffer.add(row, now=now)
+
+    # --- starting
+
+    def _start(self, starts: tuple[int, ...], now: dt.datetime) -> None:
+        launched = []
+        touches_world = False
+        for index in starts:
+            step = self.state.plan.steps[index]
+            interrupted = index in self.state.cut
+            attempt = self.state.launch(index)
+            flight = _Flight(step, attempt, now, self._deadline(step, now), interrupted=interrupted)
+            launched.append(flight)
+            touches_world = touches_world or not step.is_pure
+            if step.needs_intent and not interrupted:
+                self._announce(flight, now=now)
+                self.buffer.is_strict = True
+        self._barrier(now, touches_world=touches_world)
+        for flight in launched:
+            self.flights[flight.step.index] = flight
+            self.pool.submit(flight.step.index, self._call(flight), light=flight.step.is_light)
+
+    def _barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
+        """Make durable what must be before the steps that are about to start."""
+        buffer = self.buffer
+        if buffer.is_strict or (touches_world and buffer.has_completions):
+            self._append()
+        elif touches_world and self.posted:
+            self.journal.flush()
+            self.posted = False
+        elif buffer.rows and (now >= buffer.due_at or len(buffer.rows) >= BUFFER_ROWS):
+            self._post()
+
+    def _deadline(self, step: Step, now: dt.datetime) -> dt.datetime:
+        own = now + dt.timedelta(seconds=step.timeout_seconds)
+        return min(own, self.claim.deadline_at) if self.claim.deadline_at else own
+
+    def _call(self, flight: _Flight) -> StepCall:
+        claim, step = self.claim, flight.step
+        return StepCall(
+            tenant_id=claim.tenant_id,
+            run_id=claim.run_id,
+            lineage_id=claim.lineage_id,
+            workflow_id=claim.workflow_id,
+            environment=claim.environment,
+            environment_id=claim.environment_id,
+            node=step.node,
+            node_type=step.node_type,
+            path=step.path,
+            attempt=flight.attempt,
+            generation=1,
+            inputs=self.state.inputs_of(step),
+            parameters=claim.parameters,
+            variables=claim.variables,
+            upstream=self.state.upstream_of(step),
+            outgoing=step.connections,
+            started_at=flight.started_at,
+            deadline_at=flight.deadline_at,
+            fence=claim.token,
+            interrupted=flight.interrupted,
+            installation_id=claim.installation_id,
+        )
+
+    # --- receiving
+
+    def _receive(self, wake_at: dt.datetime | None, now: dt.datetime) -> None:
+        arrivals = self.pool.arrivals(seconds=self._patience(wake_at, now))
+        now = self.control.now()
+        for arrival in arrivals:
+            flight = self.flights.pop(arrival.index)
+            self._conclude(flight, arrival.outcome, now=now, fraction=arrival.fraction)
+        for flight in tuple(self.flights.values()):
+            if now >= self._abandon_at(flight):
+                self._abandon(flight, now)
+            elif not flight.announced and now >= flight.started_at + ANNOUNCE_AFTER:
+                self._announce(flight, now=now)
+                self.buffer.due_at = now
+
+    def _patience(self, wake_at: dt.datetime | None, now: dt.datetime) -> float:
+        instants = [wake_at] if wake_at else []
+        for flight in self.flights.values():
+            instants.append(self._abandon_at(flight))
+            if not flight.announced:
+                instants.append(flight.started_at + ANNOUNCE_AFTER)
+        if self.buffer.rows:
+            instants.append(self.buffer.due_at)
+        return max((min(instants) - now).total_seconds(), 0.0)
+
+    def _conclude(
+        self, flight: _Flight, outcome: StepOutcome, *, now: dt.datetime, fraction: float
+    ) -> None:
+        step = flight.step
+        event = conclude(
+            step,
+            outcome,
+            attempt=flight.attempt,
+            started_at=flight.started_at,
+            now=now,
+            retry_before=now if self.state.is_stopping else self.claim.deadline_at,
+            fraction=fraction,
+        )
+        if event is None:
+            self.state.land(step.index)
+            return
+        try:
+            self._record(event, now=now)
+        except Unstorable as error:
+            refused = StepFailed(code=error.code, message=str(error), usage=outcome.usage)
+            self._conclude(flight, refused, now=now, fraction=fraction)
+            return
+        if isinstance(outcome, StepDone):
+            self.buffer.has_completions = True
+            self.buffer.writes.extend(outcome.writes)
+        self.buffer.is_strict = self.buffer.is_strict or not step.is_pure
+
+    def _announce(self, flight: _Flight, *, now: dt.datetime) -> None:
+        flight.announced = True
+        event = StepStarted(
+            path=flight.step.path, attempt=flight.attempt, started_at=flight.started_at
+        )
+        self._record(event, now=now)
+
+    # --- stopping
+
+    def _stop(self, now: dt.datetime) -> None:
+        if self.stop_at is None:
+            self.stop_at = now
+            self.pool.stop(StopReason.CANCELED)
+
+    def _abandon_at(self, flight: _Flight) -> dt.datetime:
+        latest = flight.deadline_at if self.stop_at is None else self.stop_at
+        return min(latest, flight.deadline_at) + GRACE
+
+    def _abandon(self, flight: _Flight, now: dt.datetime) -> None:
+        step = flight.step
+        self.pool.abandon(step.index)
+        del self.flights[step.index]
+        seconds = (flight.deadline_at - flight.started_at).total_seconds()
+        outcome: StepOutcome = StepFailed(
+            code=STEP_TIMEOUT,
+            message=f"The step did not end within {seconds:g} s and could not be stopped.",
+            retryable=True,
+        )
+        if self.stop_at is not None:
+            outcome = StepStopped(reason=StopReason.CANCELED)
+        self._conclude(flight, outcome, now=now, fraction=1.0)
+
+    # --- appending and leaving
+
+    def _leaving(self, commands: Commands, now: dt.datetime) -> Left | None:
+        if self.state.status.is_terminal:
+            return Left.FINISHED
+        if self.flights or commands.starts:
+            return None
+        soonest = min(self.state.retrying.values(), default=now)
+        if self.state.ready or self.state.cut or soonest <= now:
+            return Left.YIELDED
+        return Left.PARKED if soonest > now + SHORT_WAIT else None
+
+    def _leave(self, left: Left) -> Outcome:
+        busy = self.control.now() - self.began_at
+        batch = self.buffer.take(left)
+        if left is Left.FINISHED and not self.buffer.is_strict:
+            self.journal.post(batch)
+        else:
+            self.journal.append(batch)
+        return Outcome(left=left, state=self.state, busy_ms=round(busy.total_seconds() * 1000))
+
+    def _append(self) -> None:
+        self.journal.append(self.buffer.take())
+        self.posted = False
+
+    def _post(self) -> None:
+        self.journal.post(self.buffer.take())
+        self.posted = True
+
+
+class _Flight:
+    """One attempt in the air."""
+
+    __slots__ = ("announced", "attempt", "deadline_at", "interrupted", "started_at", "step")
+
+    def __init__(
+        self,
+        step: Step,
+        attempt: int,
+        started_at: dt.datetime,
+        deadline_at: dt.datetime,
+        *,
+        interrupted: bool,
+    ) -> None:
+        self.step = step
+        self.attempt = attempt
+        self.started_at = started_at
+        self.deadline_at = deadline_at
+        self.interrupted = interrupted
+        self.announced = interrupted
+
+
+class _Buffer:
+    """Events that are applied in memory and not yet handed to the journal."""
+
+    def __init__(self, state: RunState) -> None:
+        self.state = state
+        self.consumed: tuple[UUID, ...] = ()
+        self.due_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.rows: list[Row] = []
+        self.writes: list[TransactionalWrite] = []
+        self.is_strict = False
+        self.has_completions = False
+        self._head = self.state.head
+        self._settled = self.state.settled
+        self._status = self.state.status
+
+    def add(self, row: Row, *, now: dt.datetime) -> None:
+        """One more; the first one sets the time by which all must leave."""
+        if not self.rows:
+            self.due_at = now + BUFFER_AGE
+        self.rows.append(row)
+
+    def take(self, left: Left | None = None) -> Batch:
+        """All of it, once; with what ends the slice, if it ends."""
+        state = self.state
+        moved = state.status is not self._status
+        ended = left is Left.FINISHED
+        change = Change(
+            status=state.status if moved else None,
+            started=self._status is RunStatus.QUEUED and state.has_started,
+            left=left,
+            wake_at=min(state.retrying.values()) if left is Left.PARKED else None,
+            consumed=self.consumed,
+            result=result_text(state.result(), limit=RESULT_LIMIT) if ended else None,
+            error=state.error.to_json() if state.error else None,
+            totals=state.totals if ended else None,
+            writes=tuple(self.writes),
+        )
+        batch = Batch(
+            head=self._head,
+            rows=tuple(self.rows),
+            settled=state.settled - self._settled,
+            change=change,
+        )
+        self.consumed = ()
+        self._clear()
+        return batch

@@ -1,0 +1,176 @@
+"""What a slice is given and what it asks of the process around it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from apps.executions.engine.decide import CancelRequest
+from apps.executions.engine.fold import RunState, Totals
+from apps.executions.engine.history import Row
+from apps.executions.engine.ports import StepCall, StepOutcome, StopReason, TransactionalWrite
+from apps.executions.engine.state import RunStatus
+from apps.workflows.graph.declaration import Json
+
+
+class LeaseLost(Exception):
+    """Another owner holds the run, or this process may not trust its lease: drop everything."""
+
+
+class Left(StrEnum):
+    """How a slice ended."""
+
+    FINISHED = "FINISHED"
+    PARKED = "PARKED"
+    YIELDED = "YIELDED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A leased run item with the facts of its run. `slots` are granted to this slice."""
+
+    item_id: int
+    tenant_id: UUID
+    run_id: UUID
+    token: UUID
+    head: int
+    settled: int
+    slots: int
+    crashes: int
+    has_inbox: bool
+    pool: str
+    workflow_id: UUID
+    version_id: UUID
+    environment: str
+    environment_id: UUID
+    lineage_id: UUID
+    installation_id: UUID | None
+    parameters: Mapping[str, Json]
+    variables: Mapping[str, Json]
+    created_at: dt.datetime
+    deadline_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inbox:
+    """What others told the run since the last look; `ids` are consumed by the next append."""
+
+    ids: tuple[UUID, ...] = ()
+    cancel: CancelRequest | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one append does beside its events."""
+
+    status: RunStatus | None = None
+    started: bool = False
+    left: Left | None = None
+    wake_at: dt.datetime | None = None
+    """With PARKED: when a timer makes the run ready again."""
+    consumed: tuple[UUID, ...] = ()
+    result: str | None = None
+    error: Mapping[str, Json] | None = None
+    totals: Totals | None = None
+    writes: tuple[TransactionalWrite, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing but events."""
+        return self == _NOTHING
+
+
+_NOTHING = Change()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """One append: rows that follow `head`, how many steps they settle, and the change."""
+
+    head: int
+    rows: tuple[Row, ...]
+    settled: int
+    change: Change
+
+
+class Journal(Protocol):
+    """The durable history of the one run it is bound to. Every method may raise LeaseLost."""
+
+    def append(self, batch: Batch) -> None:
+        """Durable on return, after everything posted before."""
+
+    def post(self, batch: Batch) -> None:
+        """Durable soon, in order, grouped with other runs; returns at once."""
+
+    def flush(self) -> None:
+        """Returns when everything posted is durable."""
+
+    def inbox(self) -> Inbox:
+        """What is unread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """An attempt came back. `fraction` is its share of chance, for the backoff."""
+
+    index: int
+    attempt: int
+    outcome: StepOutcome
+    fraction: float
+
+
+class StepPool(Protocol):
+    """Runs the steps of one slice."""
+
+    def submit(self, index: int, call: StepCall, *, light: bool) -> None:
+        """Start an attempt; a `light` one may run on the caller's thread, in `arrivals`."""
+
+    def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
+        """All that came back; waits at most that long for the first. Returns early on a nudge."""
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask every running step to stop."""
+
+    def abandon(self, index: int) -> None:
+        """Give up a step that does not stop: its outcome will not be delivered."""
+
+
+class Control(Protocol):
+    """What the process knows about this slice; read between steps, cheap."""
+
+    def now(self) -> dt.datetime:
+        """The database's clock, as well as this process knows it."""
+
+    def is_lost(self) -> bool:
+        """The lease cannot be trusted any more."""
+
+    def is_draining(self) -> bool:
+        """The process stops: start nothing."""
+
+    def is_crowded(self) -> bool:
+        """Another lane waits for a slot."""
+
+    def has_mail(self) -> bool:
+        """Something came into the run's inbox since it was last read; reading resets it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """Everything a slice uses."""
+
+    journal: Journal
+    pool: StepPool
+    control: Control
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a slice ended, with the state to keep warm when the run goes on."""
+
+    left: Left
+    state: RunState
+    busy_ms: int
