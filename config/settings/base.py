@@ -24,6 +24,7 @@ DATA_DIR = ENV.data_dir
 # The column, top to bottom; an app is added when it is built.
 INSTALLED_APPS = [
     "config",
+    "apps.security_scan",
     "apps.tenancy",
     "django.contrib.admin",
     "django.contrib.auth",
