@@ -1,0 +1,97 @@
+# The two commands: `make demo` and `make test`. The product to use: `make up`.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+# pytest-xdist: a number of processes, or auto for one per core.
+JOBS ?= auto
+SUPERVISOR := $(BIN)/python -m config.supervisor
+COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
+SAY := @printf '\033[1m== %s\033[0m\n'
+
+.PHONY: help demo test check up doctor bench bootstrap lock format clean run-installed
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- the two commands ------------------------------------------------------------------------
+
+demo: run-installed ## The main job, headless, on a throw-away data directory; ends with a table
+	$(SAY) "The main job: publish, scan, approve, install, run"
+	@$(BIN)/python -m tests.journeys.main_job
+
+test: check ## Every check, then every test, on real PostgreSQL and Redis that it starts itself
+	$(SAY) "Tests"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# --- the product -----------------------------------------------------------------------------
+
+up: run-installed ## The product on this machine; Ctrl-C stops everything
+	@$(SUPERVISOR) up
+
+doctor: run-installed ## What is found and what is missing
+	@$(SUPERVISOR) doctor
+
+bench: bootstrap ## What we measure, beside the floor without an engine
+	@$(SUPERVISOR) run -- $(BIN)/python -m bench
+
+# --- the gate --------------------------------------------------------------------------------
+
+check: bootstrap ## Format, lint, types, imports, migrations, schema, deployment settings
+	$(SAY) "ruff format"
+	@$(BIN)/ruff format --check --quiet . || { echo "Not formatted: run 'make format'."; exit 1; }
+	$(SAY) "ruff check"
+	@$(BIN)/ruff check --quiet .
+	$(SAY) "mypy"
+	@$(BIN)/mypy
+	$(SAY) "import contracts"
+	@$(BIN)/lint-imports
+	$(SAY) "migrations, schema, deployment settings"
+	@$(SUPERVISOR) run -- .ci/framework
+
+format: bootstrap ## Format and sort what ruff can
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+# --- the tools -------------------------------------------------------------------------------
+
+bootstrap: $(VENV)/.installed-dev ## Install everything a developer needs, from the locks
+
+# The developer's set contains the product's: whichever is there serves.
+run-installed:
+	@[ $(VENV)/.installed-dev -nt requirements/dev.txt ] || $(MAKE) $(VENV)/.installed-all
+
+$(VENV)/.installed-%: requirements/%.txt $(BIN)/uv
+	@printf '\033[1m== %s\033[0m\n' "Installing $$(grep -c '==' $<) packages from $< (minutes with a cold cache)"
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python $< || { \
+	  echo "Installing failed: the package registry must be reachable, with about 2 GB free on this disk. Then run the same command again."; exit 1; }
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+$(BIN)/uv: requirements/bootstrap.txt
+	$(SAY) "Making $(VENV)"
+	@[ -n "$(PYTHON)" ] || { echo "No Python found: install Python 3.11 or newer, or run 'make PYTHON=/path/to/python …'."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version): Python 3.11 or newer is needed; run 'make PYTHON=/path/to/python …'."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "Python's venv module is incomplete: on Debian and Ubuntu run 'apt-get install python3-venv', then this again."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt || { \
+	  echo "pip could not reach a package registry: check the network and pip's configuration."; exit 1; }
+	@touch $@
+
+lock: $(BIN)/uv ## Resolve pyproject.toml anew into the hash-locked requirements
+	$(SAY) "Resolving"
+	@$(COMPILE) --group bootstrap -o requirements/bootstrap.txt
+	@$(COMPILE) pyproject.toml -o requirements/base.txt
+	@$(COMPILE) pyproject.toml --extra data --extra ml --group services -o requirements/all.txt
+	@$(COMPILE) pyproject.toml --extra data --extra ml --group services --group dev --group bootstrap -o requirements/dev.txt
+	@touch $(BIN)/uv
+	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "A lock names a registry: remove the line."; exit 1; }
+
+clean: ## Remove caches; var/ (your data) and the environment stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
