@@ -1,0 +1,24 @@
+"""What the plumbing must know about a request; the doors above fill it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from apps.kit.graphql.charging import Charge
+from apps.kit.graphql.cost import Price
+
+
+@dataclass(kw_only=True)
+class RequestContext:
+    """One GraphQL request. Subclassed by the app that knows who asks."""
+
+    request_id: str
+    # Names the bucket that pays: one per key or person, inside its tenant.
+    payer: str
+    idempotency_header: str | None = None
+    price: Price | None = None
+    charge: Charge | None = None
+
+    def holds(self, permission: str) -> bool:
+        """Whether the caller holds a permission. The base knows nobody."""
+        return False
