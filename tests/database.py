@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg.conninfo
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
@@ -83,7 +84,7 @@ def _migrate(name: str) -> None:
 
 
 def _point_default_at(name: str, login_url: str, *, role: str) -> None:
-    address = roles.psycopg.conninfo.conninfo_to_dict(login_url)
+    address = psycopg.conninfo.conninfo_to_dict(login_url)
     connection = connections["default"]
     connection.close()
     settings.DATABASE_ROLE = role

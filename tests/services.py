@@ -1,6 +1,6 @@
 """An early pytest plugin: PostgreSQL and Redis for the whole run, before any settings are read.
 
-xdist's workers inherit the addresses. DATABASE_URL and REDIS_URL of the caller are used as they are.
+xdist's workers inherit the addresses. The caller's DATABASE_URL and REDIS_URL are used as they are.
 """
 
 from __future__ import annotations

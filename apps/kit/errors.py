@@ -1,4 +1,4 @@
-"""How the product refuses: one exception family, a stable code each, a sentence that says how to mend it.
+"""How the product refuses: one family, a stable code each, a sentence that says how to mend it.
 
 Refusal
 ├── NotFound            also for what belongs to another tenant: the same sentence
@@ -49,7 +49,7 @@ class ErrorCode(StrEnum):
 
 
 class Refusal(Exception):
-    """A domain refusal. `message` may be shown to the caller; `path` points into the input at fault."""
+    """A domain refusal. `message` may be shown; `path` points into the input at fault."""
 
     code: ErrorCode = ErrorCode.INVALID
 

@@ -1,0 +1,1 @@
+"""Who owns what: organizations, members, environments, scope, limits, keys, the audit trail."""

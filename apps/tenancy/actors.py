@@ -106,7 +106,7 @@ class Actor:
 
     @classmethod
     def system(cls, tenant_id: uuid.UUID | None, name: str) -> Actor:
-        """The platform acting for a tenant (engine, job, command): may do what the tenant's owner may."""
+        """The platform acting for a tenant (engine, job, command), as its owner might."""
         return cls(tenant_id=tenant_id, name=name, permissions=ROLE_PERMISSIONS[Role.OWNER])
 
     @classmethod

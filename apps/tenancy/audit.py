@@ -25,7 +25,7 @@ SEAL_AT_ONCE = 1_000
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verification found: rows whose hash holds, the first position that does not, the tail."""
+    """What a verification found: rows that hold, the first position that does not, the tail."""
 
     sealed: int
     broken_at: int | None
@@ -60,7 +60,7 @@ def seal() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 7))", [str(tenant_id)])
     last = AuditRow.objects.exclude(position=None).order_by("-position").first()
-    position, previous = (last.position, last.hash) if last else (0, GENESIS)
+    position, previous = (last.position or 0, last.hash) if last else (0, GENESIS)
     rows = list(AuditRow.objects.filter(position=None).order_by("id")[:SEAL_AT_ONCE])
     for row in rows:
         position += 1

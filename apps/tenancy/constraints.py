@@ -12,8 +12,8 @@ from django.db.models.constraints import BaseConstraint
 class TenantForeignKeyConstraint(BaseConstraint):
     """`(tenant_id, <field>)` references `(tenant_id, id)` of `to_table`.
 
-    Used beside a `ForeignKey(db_constraint=False)`: a plain foreign key bypasses row-level security,
-    so a row could point at another tenant's, and the error would tell whether that one exists.
+    Used beside a `ForeignKey(db_constraint=False)`: a plain foreign key bypasses row-level
+    security, so a row could point at another tenant's, and the error tells whether it exists.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class TenantForeignKeyConstraint(BaseConstraint):
         """Nothing inline: the other table may come later in the same migration."""
         assert model is not None  # noqa: S101 - Django always passes both here
         assert schema_editor is not None  # noqa: S101
-        schema_editor.deferred_sql.append(self._add(model, schema_editor))  # type: ignore[arg-type]
+        schema_editor.deferred_sql.append(self._add(model, schema_editor))
         return ""
 
     def create_sql(
@@ -68,7 +68,7 @@ class TenantForeignKeyConstraint(BaseConstraint):
 
     def _add(self, model: type[models.Model], schema_editor: BaseDatabaseSchemaEditor) -> str:
         quote = schema_editor.quote_name
-        column = model._meta.get_field(self.field).column  # type: ignore[union-attr]
+        column = str(getattr(model._meta.get_field(self.field), "column", self.field))
         return (
             f"ALTER TABLE {quote(model._meta.db_table)} ADD CONSTRAINT {quote(self.name)}"
             f" FOREIGN KEY (tenant_id, {quote(column)})"

@@ -6,7 +6,7 @@ from apps.kit.errors import Refusal
 
 
 class OutsideScope(RuntimeError):
-    """A tenant's rows were touched where no door has set a scope: a defect, never a user's fault."""
+    """A tenant's rows were touched where no door has set a scope: always a defect of ours."""
 
 
 class LastOwner(Refusal):

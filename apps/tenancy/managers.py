@@ -1,7 +1,7 @@
 """Belt one: managers that see the scope's rows only, and raise where there is no scope.
 
-The filter is an expression that is compiled when the query is: `.all()` outside a scope is harmless,
-evaluating it is not. Writes outside the scope are refused by row-level security (belt three).
+The filter is an expression that is compiled when the query is: `.all()` outside a scope is
+harmless, evaluating it is not. Writes outside the scope are refused by belt three.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Owned(Func):
         super().__init__(column, **extra)
         self.platform = platform
 
-    def as_sql(
+    def as_sql(  # type: ignore[override]
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any
     ) -> tuple[str, list[Any]]:
         """`<column> = <tenant in force>`. Raises OutsideScope without a scope."""

@@ -27,7 +27,7 @@ class IsolateTenant(Operation):
     reduces_to_sql = True
     reversible = True
 
-    def __init__(  # noqa: PLR0913 - each is one policy, and named
+    def __init__(
         self,
         model: str,
         *,

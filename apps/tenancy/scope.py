@@ -106,7 +106,7 @@ def platform(*, actor: Actor | None = None) -> Iterator[Scope]:
 
 @contextmanager
 def transaction() -> Iterator[Scope]:
-    """An atomic block with the scope in force written into it; nested, the outer one is restored."""
+    """An atomic block with the scope written into it; nested, the outer one is restored."""
     scope = current()
     connection = connections["default"]
     outer = _applied(connection) if connection.in_atomic_block else None

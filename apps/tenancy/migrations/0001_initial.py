@@ -544,6 +544,24 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="JobPeriod",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("job", models.CharField(max_length=120)),
+                ("period", models.DateTimeField(help_text="Beginning of the period.")),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(fields=("job", "period"), name="job_period_key")
+                ],
+            },
+        ),
         IsolateTenant("Organization", column="id", platform=True, readable=OF_A_MEMBER),
         IsolateTenant("Membership", readable=f"user_id = {USER}"),
         IsolateTenant("Invitation"),

@@ -8,7 +8,7 @@ from apps.tenancy.models.organizations import (
     Membership,
     Organization,
 )
-from apps.tenancy.models.records import AuditRow, IdempotencyKey, Limit
+from apps.tenancy.models.records import AuditRow, IdempotencyKey, JobPeriod, Limit
 from apps.tenancy.models.tenant_model import TenantModel, tenant_constraints
 from apps.tenancy.models.users import User
 
@@ -19,6 +19,7 @@ __all__ = [
     "EnvironmentKind",
     "IdempotencyKey",
     "Invitation",
+    "JobPeriod",
     "Limit",
     "Membership",
     "Organization",

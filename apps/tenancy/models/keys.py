@@ -12,7 +12,7 @@ from apps.tenancy.models.tenant_model import TenantModel, tenant_constraints
 
 
 class ApiKey(TenantModel):
-    """A key of one member; it can do a subset of what the member can, and dies with the membership."""
+    """A key of one member: does a subset of what the member may, and dies with the membership."""
 
     name = models.CharField(max_length=80)
     user = models.ForeignKey("tenancy.User", on_delete=models.CASCADE, related_name="+")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -10,7 +10,7 @@ from django.db import models
 from apps.kit.clock import now
 from apps.kit.ids import uuid7
 from apps.tenancy.actors import Role
-from apps.tenancy.managers import Owned, TenantManager, UnscopedManager
+from apps.tenancy.managers import Owned, UnscopedManager
 from apps.tenancy.models.tenant_model import TenantModel, tenant_constraints
 
 SLUG = RegexValidator(
@@ -37,7 +37,7 @@ class Organization(models.Model):
     created_at = models.DateTimeField(default=now, editable=False)
 
     objects: ClassVar[OrganizationManager] = OrganizationManager()
-    unscoped: ClassVar[UnscopedManager[Organization]] = UnscopedManager()
+    unscoped: ClassVar[UnscopedManager[Self]] = UnscopedManager()
 
     class Meta:
         base_manager_name = "unscoped"
@@ -84,8 +84,6 @@ class Membership(TenantModel):
     user = models.ForeignKey("tenancy.User", on_delete=models.CASCADE, related_name="+")
     role = models.CharField(max_length=12, choices=[(r.value, r.value) for r in Role])
     joined_at = models.DateTimeField(default=now, editable=False)
-
-    objects: ClassVar[TenantManager[Any]] = TenantManager()
 
     class Meta(TenantModel.Meta):
         ordering = ("joined_at",)

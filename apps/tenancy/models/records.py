@@ -1,4 +1,4 @@
-"""What tenancy keeps about acts: the audit trail, limits with what is used, and idempotency keys."""
+"""What tenancy keeps about acts: the audit trail, limits and what is used, idempotency keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from apps.tenancy.models.tenant_model import TenantModel, tenant_constraints
 
 
 class AuditRow(TenantModel):
-    """One act of a person, a key or the platform. Append-only; sealed into a hash chain by a job."""
+    """One act of a person, a key or the platform. Append-only; a job seals it into a chain."""
 
     at = models.DateTimeField(default=now, editable=False)
     actor = models.CharField(max_length=160)
@@ -87,3 +87,18 @@ class IdempotencyKey(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.operation} {self.key}"
+
+
+class JobPeriod(models.Model):
+    """That a platform job was started for a period; the row is the claim: no leader is needed."""
+
+    job = models.CharField(max_length=120)
+    period = models.DateTimeField(help_text="Beginning of the period.")
+
+    class Meta:
+        constraints: ClassVar[list[Any]] = [
+            models.UniqueConstraint(fields=["job", "period"], name="job_period_key")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.job} {self.period:%Y-%m-%d %H:%M:%S}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, Self
 
 from django.db import models
 
@@ -27,8 +27,8 @@ class TenantModel(models.Model):
         related_name="+",
     )
 
-    objects: ClassVar[TenantManager[Any]] = TenantManager()
-    unscoped: ClassVar[UnscopedManager[Any]] = UnscopedManager()
+    objects: ClassVar[TenantManager[Self]] = TenantManager()
+    unscoped: ClassVar[UnscopedManager[Self]] = UnscopedManager()
 
     class Meta:
         abstract = True
