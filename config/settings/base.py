@@ -25,6 +25,7 @@ DATA_DIR = ENV.data_dir
 INSTALLED_APPS = [
     "config",
     "apps.security_scan",
+    "apps.vault",
     "apps.tenancy",
     "django.contrib.admin",
     "django.contrib.auth",

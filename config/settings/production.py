@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("NSTARX_MODE", "production")
 
-from config.settings.base import *  # noqa: E402, F403 - the mode must be known before base reads it
+from config.settings.base import *  # noqa: F403 - the mode must be known before base reads it
 
 SECURE_SSL_REDIRECT = True
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -17,7 +17,5 @@ CSRF_COOKIE_SECURE = True
 CSRF_COOKIE_NAME = "__Host-csrf"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }

@@ -4,8 +4,8 @@ import os
 
 os.environ.setdefault("NSTARX_MODE", "test")
 
-from config.settings.base import *  # noqa: E402, F403 - the mode must be known before base reads it
-from config.settings.base import DATABASES  # noqa: E402
+from config.settings.base import *  # noqa: F403 - the mode must be known before base reads it
+from config.settings.base import DATABASES
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

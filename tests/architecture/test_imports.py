@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from tests.architecture import source
 
+EDGES = {"tasks", "jobs", "reactions", "admin", "views", "urls", "store", "live"}
+GRAPHQL_EDGES = {"mutations", "queries", "subscriptions"}
 PURE = ("apps.executions.engine", "apps.workflows.graph", "apps.security_scan.scanner")
 
 
@@ -44,3 +48,32 @@ def test_pure_packages_load_without_a_framework(package: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_a_neighbors_edges_are_its_own() -> None:
+    """What an app shows its neighbors is its actions, models, types, events and policies."""
+    reached = []
+    for path in source.modules("apps"):
+        own = path.relative_to(source.ROOT).parts[1]
+        for line, imported in _imported(source.tree(path)):
+            parts = imported.split(".")
+            if parts[0] != "apps" or len(parts) < 3 or parts[1] in {own, "kit"}:
+                continue
+            is_edge = parts[2] in EDGES
+            is_graphql_edge = parts[2] == "graphql" and bool(GRAPHQL_EDGES & set(parts[3:4]))
+            if is_edge or is_graphql_edge:
+                reached.append(f"{source.name(path)}:{line} {imported}")
+    assert reached == []
+
+
+def _imported(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import():
+                for alias in node.names:
+                    yield node.lineno, alias.name
+            case ast.ImportFrom(module=str(module), level=0):
+                for alias in node.names:
+                    yield node.lineno, f"{module}.{alias.name}"
+            case _:
+                pass

@@ -16,7 +16,7 @@ SEALING = f"{jobs.__name__}.seal_audit_chains"
 
 @pytest.fixture(autouse=True)
 def _empty_queue() -> None:
-    django_rq.get_queue("default").empty()
+    django_rq.get_queue("default").delete(delete_jobs=True)
 
 
 @pytest.mark.django_db
