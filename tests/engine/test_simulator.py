@@ -1,0 +1,104 @@
+"""Property: wherever a worker dies, the run ends as if nobody had, and no effect runs once too often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from apps.executions.engine.plan import Plan, compile_plan
+from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
+from apps.executions.engine.state import RunStatus
+from apps.workflows.graph.document import parse
+from tests.engine.simulator import World
+from tests.factories.graphs import CATALOGUE, a, raw, to
+
+KINDS = ("pure", "pure", "keyed", "reconcilable", "transactional")
+
+
+@st.composite
+def workflows(draw: st.DrawFn) -> tuple[Plan, dict[str, Any]]:
+    """A random graph with conditions, retries, error rules and disabled nodes, and its script."""
+    size = draw(st.integers(1, 9))
+    nodes, connections, script = [], [], {}
+    for i in range(size):
+        name = f"n{i}"
+        on_error = draw(st.sampled_from(["fail", "continue", "route", "continue"]))
+        nodes.append(
+            a(
+                name,
+                draw(st.sampled_from(KINDS)),
+                retry={"maxAttempts": 3, "backoffSeconds": draw(st.sampled_from([0, 0.5, 30]))},
+                onError=on_error,
+                disabled=draw(st.integers(0, 9)) == 0,
+            )
+        )
+        script[name] = {
+            "failures": draw(st.sampled_from([0, 0, 0, 1, 2, 3])),
+            "other": draw(st.booleans()),
+            "truth": draw(st.booleans()),
+            "seconds": draw(st.sampled_from([0.001, 0.001, 0.02, 0.6])),
+        }
+        for j in range(i):
+            if draw(st.integers(0, 2)) == 0:
+                port = draw(st.sampled_from(["value", "value", "other", "error"]))
+                into = draw(st.sampled_from(["value", "needed", "all"]))
+                fields = {"condition": "{{ true }}"} if draw(st.booleans()) else {}
+                connections.append(to(f"n{j}.{port}", f"{name}.{into}", **fields))
+    return compile_plan(parse(raw(nodes, connections)), CATALOGUE), script
+
+
+def scripted(script: dict[str, Any]) -> Any:
+    """The same answer for the same attempt, whoever asks."""
+
+    def answer(call: StepCall) -> StepOutcome:
+        said = script[call.path]
+        truths = {c.id: said["truth"] for c in call.outgoing if c.condition}
+        if call.attempt <= said["failures"]:
+            return StepFailed(code="NO", message="not yet", retryable=True, conditions=truths)
+        outputs = {"value": sorted(call.inputs)} | ({"other": 1} if said["other"] else {})
+        return StepDone(outputs=outputs, conditions=truths)
+
+    return answer
+
+
+def world_of(workflow: tuple[Plan, dict[str, Any]], **fields: Any) -> World:
+    """A fresh world of a drawn workflow."""
+    plan, script = workflow
+    seconds = {name: said["seconds"] for name, said in script.items()}
+    return World(plan, script=scripted(script), seconds=seconds, **fields)
+
+
+def verdict(world: World) -> tuple[RunStatus, list[tuple[Any, ...]]]:
+    """What must not depend on deaths; steps that a failing run stopped depend on timing anyway."""
+    state = world.finish()
+    records = zip(world.plan.steps, state.records, strict=True)
+    if state.status is RunStatus.FAILED:
+        return state.status, []
+    return state.status, [(s.path, r.status, r.attempt, dict(r.outputs)) for s, r in records]
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(workflows(), st.integers(0, 5), st.data())
+def test_a_run_cut_anywhere_ends_the_same(
+    workflow: tuple[Plan, dict[str, Any]], seed: int, data: st.DataObject
+) -> None:
+    calm = world_of(workflow, seed=seed)
+    expected = verdict(calm)
+    for cut_at in data.draw(st.sets(st.integers(1, calm.points), max_size=6)):
+        world = world_of(workflow, seed=seed, cut_at=cut_at)
+        assert verdict(world) == expected
+        assert [row.type for row in world.rows].count("run.queued") == 1
+        # Every attempt of an effect ran once, or once more for the death in between.
+        assert all(count <= 2 for count in world.attempts.values())
+
+
+def test_every_single_point_of_one_run_may_be_the_last() -> None:
+    nodes = [a("a"), a("b", "keyed"), a("c", "reconcilable"), a("d", "transactional"), a("e")]
+    links = [to("a", "b"), to("a", "c"), to("b", "d"), to("c", "d.needed"), to("d", "e")]
+    plan = compile_plan(parse(raw(nodes, links)), CATALOGUE)
+    calm = World(plan)
+    expected = verdict(calm)
+    for cut_at in range(1, calm.points + 1):
+        assert verdict(World(plan, cut_at=cut_at)) == expected
