@@ -44,6 +44,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "config.logs.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -182,3 +183,13 @@ STRAWBERRY_DJANGO = {
 # Hosts and ports on this machine that workflows may call although they are private: none,
 # unless the environment names them (the demo's own sink does).
 EGRESS_ALLOW_LOOPBACK = ENV.egress_allow
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"structured": {"()": "config.logs.formatter", "json": ENV.log_json}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    # Bandit offers report formats whose packages we do not need.
+    "loggers": {"stevedore": {"level": "CRITICAL"}},
+}

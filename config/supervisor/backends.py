@@ -38,13 +38,15 @@ class Backends:
         """As the variables config.env reads."""
         return {**self.urls.environment(), "REDIS_URL": self.redis_url}
 
-    def dead(self) -> str | None:
-        """The name of a server of ours that has ended, if one has."""
-        if self.cluster and self.cluster.exit_code() is not None:
-            return "PostgreSQL"
-        if self.redis and self.redis.exit_code() is not None:
-            return "Redis"
-        return None
+    def revive(self, *, report: Report) -> bool:
+        """Start a server of ours that has ended again, on its port; whether one had."""
+        revived = False
+        for name, server in (("PostgreSQL", self.cluster), ("Redis", self.redis)):
+            if server and server.exit_code() is not None:
+                report(f"{name} ended (exit code {server.exit_code()}); starting it again")
+                server.start()
+                revived = True
+        return revived
 
 
 @contextmanager

@@ -3,5 +3,5 @@
 from __future__ import annotations
 
 
-class CannotStart(Exception):  # noqa: N818 - a refusal, as in apps.kit.errors
+class CannotStart(Exception):
     """Something the product needs is missing or busy; the message is meant for a person."""

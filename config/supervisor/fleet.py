@@ -147,8 +147,9 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
 
-    def sleep(self, seconds: float) -> None:
-        """Sleep until a signal arrives (a child's end is one) or the time is over."""
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until a signal arrives (a child's end is one) or the time is over; `asked`."""
         ready, _, _ = select.select([self._reader], [], [], seconds)
         if ready:
             os.read(self._reader, 4096)
+        return self.asked

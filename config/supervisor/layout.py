@@ -1,0 +1,133 @@
+"""The product's processes on one machine: their commands and what each may know."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from config.env import ROOT, DatabaseRole
+from config.supervisor import ports, worker_rows
+from config.supervisor.backends import Backends
+from config.supervisor.fleet import Member
+from config.supervisor.processes import Command
+
+POOL: Final = "io"
+RQ_QUEUE: Final = "default"
+WORKER_STOP_SECONDS: Final = 12.0
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """One running product: where its data, its servers and its web address are."""
+
+    directory: Path
+    web_port: int
+    workers: int
+    backends: Backends
+    keys: Mapping[str, str] = field(repr=False)
+
+    @property
+    def url(self) -> str:
+        """Where people and programs reach it."""
+        return f"http://{ports.LOOPBACK}:{self.web_port}"
+
+    def environment(self, role: DatabaseRole) -> dict[str, str]:
+        """What a process may know: every key, and the one database login that is its own."""
+        settings = {
+            "DJANGO_SETTINGS_MODULE": "config.settings.development",
+            "NSTARX_DEBUG": "0",
+            "NSTARX_DATA_DIR": str(self.directory),
+            "NSTARX_PUBLIC_URL": self.url,
+            "PYTHONUNBUFFERED": "1",
+        }
+        urls = self.backends.urls.environment()
+        own = {
+            DatabaseRole.OWNER: "DATABASE_URL",
+            DatabaseRole.APP: "DATABASE_APP_URL",
+            DatabaseRole.ENGINE: "DATABASE_ENGINE_URL",
+        }[role]
+        inherited = {name: value for name, value in os.environ.items() if name not in urls}
+        return {
+            **settings,
+            **inherited,
+            **self.keys,
+            "REDIS_URL": self.backends.redis_url,
+            "NSTARX_DATABASE_ROLE": role.value,
+            "NSTARX_DATA_DIR": str(self.directory),
+            "NSTARX_PUBLIC_URL": self.url,
+            own: urls[own],
+        }
+
+    def log(self, name: str) -> Path:
+        """The log file of one process."""
+        return self.directory / "log" / f"{name}.log"
+
+    def manage(self, *arguments: str, role: DatabaseRole, name: str) -> Command:
+        """One of Django's management commands under one login."""
+        return Command(
+            name=name,
+            argv=[sys.executable, str(ROOT / "manage.py"), *arguments],
+            environment=self.environment(role),
+            log=self.log(name),
+            working_directory=ROOT,
+        )
+
+    def members(self, *, report: Report) -> list[Member]:
+        """Web, one engine worker per core, one worker per queue of platform jobs."""
+        return [
+            Member(name="web", command=self._web),
+            *(self._worker(number, report=report) for number in range(1, self.workers + 1)),
+            Member(
+                name="jobs",
+                command=lambda incarnation: self.manage(
+                    "rqworker", RQ_QUEUE, role=DatabaseRole.APP, name="jobs"
+                ),
+            ),
+        ]
+
+    def _web(self, incarnation: UUID) -> Command:
+        return Command(
+            name="web",
+            argv=[
+                *(sys.executable, "-m", "uvicorn", "config.asgi:application"),
+                *("--host", ports.LOOPBACK, "--port", str(self.web_port)),
+                *("--lifespan", "off", "--no-access-log", "--log-level", "warning"),
+                *("--timeout-graceful-shutdown", "3"),
+            ],
+            environment=self.environment(DatabaseRole.APP),
+            log=self.log("web"),
+            working_directory=ROOT,
+        )
+
+    def _worker(self, number: int, *, report: Report) -> Member:
+        name = f"worker-{number}"
+
+        def command(incarnation: UUID) -> Command:
+            return Command(
+                name=name,
+                argv=[
+                    *(sys.executable, "-m", "dramatiq", "config.worker"),
+                    *("--processes", "1", "--threads", "2", "--queues", POOL),
+                    *("--path", str(ROOT), "--worker-shutdown-timeout", "10000"),
+                ],
+                environment={
+                    **self.environment(DatabaseRole.ENGINE),
+                    "NSTARX_WORKER_ID": str(incarnation),
+                    "NSTARX_WORKER_POOL": POOL,
+                },
+                log=self.log(name),
+                working_directory=ROOT,
+                stop_seconds=WORKER_STOP_SECONDS,
+            )
+
+        def died(incarnation: UUID) -> None:
+            worker_rows.expire(self.backends.urls.engine, incarnation, report=report)
+
+        return Member(name=name, command=command, died=died)

@@ -1,0 +1,41 @@
+"""The module a Dramatiq worker process loads: Django, the actors, the engine's loop."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any, Final
+
+import django
+import dramatiq
+from dramatiq.middleware import Middleware
+
+from config.supervisor import kernel
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.development")
+os.environ.setdefault("NSTARX_DATABASE_ROLE", "engine")
+django.setup()
+
+import apps.executions.tasks  # noqa: E402, F401 - after setup; registers the actors
+from django.conf import settings  # noqa: E402
+
+from apps.executions import worker as engine  # noqa: E402
+
+DRAIN_SECONDS: Final = 8.0
+
+
+class EngineInWorker(Middleware):
+    """Starts the engine's loop beside the Dramatiq threads and drains it before they end."""
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+        """The process is ready: claim."""
+        engine.start(settings.ENV.worker_pool, settings.ENV.worker_id)
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+        """Finish or give back what is claimed."""
+        engine.drain(DRAIN_SECONDS)
+
+
+# This process is a fork of Dramatiq's master: without it nobody would restart or stop us.
+kernel.die_with_parent(signal.SIGKILL, parent=os.getppid())
+dramatiq.get_broker().add_middleware(EngineInWorker())
