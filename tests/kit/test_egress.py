@@ -29,7 +29,12 @@ def test_an_undeclared_host_is_refused_before_it_is_looked_up(
     attempts: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *_, **__: asked.append(host) or [])
+
+    def answer(host: str, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
     with pytest.raises(EgressError) as refusal:
         fetch(EgressPolicy(hosts=frozenset({"api.example.com"})), "http://public.example.com/")
     assert refusal.value.fault is EgressFault.REFUSED

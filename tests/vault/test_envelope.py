@@ -3,6 +3,7 @@
 import os
 import uuid
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,10 @@ from apps.vault.envelope import (
 OLD, NEW = os.urandom(32), os.urandom(32)
 PLACE = Place(tenant_id=uuid.uuid4(), secret_id=uuid.uuid4(), version=3)
 TEXT = "pässword-🔑"
+
+
+def _only(part: str, value: bytes) -> Any:
+    return {part: value}
 
 
 def test_a_text_opens_where_it_was_sealed() -> None:
@@ -55,7 +60,7 @@ def test_a_changed_byte_is_noticed(part: str) -> None:
     bent = bytearray(getattr(sealed, part))
     bent[-1] ^= 1
     with pytest.raises(Tampered):
-        open_sealed(replace(sealed, **{part: bytes(bent)}), place=PLACE, keys=keys)
+        open_sealed(replace(sealed, **_only(part, bytes(bent))), place=PLACE, keys=keys)
 
 
 @pytest.mark.parametrize("part", ["wrapped_key", "nonce", "ciphertext"])
@@ -63,7 +68,7 @@ def test_a_missing_part_is_noticed(part: str) -> None:
     keys = LocalKeys([OLD])
     sealed = seal(TEXT, place=PLACE, keys=keys)
     with pytest.raises(Tampered):
-        open_sealed(replace(sealed, **{part: b""}), place=PLACE, keys=keys)
+        open_sealed(replace(sealed, **_only(part, b"")), place=PLACE, keys=keys)
 
 
 def test_an_unknown_algorithm_is_not_tried() -> None:

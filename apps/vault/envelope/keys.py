@@ -12,7 +12,7 @@ KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
 
 
-class KeyUnknown(Exception):  # noqa: N818 - reads as what happened
+class KeyUnknown(Exception):
     """No key of this id is configured: it went before `manage.py rewrap_secrets` had finished."""
 
 

@@ -14,7 +14,7 @@ from apps.vault.envelope.keys import NONCE_BYTES, KeyWrapping
 ALGORITHM: Final = "A256GCM/1"
 
 
-class Tampered(Exception):  # noqa: N818 - reads as what happened
+class Tampered(Exception):
     """What is stored does not belong to this place, or was changed."""
 
 

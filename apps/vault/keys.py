@@ -1,0 +1,20 @@
+"""Where the key-encryption keys of this installation come from."""
+
+from __future__ import annotations
+
+import functools
+
+from django.conf import settings
+
+from apps.vault.envelope import KeyWrapping, LocalKeys
+
+
+def platform_keys() -> KeyWrapping:
+    """The current key and those it replaced, from the environment."""
+    previous: tuple[bytes, ...] = getattr(settings, "PREVIOUS_KEY_ENCRYPTION_KEYS", ())
+    return _local((settings.KEY_ENCRYPTION_KEY, *previous))
+
+
+@functools.lru_cache(maxsize=4)
+def _local(keys: tuple[bytes, ...]) -> LocalKeys:
+    return LocalKeys(keys)
