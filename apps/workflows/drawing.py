@@ -9,7 +9,7 @@ BOX_HEIGHT: Final = 58
 COLUMN: Final = 240
 ROW: Final = 92
 MARGIN: Final = 28
-NAME_LIMIT: Final = 22
+NAME_LIMIT: Final = 20
 # A picture is a courtesy: a document of thousands of nodes is drawn up to here and says so.
 NODE_LIMIT: Final = 400
 

@@ -38,6 +38,11 @@ def attach(form: BaseForm, refusal: Refusal, *, prefix: str = "") -> None:
     form.add_error(None, refusal.message)
 
 
+def status_of(*forms: BaseForm) -> int:
+    """200 for a form to fill in, 422 for one that comes back with mistakes."""
+    return 422 if any(form.is_bound and form.errors for form in forms) else 200
+
+
 class RefusalPages:
     """Middleware: a Refusal that no view caught becomes a page that says how to mend it."""
 
