@@ -99,6 +99,11 @@ def declare_extra(name: str, *, modules: tuple[str, ...]) -> None:
     _extras[name] = modules
 
 
+def extra_modules(name: str | None) -> tuple[str, ...]:
+    """The top-level modules an extra brings; a step process imports them once, before it forks."""
+    return _extras.get(name, ()) if name is not None else ()
+
+
 def missing_extra(node_type: NodeType) -> str | None:
     """The extra this process lacks to run the type, None when nothing is missing."""
     if node_type.extra is None:

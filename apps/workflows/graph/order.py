@@ -95,6 +95,20 @@ def on_call(document: Document) -> frozenset[str]:
     return frozenset(node_id for node_id in called if node_id is not None)
 
 
+def after_call(document: Document) -> frozenset[str]:
+    """The nodes on call and all that follows them: when they run, nobody knows before."""
+    parents = {node.id: node.parent_id for node in document.nodes}
+    successors = _successors_within_levels(document.connections, parents)
+    reached = set(on_call(document))
+    pending = list(reached)
+    while pending:
+        for target in successors.get(pending.pop(), ()):
+            if target not in reached:
+                reached.add(target)
+                pending.append(target)
+    return frozenset(reached)
+
+
 class Upstream:
     """Whose output a node may rely on: all before it on its level and around its containers."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 SCHEMA_VERSION = 1
@@ -153,12 +153,13 @@ class ErrorRule:
     )
 
 
-_SHORT_ACTIONS = (ErrorAction.FAIL, ErrorAction.CONTINUE, ErrorAction.ROUTE)
+SHORT_ACTIONS = (ErrorAction.FAIL, ErrorAction.CONTINUE, ErrorAction.ROUTE)
+"""What `onError` may say in one word."""
 
 
 def _rules_json(rules: "tuple[ErrorRule, ...]") -> object:
     match rules:
-        case (ErrorRule(match=ErrorMatch(codes=())) as only,) if only.do in _SHORT_ACTIONS:
+        case (ErrorRule(match=ErrorMatch(codes=())) as only,) if only.do in SHORT_ACTIONS:
             return only.do.value
     return [_rule_json(rule) for rule in rules]
 
@@ -177,14 +178,6 @@ ErrorRules: TypeAlias = Annotated[
     tuple[ErrorRule, ...],
     Field(max_length=20),
     PlainSerializer(_rules_json),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": [action.value for action in _SHORT_ACTIONS]},
-                {"type": "array", "items": {"$ref": "#/$defs/ErrorRule"}, "maxItems": 20},
-            ]
-        }
-    ),
 ]
 
 

@@ -112,6 +112,11 @@ def read(text: str) -> str | Template | SecretReference:
     return Template(pieces)
 
 
+def secret_in(text: str) -> bool:
+    """Whether the text is a secret reference as a whole."""
+    return SECRET_PATTERN.fullmatch(text.strip()) is not None
+
+
 def condition(text: str) -> Expression:
     """A connection's condition, with or without braces."""
     stripped = text.strip()
