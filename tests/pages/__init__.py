@@ -1,0 +1,1 @@
+"""Pages through Django's test client: what they show, refuse and cost."""
