@@ -80,17 +80,19 @@ class Installation:
         )
 
     def members(self, *, report: Report) -> list[Member]:
-        """Web, one engine worker per core, one worker per queue of platform jobs."""
+        """Web, one engine worker per core, a worker and a clock for platform jobs."""
         return [
             Member(name="web", command=self._web),
             *(self._worker(number, report=report) for number in range(1, self.workers + 1)),
-            Member(
-                name="jobs",
-                command=lambda incarnation: self.manage(
-                    "rqworker", RQ_QUEUE, role=DatabaseRole.APP, name="jobs"
-                ),
-            ),
+            self._command("jobs", "rqworker", RQ_QUEUE),
+            self._command("periodic", "periodic"),
         ]
+
+    def _command(self, name: str, *arguments: str) -> Member:
+        return Member(
+            name=name,
+            command=lambda incarnation: self.manage(*arguments, role=DatabaseRole.APP, name=name),
+        )
 
     def _web(self, incarnation: UUID) -> Command:
         return Command(

@@ -1,0 +1,1 @@
+"""Tests of what starts, watches and stops the product."""
