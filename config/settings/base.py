@@ -24,7 +24,9 @@ DATA_DIR = ENV.data_dir
 # The column, top to bottom; an app is added when it is built.
 INSTALLED_APPS = [
     "config",
+    "apps.executions",
     "apps.security_scan",
+    "apps.artifacts",
     "apps.vault",
     "apps.tenancy",
     "django.contrib.admin",
@@ -56,6 +58,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "apps.kit.html.refusals.RefusalPages",
 ]
 
 ROOT_URLCONF = "config.urls"
@@ -72,6 +75,8 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "apps.tenancy.doors.navigation",
+                "apps.tenancy.doors.navigation",
             ],
             "builtins": ["apps.kit.html.tags"],
         },
@@ -140,8 +145,11 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_ADAPTER = "apps.tenancy.sign_in.AccountAdapter"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
+
+EMAIL_TIMEOUT = 10
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -1,0 +1,28 @@
+"""The rows of executions as Django sees them; only the engine's SQL functions write them."""
+
+from apps.executions.models.queue import InboxMessage, Lane, OutboxEntry, Timer, Worker, WorkItem
+from apps.executions.models.runs import (
+    EnvironmentName,
+    LogLine,
+    NodeState,
+    Run,
+    RunEvent,
+    RunQuerySet,
+    TriggerKind,
+)
+
+__all__ = [
+    "EnvironmentName",
+    "InboxMessage",
+    "Lane",
+    "LogLine",
+    "NodeState",
+    "OutboxEntry",
+    "Run",
+    "RunEvent",
+    "RunQuerySet",
+    "Timer",
+    "TriggerKind",
+    "WorkItem",
+    "Worker",
+]

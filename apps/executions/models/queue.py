@@ -1,0 +1,138 @@
+"""The engine's own tables: leased and waiting work, timers, lanes, workers. Ids only."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from apps.kit.clock import now
+from apps.tenancy.managers import TenantManager, UnscopedManager
+
+
+class InboxMessage(models.Model):
+    """What somebody told a run; read and removed by its owner."""
+
+    pk = models.CompositePrimaryKey("tenant", "run_id", "id")
+    tenant = models.ForeignKey(
+        "tenancy.Organization", on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    run_id = models.UUIDField()
+    id = models.UUIDField()
+    kind = models.TextField()
+    body = models.JSONField(null=True)
+    at = models.DateTimeField(default=now)
+
+    objects = TenantManager()
+    unscoped = UnscopedManager()
+
+    class Meta:
+        db_table = "run_inbox"
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class WorkItem(models.Model):
+    """Work that can be claimed or is leased; nothing else has a row here."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    kind = models.TextField(default="run")
+    path = models.TextField(default="")
+    idx = models.IntegerField(default=0)
+    pool = models.TextField()
+    sort_key = models.DateTimeField(default=now)
+    slots = models.SmallIntegerField(default=1)
+    granted = models.SmallIntegerField(default=0)
+    worker_id = models.UUIDField(null=True)
+    token = models.UUIDField(null=True)
+    claims = models.IntegerField(default=0)
+    crashes = models.IntegerField(default=0)
+    settled_seen = models.IntegerField(default=0)
+    has_mail = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "work_item"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.run_id}"
+
+
+class Timer(models.Model):
+    """An instant at which a run becomes ready."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    kind = models.TextField()
+    path = models.TextField(default="")
+    idx = models.IntegerField(default=0)
+    pool = models.TextField()
+    slots = models.SmallIntegerField(default=1)
+    fire_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "timer"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.fire_at}"
+
+
+class Lane(models.Model):
+    """A tenant's queue in one pool: its weight, its ceiling, its virtual time."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "pool")
+    tenant_id = models.UUIDField()
+    pool = models.TextField()
+    weight = models.FloatField(default=1)
+    max_inflight = models.IntegerField(default=50)
+    vtime = models.FloatField(default=0)
+    has_ready = models.BooleanField(default=False)
+    blocked_until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "lane"
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} {self.pool}"
+
+
+class Worker(models.Model):
+    """One incarnation of one worker process, and how long it may be trusted."""
+
+    id = models.UUIDField(primary_key=True)
+    host = models.TextField()
+    pid = models.IntegerField()
+    pools = ArrayField(models.TextField())
+    slots = models.IntegerField()
+    booted_at = models.DateTimeField(default=now)
+    lease_until = models.DateTimeField()
+    draining = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "worker"
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.pid}"
+
+
+class OutboxEntry(models.Model):
+    """A run-level fact that the relay has not announced yet."""
+
+    pk = models.CompositePrimaryKey("xid", "id")
+    xid = models.TextField()
+    id = models.BigIntegerField()
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    kind = models.TextField()
+    at = models.DateTimeField(default=now)
+    tries = models.IntegerField(default=0)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "outbox"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.run_id}"

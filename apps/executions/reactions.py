@@ -1,0 +1,1 @@
+"""What executions does when another app, or it itself, has spoken."""

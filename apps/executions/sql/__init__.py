@@ -1,0 +1,25 @@
+"""The engine's SQL: one file per release of tables and functions, loaded by migrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+_HERE: Final = Path(__file__).parent
+
+DROP_TABLES: Final = (
+    "DROP TABLE run, run_event, run_log, run_inbox, node_state, work_item, timer, lane, worker,"
+    " outbox"
+)
+DROP_PARTITION_FUNCTIONS: Final = "DROP FUNCTION engine_partitions_1, engine_uuid_floor_1"
+DROP_FUNCTIONS: Final = """
+DROP TRIGGER run_state_moves ON run;
+DROP FUNCTION engine_ready_1, executions_start_1, engine_claim_1, engine_charge_1, engine_change_1,
+  engine_append_1, engine_append_batch_1, executions_tell_1, engine_beat_1, engine_worker_died_1,
+  engine_reap_1, engine_timers_1, engine_release_1, run_state_moves_1;
+"""
+
+
+def sql(name: str) -> str:
+    """The text of a file beside this one."""
+    return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
