@@ -65,3 +65,13 @@ def remembered(path: Path, *, fresh: str) -> str:
         file.flush()
         os.fsync(file.fileno())
     return fresh
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads; a reader sees all of it or the one before."""
+    draft = path.with_suffix(".new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    draft.replace(path)

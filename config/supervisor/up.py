@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import tempfile
 import time
 import urllib.error
@@ -194,7 +193,7 @@ def _announce(installation: Installation, *, fleet: Fleet, seconds: float) -> No
         **logins,
     }
     _note_processes(installation, fleet)
-    write_private(installation.directory / DEMO_FILE, json.dumps(demo, indent=2) + "\n")
+    keys.write_private(installation.directory / DEMO_FILE, json.dumps(demo, indent=2) + "\n")
     tenant = logins["tenants"][0]
     say("")
     say(f"  {installation.url}   (ready in {seconds:.1f} s; Ctrl-C stops everything)")
@@ -207,7 +206,7 @@ def _announce(installation: Installation, *, fleet: Fleet, seconds: float) -> No
 
 
 def _note_processes(installation: Installation, fleet: Fleet) -> None:
-    write_private(
+    keys.write_private(
         installation.directory / PROCESSES_FILE,
         json.dumps({**_server_processes(installation), **fleet.processes()}) + "\n",
     )
@@ -217,16 +216,6 @@ def _server_processes(installation: Installation) -> dict[str, int]:
     servers = installation.backends
     found = {"postgres": servers.cluster, "redis": servers.redis}
     return {name: server.pid for name, server in found.items() if server}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads; a reader sees all of it or the one before."""
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, keys.OWNER_ONLY)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    draft.replace(path)
 
 
 def _watch(installation: Installation, *, fleet: Fleet, stop: StopRequest) -> None:
