@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -35,6 +35,10 @@ class Limits:
     depth: int
     calls: int = 0
     printed: int = 0
+
+    def within(self, *, seconds: float) -> Limits:
+        """The same with less time."""
+        return replace(self, seconds=min(self.seconds, seconds))
 
 
 EXPRESSION_LIMITS = Limits(

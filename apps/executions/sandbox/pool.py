@@ -88,16 +88,12 @@ class Sandbox:
         inputs = results.checked_inputs(scope, limits=limits)
         with self._session(limits) as session:
             try:
-                text = session.feed_run(
-                    source.text, inputs=inputs, print_callback=_ignore
-                )
+                text = session.feed_run(source.text, inputs=inputs, print_callback=_ignore)
             except pydantic_monty.MontyError as error:
                 raise results.translate(error, source=source, limits=limits) from None
         values = results.decode(text, limits=limits)
         if not isinstance(values, list) or len(values) != len(expressions):
-            raise SandboxError(
-                SandboxCode.EXPRESSION_RESULT, "The expressions gave no result."
-            )
+            raise SandboxError(SandboxCode.EXPRESSION_RESULT, "The expressions gave no result.")
         return tuple(values)
 
     def run_script(
@@ -124,9 +120,7 @@ class Sandbox:
                 text = session.feed_run(results.DUMP_RESULT, print_callback=_ignore)
             except pydantic_monty.MontyError as error:
                 raise results.translate(error, source=script, limits=limits) from None
-        return ScriptResult(
-            value=results.decode(text, limits=limits), printed=printed.output
-        )
+        return ScriptResult(value=results.decode(text, limits=limits), printed=printed.output)
 
     def close(self) -> None:
         """End the interpreter processes."""

@@ -49,16 +49,12 @@ def expression_script(expressions: Sequence[str]) -> Source:
 def checked_inputs(values: Mapping[str, Any], *, limits: Limits) -> dict[str, Any]:
     """Plain values of bounded size; anything that is not JSON is refused."""
     budget = [limits.inputs]
-    return {
-        name: _copied(value, budget=budget, depth=0) for name, value in values.items()
-    }
+    return {name: _copied(value, budget=budget, depth=0) for name, value in values.items()}
 
 
 def _copied(value: Any, *, budget: list[int], depth: int) -> Any:
     if depth > 100:
-        raise SandboxError(
-            SandboxCode.EXPRESSION_TOO_LARGE, "The data is nested too deeply."
-        )
+        raise SandboxError(SandboxCode.EXPRESSION_TOO_LARGE, "The data is nested too deeply.")
     budget[0] -= len(value) + 8 if isinstance(value, str) else 8
     if budget[0] < 0:
         raise SandboxError(
@@ -88,9 +84,7 @@ def _copied(value: Any, *, budget: list[int], depth: int) -> Any:
 def decode(text: object, *, limits: Limits) -> Any:
     """The value in the string the sandbox gave back, within the limits of size and depth."""
     if not isinstance(text, str):
-        raise SandboxError(
-            SandboxCode.EXPRESSION_RESULT, "The code gave no JSON value."
-        )
+        raise SandboxError(SandboxCode.EXPRESSION_RESULT, "The code gave no JSON value.")
     if len(text) > limits.result:
         raise SandboxError(
             SandboxCode.EXPRESSION_TOO_LARGE,
@@ -120,9 +114,7 @@ def _finite(text: str) -> float:
 
 def _check_depth(value: Any, *, left: int) -> None:
     if left < 0:
-        raise SandboxError(
-            SandboxCode.EXPRESSION_TOO_LARGE, "The result is nested too deeply."
-        )
+        raise SandboxError(SandboxCode.EXPRESSION_TOO_LARGE, "The result is nested too deeply.")
     match value:
         case dict():
             for item in value.values():
@@ -134,9 +126,7 @@ def _check_depth(value: Any, *, left: int) -> None:
             pass
 
 
-def translate(
-    error: pydantic_monty.MontyError, *, source: Source, limits: Limits
-) -> SandboxError:
+def translate(error: pydantic_monty.MontyError, *, source: Source, limits: Limits) -> SandboxError:
     """The typed refusal for what the interpreter raised."""
     if isinstance(error, pydantic_monty.MontyCrashedError):
         if error.timed_out:
@@ -186,9 +176,7 @@ def _timeout(limits: Limits, *, index: int | None = None) -> SandboxError:
 
 
 def _line(error: pydantic_monty.MontyError) -> int | None:
-    if isinstance(
-        error, pydantic_monty.MontyRuntimeError | pydantic_monty.MontySyntaxError
-    ):
+    if isinstance(error, pydantic_monty.MontyRuntimeError | pydantic_monty.MontySyntaxError):
         frames = error.traceback()
         if frames:
             return frames[0].line

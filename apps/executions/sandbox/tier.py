@@ -51,17 +51,13 @@ def detect() -> TierReport:
     """The strongest tier that works here, proven by starting one process in it."""
     bwrap = shutil.which("bwrap")
     if bwrap is None:
-        return TierReport(
-            Tier.PROCESS, "bubblewrap is not installed: apt-get install bubblewrap"
-        )
+        return TierReport(Tier.PROCESS, "bubblewrap is not installed: apt-get install bubblewrap")
     if not seccomp.supported():
         return TierReport(Tier.PROCESS, "no system call filter for this processor")
     problem = _probe(bwrap)
     if problem is not None:
         return TierReport(Tier.PROCESS, f"bubblewrap does not start here: {problem}")
-    return TierReport(
-        Tier.BUBBLEWRAP, "own namespaces, no network, system calls filtered", bwrap
-    )
+    return TierReport(Tier.BUBBLEWRAP, "own namespaces, no network, system calls filtered", bwrap)
 
 
 def launcher(report: TierReport, *, binary: str) -> Launcher:
@@ -91,9 +87,7 @@ def _wrapped(report: TierReport, *, binary: str) -> Launcher:
     bpf.write_bytes(seccomp.program())
     script = root / "run"
     inner = _arguments(str(report.bwrap), binary=binary)
-    script.write_text(
-        f'#!/bin/sh\nexec {shlex.join(inner)} "$@" 9<{shlex.quote(str(bpf))}\n'
-    )
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(inner)} "$@" 9<{shlex.quote(str(bpf))}\n')
     script.chmod(0o700)
     return Launcher(str(script), directory)
 
@@ -128,6 +122,4 @@ def _probe(bwrap: str) -> str | None:
         return type(error).__name__
     if done.returncode == 0:
         return None
-    return (
-        done.stderr.decode(errors="replace").strip()[:200] or f"exit {done.returncode}"
-    )
+    return done.stderr.decode(errors="replace").strip()[:200] or f"exit {done.returncode}"

@@ -1,0 +1,176 @@
+"""What a node may touch while it runs, on the worker's side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from apps.executions.engine.ports import LogLevel, LogSink, StepCall, TransactionalWrite
+from apps.executions.runner import json_values, values
+from apps.executions.runner.files import StepArtifacts
+from apps.executions.runner.http import GuardedHttp
+from apps.executions.runner.secrets import SecretBook
+from apps.executions.sandbox import SCRIPT_LIMITS, Sandbox, SandboxCode, SandboxError
+from apps.workflows.graph.context import NodeError, Secret
+from apps.workflows.graph.declaration import Effect
+
+MAX_WRITES = 100
+MAX_KEY = 200
+_MAX_FIELDS = 50
+_MAX_TEXT = 8_000
+_RETRYABLE = frozenset({SandboxCode.SANDBOX_BUSY, SandboxCode.SANDBOX_UNAVAILABLE})
+
+
+class StepLog:
+    """Lines of this attempt; secrets are masked before they leave the runner."""
+
+    def __init__(self, sink: LogSink, *, book: SecretBook) -> None:
+        self._sink = sink
+        self._book = book
+
+    def debug(self, message: str, **fields: Any) -> None:
+        """A line for the node's author."""
+        self.line(LogLevel.DEBUG, message, fields)
+
+    def info(self, message: str, **fields: Any) -> None:
+        """A line for whoever runs the workflow."""
+        self.line(LogLevel.INFO, message, fields)
+
+    def warning(self, message: str, **fields: Any) -> None:
+        """Something went on, but not as it should."""
+        self.line(LogLevel.WARN, message, fields)
+
+    def error(self, message: str, **fields: Any) -> None:
+        """Something did not work."""
+        self.line(LogLevel.ERROR, message, fields)
+
+    def line(self, level: LogLevel, message: str, fields: Mapping[str, Any]) -> None:
+        """One line of any severity, cut to a bearable size."""
+        plain = {str(name): _plain(fields[name]) for name in list(fields)[:_MAX_FIELDS]}
+        self._sink.log(
+            self._book.hide(str(message))[:_MAX_TEXT], level=level, fields=self._book.hide(plain)
+        )
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case None | bool() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case list() | tuple():
+            return [_plain(item) for item in value[:_MAX_FIELDS]]
+        case Mapping():
+            return {str(key): _plain(value[key]) for key in list(value)[:_MAX_FIELDS]}
+    return str(value)[:_MAX_TEXT]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What a context is put together from."""
+
+    call: StepCall
+    sink: LogSink
+    book: SecretBook
+    http: GuardedHttp
+    artifacts: StepArtifacts
+    sandbox: Sandbox
+    directory: Path
+    stopped: Callable[[], bool]
+    seconds_left: Callable[[], float]
+
+
+class StepContext:
+    """NodeContext of one attempt."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.http = parts.http
+        self.artifacts = parts.artifacts
+        self.log = StepLog(parts.sink, book=parts.book)
+        self.writes: dict[str, TransactionalWrite] = {}
+        self.cost_minor = 0
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this step."""
+        return self._parts.call.idempotency_key
+
+    @property
+    def deadline(self) -> datetime:
+        """When the attempt must be over."""
+        return self._parts.call.deadline_at
+
+    @property
+    def environment(self) -> str:
+        """DEVELOPMENT, STAGING or PRODUCTION."""
+        return self._parts.call.environment
+
+    @property
+    def work_directory(self) -> Path:
+        """An empty directory of this attempt's own."""
+        return self._parts.directory
+
+    def secret(self, name: str) -> Secret:
+        """The opaque secret; NodeError when this step may not use it."""
+        return self._parts.book.handle(name)
+
+    def script(self, source: str, *, inputs: Mapping[str, Any]) -> Any:
+        """Run tenant code in the sandbox; what it prints is logged."""
+        limits = SCRIPT_LIMITS.within(seconds=max(0.01, self._parts.seconds_left()))
+        try:
+            ran = self._parts.sandbox.run_script(source, inputs=inputs, limits=limits)
+        except SandboxError as error:
+            raise script_refusal(error) from None
+        for line in ran.printed.splitlines():
+            self.log.info(line)
+        return ran.value
+
+    def write(self, key: str, value: Any) -> None:
+        """Declare a write that the commit of this step applies."""
+        if self._parts.call.node_type.effect is not Effect.TRANSACTIONAL:
+            raise NodeError("WRITE_NOT_DECLARED", "Only TRANSACTIONAL nodes write state.")
+        if not key or len(key) > MAX_KEY or len(self.writes) >= MAX_WRITES:
+            raise NodeError(
+                "WRITE_INVALID",
+                f"A step writes at most {MAX_WRITES} keys of at most {MAX_KEY} characters.",
+            )
+        plain = json_values.plain(value, where=f"the write to {key}")
+        if json_values.size(plain) > values.INLINE_BYTES:
+            raise NodeError(
+                "WRITE_INVALID", f"A written value has at most {values.INLINE_BYTES} bytes."
+            )
+        self.writes[key] = TransactionalWrite(key=key, value=self._parts.book.hide(plain))
+
+    def progress(self, done: float, total: float) -> None:
+        """How far the step is."""
+        self._parts.sink.progress(done=int(done), total=int(total) if total else None)
+
+    def metric(self, name: str, value: float) -> None:
+        """One sample of a named number; what is no finite number is left out."""
+        number = _plain(float(value))
+        if isinstance(number, float):
+            self._parts.sink.metric(self._parts.book.hide(str(name))[:100], value=number)
+
+    def cost(self, amount_minor: int, *, currency: str = "USD") -> None:
+        """Add to what the step cost."""
+        if amount_minor < 0 or currency != "USD":
+            raise NodeError("COST_INVALID", "A cost is a positive amount of minor units in USD.")
+        self.cost_minor += int(amount_minor)
+
+    def cancelled(self) -> bool:
+        """Whether to stop at the next good moment."""
+        return self._parts.stopped()
+
+
+def script_refusal(error: SandboxError) -> NodeError:
+    """The node's error for code that the sandbox stopped."""
+    where = f" (line {error.line})" if error.line is not None else ""
+    code = str(error.code).replace("EXPRESSION_", "SCRIPT_")
+    return NodeError(
+        code, f"{error.message}{where}", retryable=error.retryable or error.code in _RETRYABLE
+    )

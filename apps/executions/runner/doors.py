@@ -1,0 +1,41 @@
+"""What a step needs from the platform, as ports; `platform.py` has the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from apps.kit.egress import EgressClient
+from apps.workflows.graph.context import ArtifactRef
+
+
+class SecretSource(Protocol):
+    """The vault, for one tenant and one environment."""
+
+    def open(self, name: str) -> str:
+        """The value; raises LookupError when there is none."""
+
+
+class ObjectStore(Protocol):
+    """The tenant's stored objects."""
+
+    def open(self, reference: ArtifactRef) -> BinaryIO:
+        """A stream of verified content; raises LookupError or ValueError (damaged)."""
+
+    def put(self, content: BinaryIO, *, media_type: str) -> ArtifactRef:
+        """Store what the stream holds; raises a Refusal when the quota is used up."""
+
+
+OpenEgress = Callable[[frozenset[str]], AbstractContextManager[EgressClient]]
+"""A guarded client that reaches these hosts only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """Everything outside the step, already bound to its tenant and environment."""
+
+    secrets: SecretSource
+    objects: ObjectStore
+    egress: OpenEgress

@@ -1,0 +1,251 @@
+"""Where a handler runs: in this thread, one beside it, the loop, or its own process."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from apps.executions.engine.ports import StepCall, StopReason, StopSignal
+from apps.executions.runner import failures
+from apps.executions.runner.context import StepContext
+from apps.executions.runner.host import Host
+from apps.executions.runner.process.pool import (
+    Ended,
+    Ending,
+    Job,
+    ProcessPool,
+    ProcessUnavailableError,
+)
+from apps.executions.runner.quantities import byte_count
+from apps.workflows.graph import catalogue
+from apps.workflows.graph.context import NodeError
+from apps.workflows.graph.declaration import Isolation
+
+_POLL_SECONDS = 0.05
+_END_SECONDS = 5.0
+# Our own nodes finish by themselves: their requests and scripts end at the deadline.
+_TRUSTED = "apps.nodes."
+
+
+class StoppedError(Exception):
+    """The attempt obeyed a stop."""
+
+    def __init__(self, reason: StopReason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass
+class Execution:
+    """What the handler used; filled while it runs."""
+
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """One call of a handler; `deadline` is on the monotonic clock."""
+
+    call: StepCall
+    parameters: Mapping[str, Any]
+    inputs: Mapping[str, Any]
+    context: StepContext
+    stop: StopSignal
+    deadline: float
+    execution: Execution
+
+
+class Executor:
+    """Runs handlers of every kind with the same promise: outputs, NodeError or StoppedError."""
+
+    def __init__(self) -> None:
+        self._processes = ProcessPool()
+        self._lock = threading.Lock()
+        self._loop: _Loop | None = None
+        self.overrun = False
+
+    def run(self, work: Work) -> Any:
+        """What the handler gave."""
+        node_type = work.call.node_type
+        missing = catalogue.missing_extra(node_type)
+        if missing is not None:
+            raise NodeError(
+                "EXTRA_MISSING",
+                f"{node_type.type} needs the extra {missing!r}, which this worker lacks:"
+                f" install nstarx-workflows[{missing}].",
+            )
+        match node_type.isolation:
+            case Isolation.PROCESS:
+                return self._in_process(work)
+            case Isolation.SANDBOX:
+                raise NodeError(
+                    "SANDBOX_UNAVAILABLE",
+                    "This worker has no sandbox for whole programs; use logic.python.",
+                )
+            case Isolation.INLINE if node_type.asynchronous:
+                return self._on_loop(work)
+            case Isolation.INLINE if node_type.handler.startswith(_TRUSTED):
+                return _here(work)
+            case Isolation.INLINE:
+                return self._in_thread(work)
+            case other:
+                assert_never(other)
+
+    def close(self) -> None:
+        """End processes and the loop."""
+        self._processes.close()
+        with self._lock:
+            loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.end()
+
+    def _in_process(self, work: Work) -> Any:
+        node_type, context = work.call.node_type, work.context
+        wanted = work.call.node.resources.memory or node_type.resources.memory
+        job = Job(
+            libraries=catalogue.extra_modules(node_type.extra),
+            call={
+                "handler": node_type.handler,
+                "parameters": work.parameters,
+                "inputs": work.inputs,
+                "workDirectory": str(context.work_directory),
+                "deadline": context.deadline.isoformat(),
+                "environment": context.environment,
+                "idempotencyKey": context.idempotency_key,
+            },
+            memory=byte_count(wanted),
+            cpu=max(1, int(work.deadline - time.monotonic()) + 5),
+            deadline=work.deadline,
+        )
+        try:
+            ended = self._processes.run(job, serve=Host(context).serve, stopped=work.stop.stopped)
+        except ProcessUnavailableError as error:
+            raise NodeError("WORKER_BUSY", str(error), retryable=True) from None
+        work.execution.cpu_seconds = ended.cpu_seconds
+        work.execution.peak_memory_bytes = ended.peak_memory_bytes
+        return _outputs_of(ended, memory=wanted)
+
+    def _on_loop(self, work: Work) -> Any:
+        handler, parameters = _loaded(work)
+        coroutine = handler(parameters, work.inputs, work.context)
+        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        try:
+            return _awaited(future, work)
+        finally:
+            future.cancel()
+
+    def _in_thread(self, work: Work) -> Any:
+        future: Future[Any] = Future()
+
+        def target() -> None:
+            try:
+                future.set_result(_here(work))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=target, name="step", daemon=True).start()
+        try:
+            return _awaited(future, work)
+        finally:
+            # A thread cannot be ended: it runs on, unheard, until its process is recycled.
+            self.overrun = self.overrun or not future.done()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = _Loop()
+            return self._loop.loop
+
+
+class _Loop:
+    """One event loop in a thread of its own, for all async steps of the process."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="async-steps", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Cancel what still runs and leave."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout=_END_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            self.loop.run_forever()
+            left = asyncio.all_tasks(self.loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self.loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
+        finally:
+            self.loop.close()
+
+
+def _loaded(work: Work) -> tuple[Callable[..., Any], Any]:
+    """The handler, imported on the first call, and its parameters."""
+    node_type = work.call.node_type
+    module, _, name = node_type.handler.partition(":")
+    try:
+        handler = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise NodeError(
+            "NODE_UNAVAILABLE", f"{node_type.type} cannot be loaded here ({error})."
+        ) from None
+    return handler, node_type.parameters.read(work.parameters)
+
+
+def _here(work: Work) -> Any:
+    handler, parameters = _loaded(work)
+    began = time.thread_time()
+    try:
+        return handler(parameters, work.inputs, work.context)
+    except NodeError:
+        raise
+    except Exception as error:
+        raise failures.crashed(error) from error
+    finally:
+        work.execution.cpu_seconds = time.thread_time() - began
+
+
+def _awaited(future: Future[Any], work: Work) -> Any:
+    while not future.done():
+        reason = work.stop.stopped()
+        if reason is not None:
+            raise StoppedError(reason)
+        left = work.deadline - time.monotonic()
+        if left <= 0:
+            raise failures.timed_out()
+        wait([future], timeout=min(left, _POLL_SECONDS))
+    error = future.exception()
+    if error is None:
+        return future.result()
+    raise error if isinstance(error, NodeError) else failures.crashed(error)
+
+
+def _outputs_of(ended: Ended, *, memory: str) -> Any:
+    message = ended.message
+    match ended.ending:
+        case Ending.DONE:
+            return message.get("outputs")
+        case Ending.STOPPED:
+            raise StoppedError(ended.stopped or StopReason.CANCELED)
+        case Ending.FAILED:
+            raise failures.reported(message)
+        case Ending.CRASHED:
+            raise failures.crash_reported(message)
+        case Ending.MEMORY:
+            raise failures.out_of_memory(memory)
+        case Ending.TIMEOUT:
+            raise failures.timed_out()
+        case Ending.DIED:
+            raise failures.died(ended.exit_code)
+        case other:
+            assert_never(other)

@@ -1,0 +1,128 @@
+"""The HTTP client a node gets: declared hosts only, secrets opened here, within the deadline."""
+
+from __future__ import annotations
+
+import json as jsons
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from apps.executions.runner.doors import OpenEgress
+from apps.executions.runner.secrets import SecretBook
+from apps.kit.egress import EgressError, EgressFault
+from apps.workflows.graph.context import HttpResponse, NodeError, Secret
+from apps.workflows.graph.declaration import NodeType
+
+_CODES = {
+    EgressFault.REFUSED: "EGRESS_DENIED",
+    EgressFault.INVALID: "HTTP_INVALID",
+    EgressFault.UNREACHABLE: "HTTP_FAILED",
+    EgressFault.TIMEOUT: "HTTP_TIMEOUT",
+    EgressFault.BROKEN: "HTTP_FAILED",
+    EgressFault.TOO_LARGE: "HTTP_TOO_LARGE",
+    EgressFault.TOO_MANY_REDIRECTS: "HTTP_FAILED",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    def json(self) -> Any:
+        """The body as JSON; NodeError when it is none."""
+        try:
+            return jsons.loads(self.content)
+        except (ValueError, RecursionError):
+            raise NodeError("HTTP_NOT_JSON", "The answer is not JSON.") from None
+
+
+def declared_hosts(node_type: NodeType, parameters: Mapping[str, Any]) -> frozenset[str]:
+    """The hosts of the declaration and of the parameters it names, from resolved configuration."""
+    named = [
+        host
+        for name in node_type.egress_parameters
+        for text in _texts(parameters.get(name))
+        if (host := _host(text)) is not None
+    ]
+    return frozenset([*node_type.egress, *named])
+
+
+def _texts(value: Any) -> Sequence[str]:
+    match value:
+        case str():
+            return (value,)
+        case list() | tuple():
+            return [item for item in value if isinstance(item, str)]
+    return ()
+
+
+def _host(text: str) -> str | None:
+    try:
+        return urlsplit(text if "://" in text else f"//{text}").hostname
+    except ValueError:
+        return None
+
+
+class GuardedHttp:
+    """HttpClient over the platform's egress guard; a client is opened on the first request."""
+
+    def __init__(
+        self,
+        *,
+        egress: OpenEgress,
+        hosts: frozenset[str],
+        book: SecretBook,
+        seconds_left: Callable[[], float],
+    ) -> None:
+        self._egress = egress
+        self._hosts = hosts
+        self._book = book
+        self._seconds_left = seconds_left
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str | Secret] | None = None,
+        params: Mapping[str, str] | None = None,
+        json: Any = None,
+        content: bytes | None = None,
+        timeout_seconds: float | None = None,
+    ) -> HttpResponse:
+        """Send; raises NodeError without an answer. A 4xx or 5xx is an answer."""
+        left = self._seconds_left()
+        if left <= 0:
+            raise NodeError("HTTP_TIMEOUT", "The step's time was used up before the request.")
+        plain = {name: self._book.reveal(value) for name, value in (headers or {}).items()}
+        try:
+            with self._egress(self._hosts) as client:
+                answer = client.request(
+                    method,
+                    self._book.reveal(url, in_url=True),
+                    headers=plain,
+                    params={name: self._book.reveal(value) for name, value in params.items()}
+                    if params
+                    else None,
+                    json=self._book.reveal_json(json),
+                    content=content,
+                    timeout_seconds=min(left, timeout_seconds or left),
+                )
+        except (EgressError, ValueError) as error:
+            raise _refused(error) from None
+        self.bytes_in += len(answer.body)
+        self.bytes_out += len(content or b"")
+        return Answer(answer.status, answer.headers, answer.body)
+
+
+def _refused(error: Exception) -> NodeError:
+    if isinstance(error, EgressError):
+        return NodeError(_CODES[error.fault], error.message, retryable=error.retryable)
+    return NodeError("HTTP_INVALID", "A host of this step is not a host name.")

@@ -1,0 +1,57 @@
+"""Plain JSON out of whatever a node answers with; free of the framework, as step processes are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from apps.workflows.graph.context import ArtifactRef, NodeError
+
+MAX_DEPTH = 64
+
+
+def plain(value: Any, *, where: str, depth: int = 0) -> Any:
+    """The value as JSON; NodeError OUTPUT_INVALID for what is none."""
+    if depth > MAX_DEPTH:
+        raise _invalid(f"{where} is nested deeper than {MAX_DEPTH} levels")
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            if not math.isfinite(value):
+                raise _invalid(f"{where} holds {value}, which JSON has no number for")
+            return value
+        case ArtifactRef():
+            return plain(value.to_json(), where=where, depth=depth)
+        case Mapping():
+            return {
+                _key(key, where=where): plain(item, where=where, depth=depth + 1)
+                for key, item in value.items()
+            }
+        case list() | tuple():
+            return [plain(item, where=where, depth=depth + 1) for item in value]
+    raise _invalid(f"{where} holds a {type(value).__name__}, which is not JSON")
+
+
+def _key(key: object, *, where: str) -> str:
+    if isinstance(key, str):
+        return key
+    raise _invalid(f"{where} has a key that is not text")
+
+
+def size(value: Any) -> int:
+    """Bytes of the value as JSON."""
+    return len(encode(value))
+
+
+def encode(value: Any) -> bytes:
+    """The value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
+        "utf-8", "backslashreplace"
+    )
+
+
+def _invalid(what: str) -> NodeError:
+    return NodeError("OUTPUT_INVALID", f"The output is not valid: {what}.")

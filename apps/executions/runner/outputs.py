@@ -1,0 +1,93 @@
+"""What goes into a handler and what may come out of it, checked against the ports it declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.executions.engine.ports import StepCall, StepFailed
+from apps.executions.runner import json_values, values
+from apps.executions.runner.doors import ObjectStore
+from apps.executions.runner.secrets import SecretBook
+from apps.kit.errors import ErrorCode, Refusal
+from apps.workflows.graph.context import NodeError
+from apps.workflows.graph.interface import interface_of
+from apps.workflows.graph.ports import ERROR_PORT, PortSpec
+
+_MAX_MESSAGE = 2_000
+_MAX_DETAILS = 8 * 1024
+
+
+def checked_inputs(call: StepCall, *, objects: ObjectStore) -> dict[str, Any]:
+    """The inputs with large values loaded; NodeError for what the ports do not take."""
+    declared = interface_of(call.node, call.node_type).inputs
+    inputs: dict[str, Any] = {}
+    for name, value in call.inputs.items():
+        port = declared.get(name)
+        if port is None:
+            raise NodeError("INPUT_INVALID", f"{call.node_type.type} has no input port {name!r}.")
+        inputs[name] = (
+            [_input(item, port, name, objects) for item in value]
+            if port.multiple and isinstance(value, list | tuple)
+            else _input(value, port, name, objects)
+        )
+    for name, port in declared.items():
+        configured = port.configured_by and port.configured_by in call.node.configuration
+        if port.required and not port.inner and name not in inputs and not configured:
+            raise NodeError("INPUT_MISSING", f"The input port {name!r} needs a connection.")
+    return inputs
+
+
+def _input(value: Any, port: PortSpec, name: str, objects: ObjectStore) -> Any:
+    problem = values.fits(value, port.type)
+    if problem is not None:
+        raise NodeError("INPUT_INVALID", f"The input {name!r} {problem}.")
+    return values.load(value, objects)
+
+
+def checked_outputs(call: StepCall, given: Any) -> dict[str, Any]:
+    """The outputs as plain JSON; NodeError OUTPUT_INVALID names the port at fault."""
+    if not isinstance(given, Mapping):
+        raise NodeError("OUTPUT_INVALID", "A node answers with its outputs by port name.")
+    declared = interface_of(call.node, call.node_type).outputs
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        port = declared.get(name)
+        if port is None or name == ERROR_PORT:
+            raise NodeError("OUTPUT_INVALID", f"{call.node_type.type} has no output port {name!r}.")
+        plain = json_values.plain(value, where=f"the output {name!r}")
+        problem = values.fits(plain, port.type)
+        if problem is not None:
+            raise NodeError("OUTPUT_INVALID", f"The output {name!r} {problem}.")
+        checked[name] = plain
+    return checked
+
+
+def offloaded(outputs: Mapping[str, Any], *, objects: ObjectStore) -> dict[str, Any]:
+    """The outputs with large values stored, so that no event carries them."""
+    return {
+        name: values.offload(value, objects, where=f"The output {name!r}")
+        for name, value in outputs.items()
+    }
+
+
+def failure(error: NodeError | Refusal, *, book: SecretBook) -> StepFailed:
+    """The failure as it may be shown: bounded, and without a secret."""
+    if isinstance(error, Refusal):
+        busy = error.code is ErrorCode.RATE_LIMITED
+        return StepFailed(code=str(error.code), message=book.hide(error.message), retryable=busy)
+    return StepFailed(
+        code=error.code,
+        message=book.hide(error.message)[:_MAX_MESSAGE],
+        retryable=error.retryable,
+        retry_after_seconds=error.retry_after,
+        details=_details(error, book=book),
+    )
+
+
+def _details(error: NodeError, *, book: SecretBook) -> dict[str, Any]:
+    try:
+        plain: dict[str, Any] = book.hide(json_values.plain(error.details, where="the details"))
+    except NodeError:
+        return {}
+    return plain if json_values.size(plain) <= _MAX_DETAILS else {"truncated": True}

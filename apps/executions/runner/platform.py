@@ -1,0 +1,85 @@
+"""The real vault, store and egress behind a step's doors, bound to the tenant of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+from uuid import UUID
+
+from django.db import close_old_connections
+
+from apps.artifacts.actions import store_artifact
+from apps.artifacts.errors import ArtifactMissing, DigestMismatch
+from apps.artifacts.store import open_artifact
+from apps.executions.engine.ports import StepCall
+from apps.executions.runner.doors import Doors
+from apps.kit.egress import EgressClient, policy_for
+from apps.tenancy import scope
+from apps.vault.errors import SecretMissing, SecretUnreadable
+from apps.vault.secrets import open_secret
+from apps.workflows.graph.context import ArtifactRef, NodeError
+
+
+def doors(call: StepCall) -> Doors:
+    """Everything the step of this call may reach."""
+    return Doors(
+        secrets=_Vault(tenant_id=call.tenant_id, environment_id=call.environment_id),
+        objects=_Store(tenant_id=call.tenant_id, run_id=call.run_id),
+        egress=_egress,
+    )
+
+
+def _egress(hosts: frozenset[str]) -> AbstractContextManager[EgressClient]:
+    return EgressClient(policy_for(hosts))
+
+
+@contextmanager
+def _inside(tenant_id: UUID) -> Iterator[None]:
+    """The tenant's scope, without a transaction, on a connection that is alive.
+
+    Steps run in threads that may have slept for hours.
+    """
+    close_old_connections()
+    with scope.enter(scope.Scope(tenant_id=tenant_id)):
+        yield
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Vault:
+    """Secrets of one environment."""
+
+    tenant_id: UUID
+    environment_id: UUID
+
+    def open(self, name: str) -> str:
+        try:
+            with _inside(self.tenant_id):
+                return open_secret(name, self.environment_id)
+        except SecretMissing as error:
+            raise LookupError(name) from error
+        except SecretUnreadable as error:
+            raise NodeError("SECRET_UNREADABLE", str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Store:
+    """Objects of one tenant; what a step stores is remembered as its run's."""
+
+    tenant_id: UUID
+    run_id: UUID
+
+    def open(self, reference: ArtifactRef) -> BinaryIO:
+        try:
+            with _inside(self.tenant_id):
+                return open_artifact(reference.digest)
+        except ArtifactMissing as error:
+            raise LookupError(reference.digest) from error
+        except DigestMismatch as error:
+            raise ValueError(error.message) from error
+
+    def put(self, content: BinaryIO, *, media_type: str) -> ArtifactRef:
+        with _inside(self.tenant_id):
+            stored = store_artifact(content, media_type=media_type, run_id=self.run_id)
+        return ArtifactRef(digest=stored.digest, media_type=stored.media_type, bytes=stored.bytes)

@@ -1,0 +1,82 @@
+"""How the worker and a step's process talk: JSON in length-prefixed frames over one socket."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import struct
+import time
+from collections.abc import Mapping
+from typing import Any
+
+MAX_FRAME = 64 << 20
+_HEADER = struct.Struct(">I")
+_CHUNK = 1 << 16
+
+
+class ChannelClosedError(Exception):
+    """The other side is gone or no longer speaks the protocol."""
+
+
+class Channel:
+    """One end; not for several threads at once."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._buffer = bytearray()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Write one message; raises ChannelClosedError."""
+        data = json.dumps(message, allow_nan=False).encode()
+        if len(data) > MAX_FRAME:
+            raise ValueError(f"A message of {len(data)} bytes is over the {MAX_FRAME} allowed.")
+        try:
+            self._connection.sendall(_HEADER.pack(len(data)) + data)
+        except OSError as error:
+            raise ChannelClosedError from error
+
+    def receive(self, *, seconds: float | None = None) -> dict[str, Any] | None:
+        """The next message, None when none came in time; raises ChannelClosedError."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while True:
+            message = self._next()
+            if message is not None:
+                return message
+            left = None if until is None else max(0.0, until - time.monotonic())
+            readable, _, _ = select.select([self._connection], [], [], left)
+            if not readable:
+                return None
+            self._fill()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
+
+    def _fill(self) -> None:
+        try:
+            data = self._connection.recv(_CHUNK)
+        except OSError as error:
+            raise ChannelClosedError from error
+        if not data:
+            raise ChannelClosedError
+        self._buffer += data
+
+    def _next(self) -> dict[str, Any] | None:
+        if len(self._buffer) < _HEADER.size:
+            return None
+        (size,) = _HEADER.unpack_from(self._buffer)
+        if size > MAX_FRAME:
+            raise ChannelClosedError
+        end = _HEADER.size + size
+        if len(self._buffer) < end:
+            return None
+        data = bytes(self._buffer[_HEADER.size : end])
+        del self._buffer[:end]
+        try:
+            message = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise ChannelClosedError from error
+        if not isinstance(message, dict):
+            raise ChannelClosedError
+        return message

@@ -1,0 +1,86 @@
+"""Which values may travel by a port: plain, bounded, of its type, large ones by reference."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from apps.executions.runner.doors import ObjectStore
+from apps.executions.runner.json_values import encode
+from apps.kit.errors import Refusal
+from apps.workflows.graph.context import ArtifactRef, NodeError
+from apps.workflows.graph.ports import Port
+
+INLINE_BYTES = 32 * 1024
+MAX_BYTES = 16 << 20
+MAX_LOADED_BYTES = 8 << 20
+OFFLOADED = "application/vnd.nstarx.value+json"
+"""Media type of a plain value that was only too large to travel inline."""
+
+# What travels as a stored object, never as rows in a message.
+_BY_REFERENCE = frozenset(
+    {Port.TABLE, Port.DOCUMENTS, Port.CHUNKS, Port.VECTORS, Port.INDEX, Port.MODEL, Port.DATASET}
+    | {Port.FILE, Port.STREAM}
+)
+
+
+def fits(value: Any, port: Port) -> str | None:
+    """What is wrong with a value for a port type; None when nothing is."""
+    reference = ArtifactRef.is_reference(value)
+    match port:
+        case Port.ANY | Port.JSON | Port.MESSAGE | Port.REPORT:
+            return None
+        case Port.TEXT:
+            return None if reference or isinstance(value, str) else "must be text"
+        case Port.METRICS:
+            numbers = isinstance(value, Mapping) and all(map(_is_number, value.values()))
+            return None if reference or numbers else "must be an object of numbers"
+        case _ if port in _BY_REFERENCE and not reference:
+            return "must be a reference to a stored object; rows and bytes do not travel inline"
+    return None
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def offload(value: Any, objects: ObjectStore, *, where: str) -> Any:
+    """The value itself, or a reference when it is too large to travel inline."""
+    if ArtifactRef.is_reference(value):
+        return value
+    data = encode(value)
+    if len(data) <= INLINE_BYTES:
+        return value
+    if len(data) > MAX_BYTES:
+        raise NodeError(
+            "OUTPUT_TOO_LARGE",
+            f"{where} has {len(data)} bytes; at most {MAX_BYTES} travel by a port."
+            " Store it as an artifact.",
+        )
+    try:
+        return objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
+    except Refusal as refusal:
+        raise NodeError(str(refusal.code), refusal.message) from None
+
+
+def load(value: Any, objects: ObjectStore, *, limit: int = MAX_LOADED_BYTES) -> Any:
+    """What `offload` made of a value, undone; every other value as it is."""
+    if not ArtifactRef.is_reference(value) or value.get("mediaType") != OFFLOADED:
+        return value
+    reference = ArtifactRef.from_json(value)
+    if reference.bytes > limit:
+        raise NodeError(
+            "INPUT_TOO_LARGE",
+            f"A value of {reference.bytes} bytes is too large to be read here (limit {limit}).",
+        )
+    try:
+        with objects.open(reference) as stream:
+            return json.loads(stream.read())
+    except LookupError:
+        raise NodeError(
+            "ARTIFACT_MISSING", "A stored value does not exist any more; run the step before again."
+        ) from None
+    except ValueError as error:
+        raise NodeError("ARTIFACT_DAMAGED", str(error)) from None

@@ -1,0 +1,193 @@
+"""Node types for the runner's tests; each does one thing wrong, or right.
+
+The manual page every declaration needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from apps.workflows.graph.declaration import (
+    Effect,
+    Example,
+    Inputs,
+    Isolation,
+    NodeContext,
+    NodeError,
+    NodeParameters,
+    Outputs,
+    Port,
+    PortSpec,
+    Resources,
+    field,
+    node,
+)
+
+
+class Parameters(NodeParameters):
+    mode: str = field("ok", title="What to do")
+    number: int = field(1, title="A number", ge=0)
+    token: str | None = field(None, title="A secret")
+    url: str = field("http://127.0.0.1:1/", title="Where to")
+    script: str = field("", title="Code")
+
+
+def _ok(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    context.log.info("working", number=parameters.number)
+    context.metric("number", parameters.number)
+    context.progress(1, 2)
+    return {"value": {"number": parameters.number, **dict(inputs)}}
+
+
+def _refuse(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    raise NodeError("NO_THANKS", "not today", retryable=True, retry_after=7)
+
+
+def _crash(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    raise ValueError("inner detail")
+
+
+def _hang(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    time.sleep(60)
+    return {}
+
+
+def _memory(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    hoard: list[Any] = []
+    while True:
+        hoard.append(bytearray(20 << 20))
+
+
+def _exit(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    os._exit(7)
+
+
+def _environment(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return {"value": {"names": sorted(os.environ), "django": "django" in sys.modules}}
+
+
+def _artifact(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    stored = context.artifacts.put(b"hello", media_type="text/plain")
+    again = context.artifacts.open(stored).read().decode()
+    return {"value": again, "table": stored}
+
+
+def _send(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    secret = context.secret(parameters.token or "")
+    answer = context.http.request("POST", parameters.url, headers={"X-Key": secret})
+    body = answer.content.decode()
+    context.log.info("sent", secret=secret, answer=body)
+    return {"value": {"status": answer.status, "body": body}}
+
+
+def _write(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    context.write("key", {"a": 1})
+    return {"value": None}
+
+
+_ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
+    "ok": _ok,
+    "refuse": _refuse,
+    "crash": _crash,
+    "hang": _hang,
+    "memory": _memory,
+    "exit": _exit,
+    "environment": _environment,
+    "artifact": _artifact,
+    "send": _send,
+    "write": _write,
+    "large": lambda parameters, inputs, context: {"value": {"text": "x" * 100_000}},
+    "nan": lambda parameters, inputs, context: {"value": float("nan")},
+    "object": lambda parameters, inputs, context: {"value": object()},
+    "stray": lambda parameters, inputs, context: {"nowhere": 1},
+    "steal": lambda parameters, inputs, context: {"value": str(context.secret("OTHER"))},
+    "script": lambda parameters, inputs, context: {
+        "value": context.script(parameters.script, inputs=dict(inputs))
+    },
+}
+
+
+def _act(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _ACTS[parameters.mode](parameters, inputs, context)
+
+
+_PORTS: dict[str, Any] = {
+    "inputs": {"data": PortSpec(type=Port.JSON, required=False)},
+    "outputs": {"value": Port.JSON, "table": Port.TABLE},
+}
+
+
+@node(
+    "sample.inline",
+    version=1,
+    title="Inline",
+    effect=Effect.KEYED,
+    example=Example(),
+    secrets=("token",),
+    egress_parameters=("url",),
+    code={"script": "python"},
+    **_PORTS,
+)
+def inline(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters, inputs, context)
+
+
+@node(
+    "sample.process",
+    version=1,
+    title="Process",
+    effect=Effect.PURE,
+    example=Example(),
+    isolation=Isolation.PROCESS,
+    secrets=("token",),
+    egress_parameters=("url",),
+    code={"script": "python"},
+    resources=Resources(memory="100Mi"),
+    **_PORTS,
+)
+def process(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters, inputs, context)
+
+
+@node(
+    "sample.coroutine",
+    version=1,
+    title="Coroutine",
+    effect=Effect.PURE,
+    example=Example(),
+    **_PORTS,
+)
+async def coroutine(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    if parameters.mode == "hang":
+        await asyncio.sleep(60)
+    return _act(parameters, inputs, context)
+
+
+@node(
+    "sample.transactional",
+    version=1,
+    title="Transactional",
+    effect=Effect.TRANSACTIONAL,
+    example=Example(),
+    **_PORTS,
+)
+def transactional(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters, inputs, context)
+
+
+@node(
+    "sample.sandbox",
+    version=1,
+    title="Sandbox",
+    effect=Effect.PURE,
+    example=Example(),
+    isolation=Isolation.SANDBOX,
+    **_PORTS,
+)
+def sandbox(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters, inputs, context)
