@@ -1,0 +1,1 @@
+"""Content-addressed objects of a tenant: datasets, models, large payloads."""
