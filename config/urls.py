@@ -1,6 +1,27 @@
-"""Routes."""
+"""Routes: the API, the operators' questions, sign-in, and each app's pages."""
 
+from __future__ import annotations
+
+import importlib.util
+
+from django.apps import apps
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = [path("admin/", admin.site.urls)]
+from config.graphql_view import ApiView
+from config.health import healthz, readyz
+from config.schema import COLUMN, schema
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("graphql", ApiView.as_view(schema=schema), name="graphql"),
+    path("healthz", healthz, name="healthz"),
+    path("readyz", readyz, name="readyz"),
+    path("accounts/", include("allauth.account.urls")),
+    path("admin/", admin.site.urls),
+    *(
+        path("", include(f"apps.{app}.urls"))
+        for app in reversed(COLUMN)
+        if apps.is_installed(f"apps.{app}")
+        and importlib.util.find_spec(f"apps.{app}.urls") is not None
+    ),
+]

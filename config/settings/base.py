@@ -76,7 +76,6 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "apps.tenancy.doors.navigation",
-                "apps.tenancy.doors.navigation",
             ],
             "builtins": ["apps.kit.html.tags"],
         },

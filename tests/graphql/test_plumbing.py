@@ -185,7 +185,7 @@ def events(query: str) -> list[dict[str, object]]:
     async def collect() -> list[dict[str, object]]:
         context = Context(request_id="req-1", payer="test")
         return [
-            {"data": result.data, "codes": codes(result)}
+            {"data": getattr(result, "data", None), "codes": codes(result)}
             async for result in await schema.stream(query, context_value=context)
         ]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.kit.graphql.charging import Charge
-from apps.kit.graphql.cost import Price
 
 
 @dataclass(kw_only=True)
@@ -16,7 +15,6 @@ class RequestContext:
     # Names the bucket that pays: one per key or person, inside its tenant.
     payer: str
     idempotency_header: str | None = None
-    price: Price | None = None
     charge: Charge | None = None
 
     def holds(self, permission: str) -> bool:

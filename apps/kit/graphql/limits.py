@@ -93,7 +93,7 @@ class Judgement:
     price: Price
 
 
-class _Refused(Exception):  # noqa: N818 - control flow, not an error
+class _Refused(Exception):
     """Ends the walk: what remains may be arbitrarily deep."""
 
 

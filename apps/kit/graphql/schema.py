@@ -18,6 +18,7 @@ from strawberry.types.graphql import OperationType
 
 from apps.kit.graphql import charging, documents
 from apps.kit.graphql.context import RequestContext
+from apps.kit.graphql.cost import Price
 from apps.kit.graphql.errors import error_types, refusal_of
 from apps.kit.graphql.limits import Limits, judge
 from apps.kit.graphql.masking import shown
@@ -28,6 +29,11 @@ LIMITS = Limits()
 
 class Guard(SchemaExtension):
     """Judges an operation before it runs, cheapest test first, and takes its price."""
+
+    def __init__(self) -> None:
+        # Not on the context: all operations of one socket share that.
+        self.price: Price | None = None
+        self.charge: charging.Charge | None = None
 
     def on_parse(self) -> Iterator[None]:
         """From the text to a document, through the cache."""
@@ -48,7 +54,7 @@ class Guard(SchemaExtension):
             variables=context.variables or {},
             limits=LIMITS,
         )
-        _request(context).price = judgement.price
+        self.price = judgement.price
         context.pre_execution_errors = list(judgement.faults) or documents.faults(
             context.schema._schema, context.query or "", LIMITS
         )
@@ -57,14 +63,13 @@ class Guard(SchemaExtension):
     def on_execute(self) -> Iterator[None]:
         """Whoever asks, pays before anything is done."""
         request = _request(self.execution_context)
-        if request.price is not None:
-            request.charge = charging.charge(request.payer, request.price)
+        if self.price is not None:
+            request.charge = self.charge = charging.charge(request.payer, self.price)
         yield
 
     def get_results(self) -> dict[str, Any]:
         """`extensions.cost`."""
-        charge = _request(self.execution_context).charge
-        return {} if charge is None else {"cost": charge.to_json()}
+        return {} if self.charge is None else {"cost": self.charge.to_json()}
 
 
 class Transaction(SchemaExtension):

@@ -1,0 +1,45 @@
+"""The doors of HTTP and WebSocket; the other three kinds are named in `tenancy.scope`."""
+
+from apps.tenancy.doors.identity import (
+    Place,
+    actor_of_key,
+    place_of,
+    places_of,
+    signed_in,
+    staff_actor,
+    staff_place,
+    still_holds,
+)
+from apps.tenancy.doors.pages import (
+    PublicRequest,
+    StaffRequest,
+    TenantRequest,
+    choose,
+    navigation,
+    public_page,
+    request_ip,
+    staff_page,
+    tenant_page,
+)
+from apps.tenancy.doors.requests import actor_of_request
+
+__all__ = [
+    "Place",
+    "PublicRequest",
+    "StaffRequest",
+    "TenantRequest",
+    "actor_of_key",
+    "actor_of_request",
+    "choose",
+    "navigation",
+    "place_of",
+    "places_of",
+    "public_page",
+    "request_ip",
+    "signed_in",
+    "staff_actor",
+    "staff_page",
+    "staff_place",
+    "still_holds",
+    "tenant_page",
+]

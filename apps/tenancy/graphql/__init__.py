@@ -1,0 +1,1 @@
+"""GraphQL of organizations, members, keys and the audit trail."""

@@ -1,0 +1,205 @@
+"""POST /graphql: who asks, what may come in, and the explorer for people who are signed in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from typing import Any, NoReturn
+
+from cross_web import HTTPException
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.middleware.csrf import CsrfViewMiddleware, get_token
+from django.utils.decorators import method_decorator
+from django.views.decorators.csrf import csrf_exempt
+from strawberry.django.views import GraphQLView, TemporalHttpResponse
+from strawberry.http import GraphQLHTTPResponse
+from strawberry.http.ides import get_graphql_ide_html
+from strawberry.types import ExecutionResult
+from structlog.contextvars import get_contextvars
+
+from apps.kit.errors import ErrorCode, Unauthenticated
+from apps.kit.ids import uuid7
+from apps.tenancy import scope
+from apps.tenancy.actors import Actor
+from apps.tenancy.doors import actor_of_request, signed_in
+from apps.tenancy.doors.requests import bearer_of
+from apps.tenancy.graphql.context import GraphQLContext, payer_of
+from apps.tenancy.scope import Scope
+
+# A workflow document may have 1 MiB; the query and the envelope around it get the rest.
+MAX_BODY = 1_258_291
+_UNSTORABLE = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
+_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+
+
+class _Forgery(CsrfViewMiddleware):
+    """Django's own check, asked by hand: only calls that ride on a cookie need it."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> Any:
+        return reason
+
+
+@method_decorator(csrf_exempt, name="dispatch")
+class ApiView(GraphQLView):
+    """GraphQL over HTTP: POST, JSON, one operation."""
+
+    allow_queries_via_get = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Find the actor, enter the scope, run."""
+        request_id = str(get_contextvars().get("request_id") or uuid7())
+        if request.method == "GET":
+            return self._explorer(request)
+        if request.method != "POST":
+            return _refused("Send operations by POST.", ErrorCode.INVALID, request_id, 405)
+        length = _length(request)
+        if length is None:
+            return _refused("Send a Content-Length.", ErrorCode.INVALID, request_id, 411)
+        if length > MAX_BODY:
+            message = f"A request has at most {MAX_BODY} bytes."
+            return _refused(message, ErrorCode.INVALID, request_id, 413)
+        if request.content_type != "application/json":
+            message = "Send the operation as application/json."
+            return _refused(message, ErrorCode.INVALID, request_id, 415)
+        try:
+            actor = actor_of_request(request)
+        except Unauthenticated as refusal:
+            return _refused(refusal.message, refusal.code, request_id, 401)
+        if bearer_of(request) is None and (reason := _forged(request)):
+            message = f"The CSRF token is missing or wrong ({reason}). Send it as X-CSRFToken."
+            return _refused(message, ErrorCode.FORBIDDEN, request_id, 403)
+        request.actor = actor  # type: ignore[attr-defined] # for the log line
+        request.graphql = GraphQLContext(  # type: ignore[attr-defined]
+            request_id=request_id,
+            payer=payer_of(actor),
+            idempotency_header=request.headers.get("Idempotency-Key"),
+            actor=actor,
+        )
+        return self._serve(request, actor, request_id)
+
+    def _serve(self, request: HttpRequest, actor: Actor, request_id: str) -> HttpResponseBase:
+        try:
+            with scope.enter(Scope.of(actor)):
+                response = self.run(request=request)
+        except UnicodeDecodeError:
+            return _refused("The body is not UTF-8.", ErrorCode.INVALID, request_id, 400)
+        except HTTPException as error:
+            return _refused(error.reason, ErrorCode.INVALID, request_id, error.status_code)
+        response["Cache-Control"] = "no-store"
+        return response
+
+    def get_context(self, request: HttpRequest, response: HttpResponse) -> Any:
+        """What resolvers see."""
+        return request.graphql  # type: ignore[attr-defined]
+
+    def decode_json(self, data: str | bytes) -> object:
+        """JSON as PostgreSQL can store it: no NaN, no NUL, no half surrogates."""
+        raw = data.encode() if isinstance(data, str) else data
+        try:
+            found: object = json.loads(raw, parse_constant=_no_constant)
+            if _UNSTORABLE.search(raw):
+                text = json.dumps(found, ensure_ascii=False)
+                text.encode()
+                if "\\u0000" in text:
+                    raise HTTPException(400, "Text may not contain the character NUL.")
+        except (RecursionError, UnicodeError):
+            raise HTTPException(400, "The body is not JSON that can be read.") from None
+        if not isinstance(found, dict):
+            raise HTTPException(400, "Send one operation as a JSON object; batches are off.")
+        return found
+
+    def process_result(self, request: HttpRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
+        """The result as it travels."""
+        answer = super().process_result(request=request, result=result)
+        for error in result.errors or ():
+            extensions = error.extensions or {}
+            if extensions.get("code") == ErrorCode.RATE_LIMITED.value:
+                request.retry_after = extensions["retryAfterSeconds"]  # type: ignore[attr-defined]
+        return answer
+
+    def create_response(
+        self,
+        response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse],
+        sub_response: HttpResponse,
+    ) -> HttpResponseBase:
+        """JSON; 429 when the bucket was empty."""
+        response = super().create_response(response_data, sub_response)
+        retry = getattr(self.request, "retry_after", None)
+        if retry is not None:
+            response.status_code = 429
+            response["Retry-After"] = str(retry)
+        return response
+
+    def get_sub_response(self, request: HttpRequest) -> TemporalHttpResponse:
+        """Nothing of ours goes into it."""
+        return TemporalHttpResponse()
+
+    def _explorer(self, request: HttpRequest) -> HttpResponseBase:
+        if signed_in(request.user) is None:
+            return _refused("Send operations by POST.", ErrorCode.INVALID, "", 405)
+        get_token(request)
+        response = HttpResponse(EXPLORER)
+        response._csp_update = EXPLORER_POLICY  # type: ignore[attr-defined]
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def _refused(message: str, code: ErrorCode, request_id: str, status: int) -> JsonResponse:
+    error = {"message": message, "extensions": {"code": code.value, "requestId": request_id}}
+    response = JsonResponse({"data": None, "errors": [error]}, status=status)
+    response["Cache-Control"] = "no-store"
+    if status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if status == 405:
+        response["Allow"] = "POST"
+    return response
+
+
+def _length(request: HttpRequest) -> int | None:
+    # Without it a body could grow while it is read; every client that sends JSON knows it.
+    text = request.headers.get("Content-Length") or ""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None
+
+
+def _forged(request: HttpRequest) -> str | None:
+    check = _Forgery(lambda _: HttpResponse())
+    check.process_request(request)
+    reason = check.process_view(request, _checked, (), {})
+    return None if reason is None else str(reason)
+
+
+def _checked(request: HttpRequest) -> HttpResponse:
+    """Stands for a view that is not exempt."""
+    return HttpResponse()
+
+
+def _no_constant(name: str) -> NoReturn:
+    message = f"{name} is not JSON"
+    raise json.JSONDecodeError(message, name, 0)
+
+
+def _explorer_html() -> str:
+    html = get_graphql_ide_html(graphql_ide="graphiql")
+    html = html.replace("Strawberry GraphiQL", "NStarX Workflows API")
+    return html.replace('"csrftoken"', json.dumps(settings.CSRF_COOKIE_NAME))
+
+
+def _policy(html: str) -> dict[str, list[str]]:
+    """The explorer's own policy: its inline script by hash, its libraries by their integrity."""
+    hashes = [
+        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+        for script in _INLINE_SCRIPT.findall(html)
+    ]
+    library = "https://unpkg.com"
+    return {
+        "script-src": ["'self'", library, *hashes],
+        "style-src": ["'self'", library, "'unsafe-inline'"],
+        "font-src": ["'self'", "data:", library],
+    }
+
+
+EXPLORER = _explorer_html()
+EXPLORER_POLICY = _policy(EXPLORER)
