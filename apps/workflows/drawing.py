@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from apps.workflows.graph.difference import ChangeKind, Changes
+
 BOX_WIDTH: Final = 184
 BOX_HEIGHT: Final = 58
 COLUMN: Final = 240
@@ -224,3 +226,12 @@ def _regions(
             )
         )
     return tuple(found)
+
+
+def marks_of(changes: Changes) -> dict[str, str]:
+    """CSS classes by node id that show a difference in the picture of the newer document."""
+    return {
+        change.node_id: f"is-{change.kind.value.lower()}"
+        for change in (*changes.added, *changes.modified)
+        if change.kind is not ChangeKind.MOVED
+    }
