@@ -97,6 +97,7 @@ class RequestLog:
         given = request.headers.get(REQUEST_ID_HEADER, "")
         request_id = given if GIVEN_ID.fullmatch(given) else uuid7().hex
         since = time.perf_counter()
+        request.request_id = request_id  # type: ignore[attr-defined]
         with bound_contextvars(request_id=request_id):
             response = self._get_response(request)
             response.headers[REQUEST_ID_HEADER] = request_id

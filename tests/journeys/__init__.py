@@ -1,0 +1,1 @@
+"""Whole journeys through the running product, from outside: HTTP, WebSocket, nothing imported."""
