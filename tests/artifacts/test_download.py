@@ -58,7 +58,7 @@ def test_active_content_is_served_as_bytes(client: Client, acme: Tenant, media_t
     answer = get(signed_in(client, acme.owner), "acme", stored.digest)
     assert answer["Content-Type"] == "application/octet-stream"
     assert "sandbox" in answer["Content-Security-Policy"]
-    answer.close()
+    assert b"".join(answer.streaming_content) == b"<script>"
 
 
 def test_a_stranger_is_asked_to_sign_in(client: Client, acme: Tenant, stored: StoredObject) -> None:
@@ -105,7 +105,7 @@ def test_a_key_downloads_in_its_own_organization_only(
 ) -> None:
     own = client.get(download_path("acme", stored.digest), headers=_key(acme, "workflows:read"))
     assert own.status_code == 200
-    own.close()
+    assert own.getvalue() == b"a,b\n1,2\n"
     foreign = client.get(
         download_path("acme", stored.digest), headers=_key(globex, "workflows:read")
     )
