@@ -222,15 +222,17 @@ class ScriptedPool:
                 source = self.world.plan.steps[link.source]
                 settled = state.records[link.source].status.is_settled
                 skipped = source.disabled or settled or not self.world.ran(source.path)
-                assert source.is_pure or skipped, "a successor started before its effect was recorded"
+                assert source.is_pure or skipped, (
+                    "a successor started before its effect was recorded"
+                )
             return
         done = {e.path for e in durable if type(e).__name__ in ("StepCompleted", "StepFailed")}
         assert call.path not in done, "an effect ran after its completion was recorded"
         state = fold(self.world.plan, durable)
         step = self.world.plan.step(call.path)
-        assert all(
-            state.records[link.source].status.is_settled for link in step.incoming
-        ), "an effect ran before its inputs were durable"
+        assert all(state.records[link.source].status.is_settled for link in step.incoming), (
+            "an effect ran before its inputs were durable"
+        )
         if effect in (Effect.UNSAFE, Effect.RECONCILABLE):
             assert state.records[step.index].status.value == "RUNNING", "no intent"
 

@@ -56,7 +56,6 @@ def keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
     return {"value": parameters.say}
 
 
-
 def find(key: str) -> None:
     """Finds nothing."""
 
@@ -118,7 +117,9 @@ def to(source: str, target: str, **fields: Any) -> dict[str, Any]:
 
 
 def raw(
-    nodes: Iterable[dict[str, Any]], connections: Iterable[dict[str, Any]] = (), **configuration: Any
+    nodes: Iterable[dict[str, Any]],
+    connections: Iterable[dict[str, Any]] = (),
+    **configuration: Any,
 ) -> dict[str, Any]:
     """A document as JSON."""
     return {
@@ -132,7 +133,9 @@ def raw(
 
 
 def document(
-    nodes: Iterable[dict[str, Any]], connections: Iterable[dict[str, Any]] = (), **configuration: Any
+    nodes: Iterable[dict[str, Any]],
+    connections: Iterable[dict[str, Any]] = (),
+    **configuration: Any,
 ) -> Document:
     """A parsed document."""
     return parse(raw(nodes, connections, **configuration))

@@ -146,7 +146,7 @@ class Slice:
     def _barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
         """Make durable what must be before the steps that are about to start."""
         buffer = self.buffer
-        if buffer.is_strict or (touches_world and buffer.has_completions):
+        if buffer.is_strict or (touches_world and buffer.settles):
             self._append()
         elif touches_world and self.posted:
             self.journal.flush()
@@ -232,7 +232,6 @@ class Slice:
             self._conclude(flight, refused, now=now, fraction=fraction)
             return
         if isinstance(outcome, StepDone):
-            self.buffer.has_completions = True
             self.buffer.writes.extend(outcome.writes)
         self.buffer.is_strict = self.buffer.is_strict or not step.is_pure
 
@@ -333,10 +332,14 @@ class _Buffer:
         self.rows: list[Row] = []
         self.writes: list[TransactionalWrite] = []
         self.is_strict = False
-        self.has_completions = False
         self._head = self.state.head
         self._settled = self.state.settled
         self._status = self.state.status
+
+    @property
+    def settles(self) -> bool:
+        """What other steps build upon is in here."""
+        return self.state.settled > self._settled
 
     def add(self, row: Row, *, now: dt.datetime) -> None:
         """One more; the first one sets the time by which all must leave."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
@@ -82,6 +82,18 @@ class Change:
     def is_empty(self) -> bool:
         """Nothing but events."""
         return self == _NOTHING
+
+    def joined(self, later: Change) -> Change:
+        """Both at once, for two batches that become one."""
+        if later.is_empty:
+            return self
+        return replace(
+            later,
+            status=later.status or self.status,
+            started=later.started or self.started,
+            consumed=self.consumed + later.consumed,
+            writes=self.writes + later.writes,
+        )
 
 
 _NOTHING = Change()

@@ -16,7 +16,8 @@ DROP_FUNCTIONS: Final = """
 DROP TRIGGER run_state_moves ON run;
 DROP FUNCTION engine_ready_1, executions_start_1, engine_claim_1, engine_charge_1, engine_change_1,
   engine_append_1, engine_append_batch_1, executions_tell_1, engine_beat_1, engine_worker_died_1,
-  engine_reap_1, engine_timers_1, engine_release_1, run_state_moves_1;
+  engine_reap_1, engine_timers_1, engine_release_1, engine_head_1, engine_history_1,
+  engine_inbox_1, engine_log_1, engine_give_up_1, run_state_moves_1;
 """
 
 

@@ -215,11 +215,11 @@ BEGIN
    WHERE id = item.id;
 END $$;
 
--- The one writer of a run's history. 0: another owner holds the fence, nothing was written.
+-- The one writer of a run's history. False: another owner holds the fence, nothing was written.
 CREATE FUNCTION engine_append_1(
   p_tenant uuid, p_run uuid, p_token uuid, p_head int, p_settled int,
   p_types text[], p_paths text[], p_attempts int[], p_bodies jsonb[], p_change jsonb
-) RETURNS int
+) RETURNS boolean
 LANGUAGE plpgsql AS $$
 DECLARE
   n int := cardinality(p_types);
@@ -243,7 +243,7 @@ BEGIN
      WHERE tenant_id = p_tenant AND id = p_run AND fence = p_token AND head = p_head;
   END IF;
   IF NOT FOUND THEN
-    RETURN 0;
+    RETURN false;
   END IF;
   INSERT INTO run_event (tenant_id, run_id, seq, type, path, attempt, body)
     SELECT p_tenant, p_run, p_head + e.o, e.type, e.path, e.attempt, e.body
@@ -252,7 +252,47 @@ BEGIN
   IF p_change IS NOT NULL THEN
     PERFORM engine_change_1(p_tenant, p_run, p_token, p_change);
   END IF;
-  RETURN n;
+  RETURN true;
+END $$;
+
+-- After the reply to an append was lost: where the run stands.
+CREATE FUNCTION engine_head_1(p_tenant uuid, p_run uuid, OUT head int, OUT fence uuid)
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('app.tenant', p_tenant::text, true);
+  SELECT r.head, r.fence INTO head, fence FROM run r
+   WHERE r.tenant_id = p_tenant AND r.id = p_run;
+END $$;
+
+CREATE FUNCTION engine_history_1(p_tenant uuid, p_run uuid, p_after int)
+RETURNS TABLE (type text, path text, attempt int, body jsonb)
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('app.tenant', p_tenant::text, true);
+  RETURN QUERY SELECT e.type, e.path, e.attempt, e.body FROM run_event e
+    WHERE e.tenant_id = p_tenant AND e.run_id = p_run AND e.seq > p_after ORDER BY e.seq;
+END $$;
+
+CREATE FUNCTION engine_inbox_1(p_tenant uuid, p_run uuid)
+RETURNS TABLE (id uuid, kind text, body jsonb)
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('app.tenant', p_tenant::text, true);
+  RETURN QUERY SELECT i.id, i.kind, i.body FROM run_inbox i
+    WHERE i.tenant_id = p_tenant AND i.run_id = p_run ORDER BY i.at, i.id LIMIT 1000;
+END $$;
+
+-- Lines of several runs of one tenant; ids are given in the order of arrival.
+CREATE FUNCTION engine_log_1(
+  p_tenant uuid, p_runs uuid[], p_paths text[], p_attempts int[], p_kinds text[], p_levels text[],
+  p_messages text[], p_fields jsonb[], p_at timestamptz[]
+) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('app.tenant', p_tenant::text, true), set_config('synchronous_commit', 'off', true);
+  INSERT INTO run_log (tenant_id, run_id, path, attempt, kind, level, message, fields, at)
+    SELECT p_tenant, l.* FROM unnest(p_runs, p_paths, p_attempts, p_kinds, p_levels, p_messages,
+                                     p_fields, p_at) AS l;
 END $$;
 
 -- The same for pure steps of many runs of one tenant; returns the runs whose fence still held.
@@ -325,13 +365,17 @@ BEGIN
   RETURN r.state;
 END $$;
 
--- The lease of one process incarnation covers all its items. False: this incarnation is dead.
-CREATE FUNCTION engine_beat_1(p_worker uuid, p_seconds double precision) RETURNS boolean
+-- The lease of one process incarnation covers all its items. Returns the database's time, or null
+-- when this incarnation is dead: it never comes back to life under this id.
+CREATE FUNCTION engine_beat_1(p_worker uuid, p_seconds double precision) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE worker SET lease_until = clock_timestamp() + p_seconds * interval '1 second'
    WHERE id = p_worker AND lease_until > clock_timestamp();
-  RETURN FOUND;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  RETURN clock_timestamp();
 END $$;
 
 -- For the supervisor that saw the process die: its items are ready within a second.
@@ -401,6 +445,20 @@ BEGIN
     PERFORM engine_ready_1(item.tenant_id, item.pool);
     UPDATE work_item SET worker_id = NULL, token = NULL, granted = 0 WHERE id = item.id;
   END LOOP;
+END $$;
+
+-- A slice broke off in a living process: like a death, for this item alone.
+CREATE FUNCTION engine_give_up_1(p_item bigint, p_token uuid) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  item record;
+BEGIN
+  SELECT tenant_id, pool INTO item FROM work_item WHERE id = p_item AND token = p_token;
+  IF FOUND THEN
+    PERFORM engine_ready_1(item.tenant_id, item.pool);
+    UPDATE work_item SET worker_id = NULL, token = NULL, granted = 0, crashes = crashes + 1
+     WHERE id = p_item AND token = p_token;
+  END IF;
 END $$;
 
 -- A state moves only along the table in engine/state.py, whoever writes.

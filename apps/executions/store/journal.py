@@ -1,0 +1,95 @@
+"""The durable history of one leased run, as the slice sees it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from apps.executions.engine.slice_ports import Batch, Claim, Inbox, LeaseLost
+from apps.executions.store import statements
+from apps.executions.store.connections import Connections
+from apps.executions.store.resilient import Patience, append_surely
+from apps.executions.store.statements import Posted
+from apps.executions.store.writer import Writer
+
+LOOK_SECONDS: Final = 1.0
+
+
+class RunJournal:
+    """Strict appends on the caller's connection, pure ones through the process's writer.
+
+    `tell` hears the run's head after each durable batch; it must not block.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        *,
+        connections: Connections,
+        writer: Writer,
+        patience: Patience,
+        tell: Callable[[int], None],
+    ) -> None:
+        self._claim = claim
+        self._connections = connections
+        self._writer = writer
+        self._patience = patience
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._is_lost = False
+        self._tell: Callable[[int], None] = tell
+        self._settled: Callable[[bool], None] | None = None
+
+    def append(self, batch: Batch) -> None:
+        """Durable on return, after everything posted before. Raises LeaseLost."""
+        self.flush()
+        append_surely(self._connections, self._patience, self._claim, batch)
+        self._tell(batch.head + len(batch.rows))
+
+    def post(self, batch: Batch) -> None:
+        """Durable soon. Raises LeaseLost when an earlier one was refused."""
+        with self._changed:
+            self._refuse_lost()
+            self._waiting += 1
+        head = batch.head + len(batch.rows)
+        posted = Posted(claim=self._claim, batch=batch)
+        self._writer.post(posted, lambda held: self._written(held=held, head=head))
+
+    def flush(self) -> None:
+        """Wait for what was posted. Raises LeaseLost when it was refused."""
+        with self._changed:
+            while self._waiting and not self._patience.is_lost():
+                self._changed.wait(LOOK_SECONDS)
+            if self._waiting:
+                raise LeaseLost
+            self._refuse_lost()
+
+    def inbox(self) -> Inbox:
+        """What is unread."""
+        return statements.inbox(self._connections.get(), self._claim)
+
+    def _refuse_lost(self) -> None:
+        if self._is_lost:
+            raise LeaseLost
+
+    def when_settled(self, callback: Callable[[bool], None]) -> None:
+        """Call once everything posted has been written (True) or refused (False)."""
+        with self._changed:
+            if self._waiting:
+                self._settled = callback
+                return
+            held = not self._is_lost
+        callback(held)
+
+    def _written(self, *, held: bool, head: int) -> None:
+        with self._changed:
+            self._waiting -= 1
+            self._is_lost = self._is_lost or not held
+            self._changed.notify_all()
+            settled = self._settled if not self._waiting else None
+            lost = self._is_lost
+        if held:
+            self._tell(head)
+        if settled is not None:
+            settled(not lost)

@@ -1,0 +1,60 @@
+"""Appends that survive a lost reply: they ask where the run stands before they try again."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Final, Protocol
+
+import psycopg
+from psycopg import errors
+
+from apps.executions.engine.slice_ports import Batch, Claim, LeaseLost
+from apps.executions.store import statements
+from apps.executions.store.connections import Connections
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE: Final = 0.05
+LONGEST_PAUSE: Final = 2.0
+CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+
+
+class Patience(Protocol):
+    """How long to go on trying: while the process may trust its lease."""
+
+    def is_lost(self) -> bool:
+        """The lease cannot be trusted any more."""
+
+
+def append_surely(connections: Connections, patience: Patience, claim: Claim, batch: Batch) -> None:
+    """Durable on return. Raises LeaseLost when another owner holds the run or the lease is over."""
+    pause = FIRST_PAUSE
+    is_sure = True  # False: a reply was lost, the append may have happened
+    while not patience.is_lost():
+        try:
+            if not is_sure and _has_landed(connections, claim, batch):
+                return
+            is_sure = True
+            if statements.append(connections.get(), claim, batch):
+                return
+            raise LeaseLost
+        except CONFLICTS:
+            connections.drop()
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            logger.warning("append of run %s met %s", claim.run_id, type(error).__name__)
+            connections.drop()
+            is_sure = False
+        # Jitter keeps workers from coming back in step after an outage.
+        time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
+        pause = min(pause * 2, LONGEST_PAUSE)
+    raise LeaseLost
+
+
+def _has_landed(connections: Connections, claim: Claim, batch: Batch) -> bool:
+    head, fence = statements.head(connections.get(), claim)
+    if fence != claim.token or head is None:
+        raise LeaseLost
+    # A batch without rows moves no head; repeating it changes nothing.
+    return bool(batch.rows) and head == batch.head + len(batch.rows)

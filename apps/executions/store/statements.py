@@ -1,0 +1,309 @@
+"""The engine's SQL functions as typed calls."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from apps.executions.engine.decide import CancelRequest
+from apps.executions.engine.fold import Totals
+from apps.executions.engine.history import Event, Row, decode
+from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox
+from apps.executions.store.connections import Connection
+
+_CLAIM: Final = "SELECT * FROM engine_claim_1(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+_APPEND: Final = (
+    "SELECT engine_append_1(%s::uuid, %s::uuid, %s::uuid, %s::int, %s::int, %s::text[], %s::text[],"
+    " %s::int[], %s::jsonb[], %s::jsonb)"
+)
+_APPEND_BATCH: Final = (
+    "SELECT engine_append_batch_1(%s::uuid, %s::uuid[], %s::uuid[], %s::int[], %s::int[],"
+    " %s::int[], %s::jsonb[], %s::uuid[], %s::int[], %s::text[], %s::text[], %s::int[],"
+    " %s::jsonb[])"
+)
+_HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
+_HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
+_INBOX: Final = "SELECT * FROM engine_inbox_1(%s::uuid, %s::uuid)"
+_REGISTER: Final = (
+    "INSERT INTO worker (id, host, pid, pools, slots, lease_until)"
+    " VALUES (%s, %s, %s, %s::text[], %s, clock_timestamp() + %s * interval '1 second')"
+)
+_BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
+_MAIL: Final = "SELECT run_id FROM work_item WHERE worker_id = %s AND has_mail"
+_GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid)"
+_LEAVE: Final = "DELETE FROM worker WHERE id = %s"
+_DRAINING: Final = "UPDATE worker SET draining = true WHERE id = %s"
+_CROWDED: Final = (
+    "SELECT EXISTS (SELECT FROM lane WHERE pool = ANY (%s::text[]) AND has_ready"
+    " AND (blocked_until IS NULL OR blocked_until <= clock_timestamp()))"
+)
+_LOG: Final = (
+    "SELECT engine_log_1(%s::uuid, %s::uuid[], %s::text[], %s::int[], %s::text[], %s::text[],"
+    " %s::text[], %s::jsonb[], %s::timestamptz[])"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One row of run_log."""
+
+    tenant_id: UUID
+    run_id: UUID
+    path: str
+    attempt: int
+    kind: str
+    level: str
+    message: str
+    fields: str | None
+    at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posted:
+    """A batch of one run on its way to the writer."""
+
+    claim: Claim
+    batch: Batch
+
+
+def claim(
+    connection: Connection,
+    *,
+    worker_id: UUID,
+    pool: str,
+    want: int,
+    charges: Mapping[UUID, float],
+) -> list[Claim]:
+    """Lease up to `want` runs; `charges` are slot-milliseconds by tenant since the last claim."""
+    tenants, used = list(charges) or None, list(charges.values()) or None
+    rows = connection.execute(_CLAIM, (worker_id, pool, want, tenants, used)).fetchall()
+    return [_claim(row, pool) for row in rows]
+
+
+def append(connection: Connection, claim: Claim, batch: Batch) -> bool:
+    """One run's batch, durable on return; False when the fence is another's."""
+    types, paths, attempts, bodies = _columns(batch.rows)
+    row = connection.execute(
+        _APPEND,
+        (
+            claim.tenant_id,
+            claim.run_id,
+            claim.token,
+            batch.head,
+            batch.settled,
+            types,
+            paths,
+            attempts,
+            bodies,
+            change_text(batch.change),
+        ),
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def append_batch(connection: Connection, tenant_id: UUID, posts: Sequence[Posted]) -> set[UUID]:
+    """Batches of several runs of one tenant, at most one per run, in one statement.
+
+    Returns the runs whose fence held; the others' batches were left out.
+    """
+    rows = [
+        (post.claim.run_id, post.batch.head + n, row)
+        for post in posts
+        for n, row in enumerate(post.batch.rows, 1)
+    ]
+    types, paths, attempts, bodies = _columns([row for _, _, row in rows])
+    cursor = connection.execute(
+        _APPEND_BATCH,
+        (
+            tenant_id,
+            [post.claim.run_id for post in posts],
+            [post.claim.token for post in posts],
+            [post.batch.head for post in posts],
+            [len(post.batch.rows) for post in posts],
+            [post.batch.settled for post in posts],
+            [change_text(post.batch.change) for post in posts],
+            [run_id for run_id, _, _ in rows],
+            [seq for _, seq, _ in rows],
+            types,
+            paths,
+            attempts,
+            bodies,
+        ),
+    )
+    return {row[0] for row in cursor.fetchall()}
+
+
+def head(connection: Connection, claim: Claim) -> tuple[int | None, UUID | None]:
+    """Where a run stands: its head and its fence."""
+    row = connection.execute(_HEAD, (claim.tenant_id, claim.run_id)).fetchone()
+    return (row[0], row[1]) if row else (None, None)
+
+
+def history(connection: Connection, claim: Claim) -> list[Event]:
+    """All events of a run, in order."""
+    rows = connection.execute(_HISTORY, (claim.tenant_id, claim.run_id, 0)).fetchall()
+    return [decode(kind, path=path, attempt=n, body=body) for kind, path, n, body in rows]
+
+
+def inbox(connection: Connection, claim: Claim) -> Inbox:
+    """What the run has not read yet."""
+    rows = connection.execute(_INBOX, (claim.tenant_id, claim.run_id)).fetchall()
+    cancel = next((body or {} for _, kind, body in rows if kind == "cancel"), None)
+    return Inbox(
+        ids=tuple(row[0] for row in rows),
+        cancel=None if cancel is None else CancelRequest(by=cancel.get("by")),
+    )
+
+
+def register(
+    connection: Connection,
+    *,
+    worker_id: UUID,
+    host: str,
+    pid: int,
+    pools: Sequence[str],
+    slots: int,
+    lease_seconds: float,
+) -> None:
+    """A new incarnation. Raises UniqueViolation for an id that lived before."""
+    connection.execute(_REGISTER, (worker_id, host, pid, list(pools), slots, lease_seconds))
+
+
+def beat(connection: Connection, *, worker_id: UUID, lease_seconds: float) -> dt.datetime | None:
+    """Renew the lease; the database's time, or None when the incarnation is dead."""
+    row = connection.execute(_BEAT, (worker_id, lease_seconds)).fetchone()
+    return row[0] if row else None
+
+
+def mail(connection: Connection, *, worker_id: UUID) -> set[UUID]:
+    """Leased runs that have something in their inbox."""
+    return {row[0] for row in connection.execute(_MAIL, (worker_id,)).fetchall()}
+
+
+def is_crowded(connection: Connection, *, pools: Sequence[str]) -> bool:
+    """Whether a lane has something to claim."""
+    row = connection.execute(_CROWDED, (list(pools),)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def reap(connection: Connection, *, lease_seconds: float) -> set[str]:
+    """Make items of dead workers ready; the pools that got some."""
+    rows = connection.execute("SELECT engine_reap_1(%s::float8)", (lease_seconds,)).fetchall()
+    return {row[0] for row in rows}
+
+
+def fire_timers(connection: Connection) -> set[str]:
+    """Make runs ready whose time has come; the pools that got some."""
+    return {row[0] for row in connection.execute("SELECT engine_timers_1()").fetchall()}
+
+
+def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | None) -> None:
+    """Give items back (all of the worker's when None), without counting a crash."""
+    given = None if items is None else list(items)
+    connection.execute("SELECT engine_release_1(%s::uuid, %s::bigint[])", (worker_id, given))
+
+
+def give_up(connection: Connection, claim: Claim) -> None:
+    """A slice broke off: its item is ready again and one crash nearer to its end."""
+    connection.execute(_GIVE_UP, (claim.item_id, claim.token))
+
+
+def start_draining(connection: Connection, *, worker_id: UUID) -> None:
+    """Say so in the worker's row."""
+    connection.execute(_DRAINING, (worker_id,))
+
+
+def leave(connection: Connection, *, worker_id: UUID) -> None:
+    """The incarnation ends in good order."""
+    connection.execute(_LEAVE, (worker_id,))
+
+
+def write_log(connection: Connection, tenant_id: UUID, lines: Sequence[Line]) -> None:
+    """Lines of one tenant, in order."""
+    connection.execute(
+        _LOG,
+        (
+            tenant_id,
+            [line.run_id for line in lines],
+            [line.path for line in lines],
+            [line.attempt for line in lines],
+            [line.kind for line in lines],
+            [line.level for line in lines],
+            [line.message for line in lines],
+            [line.fields for line in lines],
+            [line.at for line in lines],
+        ),
+    )
+
+
+def change_text(change: Change) -> str | None:
+    """The JSON of a change; None for none, the hot case."""
+    if change.is_empty:
+        return None
+    facts: dict[str, Any] = {
+        "state": change.status,
+        "started": change.started or None,
+        "left": change.left,
+        "wakeAt": change.wake_at and change.wake_at.isoformat(),
+        "consumed": [str(one) for one in change.consumed] or None,
+        "error": change.error,
+        "writes": [{"key": write.key, "value": write.value} for write in change.writes] or None,
+        **(_totals(change.totals) if change.totals else {}),
+    }
+    body = {name: fact for name, fact in facts.items() if fact is not None}
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    if change.result is None:
+        return text
+    # The result is JSON text already; a run's state is never empty here.
+    return f'{text[:-1]},"result":{change.result}}}'
+
+
+def _totals(totals: Totals) -> dict[str, int | float]:
+    return {
+        "attempts": totals.attempts,
+        "cpuSeconds": totals.cpu_seconds,
+        "peakMemoryBytes": totals.peak_memory_bytes,
+        "bytesIn": totals.bytes_in,
+        "bytesOut": totals.bytes_out,
+        "costMinor": totals.cost_minor,
+    }
+
+
+def _columns(
+    rows: Sequence[Row],
+) -> tuple[list[str], list[str | None], list[int | None], list[str | None]]:
+    return (
+        [row.type for row in rows],
+        [row.path for row in rows],
+        [row.attempt for row in rows],
+        [row.body for row in rows],
+    )
+
+
+def _claim(row: tuple[Any, ...], pool: str) -> Claim:
+    return Claim(
+        item_id=row[0],
+        tenant_id=row[1],
+        run_id=row[2],
+        token=row[3],
+        head=row[4],
+        settled=row[5],
+        slots=row[6],
+        crashes=row[7],
+        has_inbox=row[8],
+        pool=pool,
+        workflow_id=row[9],
+        version_id=row[10],
+        environment=row[11],
+        environment_id=row[12],
+        lineage_id=row[13],
+        installation_id=row[14],
+        parameters=row[15],
+        variables=row[16],
+        created_at=row[17],
+        deadline_at=row[18],
+    )

@@ -1,0 +1,155 @@
+"""The steps of one slice on threads: quick ones on the slice's own, the others on the process's."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Final
+
+from apps.executions.engine.ports import (
+    LogSink,
+    StepCall,
+    StepFailed,
+    StepOutcome,
+    StepRunner,
+    StopReason,
+)
+from apps.executions.engine.slice_ports import Arrival
+
+logger = logging.getLogger(__name__)
+
+QUICK_SECONDS: Final = 0.005
+TURN_SECONDS: Final = 0.015
+SMOOTHING: Final = 0.2
+
+
+class Pace:
+    """How long steps of each type take in this process; an unknown type counts as slow."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[str, int], float] = {}
+
+    def is_quick(self, key: tuple[str, int]) -> bool:
+        """Whether a thread hop would cost more than the step is likely to."""
+        return self._seconds.get(key, 1.0) < QUICK_SECONDS
+
+    def learn(self, key: tuple[str, int], *, seconds: float) -> None:
+        """One more step of the type; a slow one counts at once, quick ones by and by."""
+        before = self._seconds.get(key, seconds)
+        self._seconds[key] = max(before + SMOOTHING * (seconds - before), seconds * 0.5)
+
+
+class Stop:
+    """The stop signal of a slice."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._reason: StopReason | None = None
+
+    def set(self, reason: StopReason) -> None:
+        """Ask every step of the slice to stop."""
+        self._reason = reason
+        self._event.set()
+
+    def stopped(self) -> StopReason | None:
+        """None while the step should go on."""
+        return self._reason
+
+    def wait(self, *, seconds: float) -> StopReason | None:
+        """Sleep at most that long."""
+        self._event.wait(seconds)
+        return self._reason
+
+
+class SlicePool:
+    """The engine's StepPool for one slice. `open_log` gives an attempt its sink."""
+
+    def __init__(
+        self,
+        *,
+        runner: StepRunner,
+        executor: Executor,
+        pace: Pace,
+        open_log: Callable[[StepCall], LogSink],
+        on_abandoned: Callable[[StepCall], None],
+    ) -> None:
+        self._runner = runner
+        self._executor = executor
+        self._pace = pace
+        self._open_log = open_log
+        self._on_abandoned = on_abandoned
+        self._stop = Stop()
+        self._quick: deque[tuple[int, StepCall]] = deque()
+        self._back: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
+        self._flying: dict[int, StepCall] = {}
+
+    def submit(self, index: int, call: StepCall, *, light: bool) -> None:
+        """Start an attempt on a thread, or keep a quick one for `arrivals`."""
+        self._flying[index] = call
+        if light and self._pace.is_quick(call.node_type.key):
+            self._quick.append((index, call))
+        else:
+            self._executor.submit(self._fly, index, call)
+
+    def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
+        """Run what is quick, else wait for the first to come back; then all that have."""
+        landed: list[Arrival] = []
+        until = time.monotonic() + TURN_SECONDS
+        while self._quick:
+            index, call = self._quick.popleft()
+            landed.append(self._arrival(index, call))
+            if time.monotonic() >= until:
+                break
+        try:
+            first = self._back.get(timeout=0 if landed else seconds)
+            landed += [first] if first else []
+            while True:
+                more = self._back.get_nowait()
+                landed += [more] if more else []
+        except queue.Empty:
+            pass
+        return tuple(arrival for arrival in landed if self._is_ours(arrival))
+
+    def stop(self, reason: StopReason) -> None:
+        """Ask every running step to stop."""
+        self._stop.set(reason)
+        self.nudge()
+
+    def abandon(self, index: int) -> None:
+        """Its outcome will not be delivered; the process is told, for its thread is stuck."""
+        self._on_abandoned(self._flying.pop(index))
+
+    def nudge(self) -> None:
+        """Let `arrivals` return early."""
+        self._back.put(None)
+
+    def _is_ours(self, arrival: Arrival) -> bool:
+        call = self._flying.get(arrival.index)
+        if call is None or call.attempt != arrival.attempt:
+            return False
+        del self._flying[arrival.index]
+        return True
+
+    def _fly(self, index: int, call: StepCall) -> None:
+        self._back.put(self._arrival(index, call))
+
+    def _arrival(self, index: int, call: StepCall) -> Arrival:
+        began = time.monotonic()
+        outcome = self._run(call)
+        self._pace.learn(call.node_type.key, seconds=time.monotonic() - began)
+        chance = random.random()  # noqa: S311 - jitter
+        return Arrival(index=index, attempt=call.attempt, outcome=outcome, fraction=chance)
+
+    def _run(self, call: StepCall) -> StepOutcome:
+        try:
+            return self._runner.run(call, stop=self._stop, logs=self._open_log(call))
+        except Exception:
+            # The runner promises not to raise; if it does, the run must still end.
+            logger.exception("the runner broke on step %s of run %s", call.path, call.run_id)
+            return StepFailed(code="NODE_CRASHED", message="The step's runner broke; see the log.")

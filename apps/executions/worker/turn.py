@@ -1,0 +1,210 @@
+"""One leased run from claim to leave: its plan, its state, its slice, and what is left behind."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from apps.executions.engine.fold import RunState, fold
+from apps.executions.engine.history import (
+    Event,
+    Failure,
+    RunEnded,
+    RunQueued,
+    RunStarted,
+    encode,
+)
+from apps.executions.engine.plan import Plan, PlanRefused
+from apps.executions.engine.ports import StepCall, StepRunner, StopReason
+from apps.executions.engine.slice import Slice
+from apps.executions.engine.slice_ports import Around, Batch, Change, Claim, LeaseLost, Left
+from apps.executions.engine.state import RunStatus
+from apps.executions.store import statements
+from apps.executions.store.connections import Connections
+from apps.executions.store.journal import RunJournal
+from apps.executions.store.writer import Writer
+from apps.executions.worker.lease import Lease
+from apps.executions.worker.logs import LogBook
+from apps.executions.worker.plans import Plans
+from apps.executions.worker.pool import Pace, SlicePool
+
+logger = logging.getLogger(__name__)
+
+WARM_KEPT: Final = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shop:
+    """What all turns of a process share."""
+
+    connections: Connections
+    writer: Writer
+    lease: Lease
+    plans: Plans
+    runner: StepRunner
+    steps: Executor
+    pace: Pace
+    logs: LogBook
+    tell: Callable[[UUID, int], None]
+    is_draining: Callable[[], bool]
+    is_crowded: Callable[[], bool]
+    on_abandoned: Callable[[StepCall], None]
+
+
+class Warm:
+    """States of runs that left and may come back; good only while the head is the same."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._states: OrderedDict[UUID, RunState] = OrderedDict()
+
+    def keep(self, run_id: UUID, state: RunState) -> None:
+        """Remember where a run was left."""
+        with self._lock:
+            self._states[run_id] = state
+            while len(self._states) > WARM_KEPT:
+                self._states.popitem(last=False)
+
+    def take(self, claim: Claim) -> RunState | None:
+        """The state, if nobody has appended since."""
+        with self._lock:
+            state = self._states.pop(claim.run_id, None)
+        return state if state is not None and state.head == claim.head else None
+
+
+class Turn:
+    """One claim's turn. `run` is called once, on a thread of its own."""
+
+    def __init__(self, claim: Claim, shop: Shop, warm: Warm) -> None:
+        self.claim = claim
+        self.shop = shop
+        self.warm = warm
+        self.claimed_at = time.monotonic()
+        self.busy_ms = 0.0
+        self.pool = SlicePool(
+            runner=shop.runner,
+            executor=shop.steps,
+            pace=shop.pace,
+            open_log=shop.logs.open,
+            on_abandoned=shop.on_abandoned,
+        )
+        self._mail = threading.Event()
+
+    # --- the engine's Control
+
+    def now(self) -> dt.datetime:
+        """The database's clock."""
+        return self.shop.lease.now()
+
+    def is_lost(self) -> bool:
+        """The lease cannot be trusted any more."""
+        return self.shop.lease.is_lost()
+
+    def is_draining(self) -> bool:
+        """The process stops."""
+        return self.shop.is_draining()
+
+    def is_crowded(self) -> bool:
+        """Another lane waits."""
+        return self.shop.is_crowded()
+
+    def has_mail(self) -> bool:
+        """Something came into the inbox; asking resets it."""
+        if self._mail.is_set():
+            self._mail.clear()
+            return True
+        return False
+
+    # --- told by the loop
+
+    def notify(self) -> None:
+        """Something is in the inbox."""
+        self._mail.set()
+        self.pool.nudge()
+
+    def stop(self, reason: StopReason) -> None:
+        """End running steps."""
+        self.pool.stop(reason)
+
+    def run(self, done: Callable[[Turn], None]) -> None:
+        """To the end of the slice; `done` is called once, when its last append is durable."""
+        began = time.monotonic()
+        journal = self._journal()
+        try:
+            settled = self._slice(journal)
+        except LeaseLost:
+            logger.info("run %s has another owner now", self.claim.run_id)
+            settled = False
+        except Exception:
+            logger.exception("the slice of run %s broke off", self.claim.run_id)
+            settled = False
+        self.busy_ms = (time.monotonic() - began) * 1000 * self.claim.slots
+        if not settled:
+            self.pool.stop(StopReason.LEASE_LOST)
+            self._give_up()
+            done(self)
+            return
+        journal.when_settled(lambda held: self._finished(held, done))
+
+    def _finished(self, held: bool, done: Callable[[Turn], None]) -> None:  # noqa: FBT001
+        if not held:
+            self._give_up()
+        done(self)
+
+    def _slice(self, journal: RunJournal) -> bool:
+        try:
+            plan = self.shop.plans.of(self.claim)
+        except PlanRefused as error:
+            self._refuse(journal, error)
+            return True
+        state = self.warm.take(self.claim) or self._state(plan)
+        around = Around(journal=journal, pool=self.pool, control=self)
+        outcome = Slice(self.claim, state, around).run()
+        if outcome.left is not Left.FINISHED:
+            self.warm.keep(self.claim.run_id, outcome.state)
+        return True
+
+    def _state(self, plan: Plan) -> RunState:
+        if self.claim.head == 1:
+            return fold(plan, [RunQueued(trigger="")])
+        return fold(plan, statements.history(self.shop.connections.get(), self.claim))
+
+    def _journal(self) -> RunJournal:
+        run_id = self.claim.run_id
+        return RunJournal(
+            self.claim,
+            connections=self.shop.connections,
+            writer=self.shop.writer,
+            patience=self.shop.lease,
+            tell=lambda head: self.shop.tell(run_id, head),
+        )
+
+    def _refuse(self, journal: RunJournal, error: PlanRefused) -> None:
+        """A version that this installation cannot run (any more) fails its run with the reason."""
+        failure = Failure(code=error.code, message=str(error), path=error.node_id)
+        started: tuple[Event, ...] = (RunStarted(),) if self.claim.head == 1 else ()
+        events = (*started, RunEnded(status=RunStatus.FAILED, error=failure))
+        change = Change(
+            status=RunStatus.FAILED,
+            started=bool(started),
+            left=Left.FINISHED,
+            error=failure.to_json(),
+        )
+        rows = tuple(encode(event) for event in events)
+        journal.append(Batch(head=self.claim.head, rows=rows, settled=0, change=change))
+
+    def _give_up(self) -> None:
+        try:
+            statements.give_up(self.shop.connections.get(), self.claim)
+        except Exception as error:
+            # The lease will end by itself and the item with it.
+            logger.warning("run %s was not given back: %s", self.claim.run_id, error)
+            self.shop.connections.drop()

@@ -1,0 +1,132 @@
+"""Real runs for tests: start one by SQL, work with an engine loop in this process or another."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+
+from apps.executions.engine.plan import compile_plan
+from apps.executions.engine.ports import LogSink, StepCall, StepDone, StepOutcome, StopSignal
+from apps.executions.engine.slice_ports import Claim
+from apps.executions.models import Run, RunEvent
+from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
+from apps.kit.ids import uuid7
+from apps.tenancy import scope
+from apps.workflows.graph.document import Document, parse
+from tests import database
+from tests.factories.graphs import CATALOGUE
+from tests.factories.tenancy import Tenant
+
+POOL = "io"
+
+
+@dataclass
+class ScriptedRunner:
+    """Answers as the script says and remembers what it was asked."""
+
+    script: Callable[[StepCall, StopSignal, LogSink], StepOutcome] | None = None
+    calls: list[tuple[str, int]] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        with self.lock:
+            self.calls.append((call.path, call.attempt))
+        if self.script is not None:
+            return self.script(call, stop, logs)
+        return StepDone(outputs={"value": call.path})
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Versions:
+    """The documents of the versions that a test made."""
+
+    documents: dict[uuid.UUID, Document] = field(default_factory=dict)
+
+    def __call__(self, claim: Claim) -> Document:
+        return self.documents[claim.version_id]
+
+
+VERSIONS = Versions()
+
+
+def start(
+    tenant: Tenant, raw: Mapping[str, Any], *, timeout_seconds: float | None = None, **facts: Any
+) -> uuid.UUID:
+    """T0 through the SQL function, as start_run does, without the rest of the product."""
+    document = parse(dict(raw))
+    version_id, run_id = uuid7(), uuid7()
+    VERSIONS.documents[version_id] = document
+    plan = compile_plan(document, CATALOGUE)
+    values = {
+        "workflow_id": str(uuid7()),
+        "version_id": str(version_id),
+        "environment_id": str(tenant.environments["DEVELOPMENT"].pk),
+        "environment": "DEVELOPMENT",
+        "trigger": "API",
+        "priority": 5,
+        "pool": POOL,
+        "slots": plan.slots,
+        "timeout_seconds": timeout_seconds,
+        **facts,
+    }
+    with scope.tenant(tenant.id), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, 1)",
+            [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50],
+        )
+    return run_id
+
+
+@contextmanager
+def worker(
+    runner: ScriptedRunner | None = None, *, settings: Mapping[str, Any] | None = None, **hooks: Any
+) -> Iterator[EngineLoop]:
+    """An engine loop in this process, as the engine's role."""
+    loop = EngineLoop(
+        LoopSettings(conninfo=database.url("engine"), pools=[POOL], **(settings or {})),
+        runner=runner or ScriptedRunner(),
+        documents=VERSIONS,
+        catalogue=CATALOGUE,
+        hooks=Hooks(**hooks),
+    )
+    loop.start()
+    try:
+        yield loop
+    finally:
+        loop.stop(seconds=5)
+
+
+def run_of(tenant: Tenant, run_id: uuid.UUID) -> Run:
+    """The row now."""
+    with scope.tenant(tenant.id):
+        return Run.objects.get(pk=run_id)
+
+
+def finished(tenant: Tenant, run_id: uuid.UUID, *, seconds: float = 20) -> Run:
+    """The row when the run has ended; fails when it does not in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        run = run_of(tenant, run_id)
+        if run.finished_at is not None:
+            return run
+        time.sleep(0.01)
+    raise AssertionError(f"the run is {run.state} at {run.head}: {types(tenant, run_id)}")
+
+
+def types(tenant: Tenant, run_id: uuid.UUID) -> list[str]:
+    """The history in short: "step.completed n0"."""
+    with scope.tenant(tenant.id):
+        events = list(RunEvent.objects.filter(run_id=run_id).order_by("seq"))
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    return [f"{event.type} {event.path or ''}".strip() for event in events]
