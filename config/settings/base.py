@@ -26,6 +26,8 @@ INSTALLED_APPS = [
     "config",
     "apps.executions",
     "apps.security_scan",
+    "apps.versions",
+    "apps.workflows",
     "apps.artifacts",
     "apps.vault",
     "apps.tenancy",

@@ -1,0 +1,1 @@
+"""Frozen: commits, deployments to environments, and the one table of approvals."""

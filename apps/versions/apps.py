@@ -1,0 +1,11 @@
+"""Wiring of versions."""
+
+from django.apps import AppConfig
+
+
+class VersionsConfig(AppConfig):
+    """Immutable versions, deployments and approvals."""
+
+    name = "apps.versions"
+    label = "versions"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,11 @@
+"""Wiring of workflows."""
+
+from django.apps import AppConfig
+
+
+class WorkflowsConfig(AppConfig):
+    """The workflow language, its catalogue and the drafts."""
+
+    name = "apps.workflows"
+    label = "workflows"
+    default_auto_field = "django.db.models.BigAutoField"
