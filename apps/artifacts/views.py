@@ -7,7 +7,8 @@ import mimetypes
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from apps.artifacts import policies, store
+from apps.artifacts import policies
+from apps.artifacts.contents import find_artifact, open_verified
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
 from apps.artifacts.models import Artifact
 from apps.kit.errors import Unauthenticated
@@ -58,8 +59,8 @@ def _answer(actor: Actor, digest: str) -> HttpResponseBase:
             status=403,
         )
     try:
-        artifact = store.find_artifact(digest)
-        stream = store.open_verified(artifact)
+        artifact = find_artifact(digest)
+        stream = open_verified(artifact)
     except ArtifactMissing:
         raise Http404 from None
     except DigestMismatch as refusal:

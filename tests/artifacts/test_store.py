@@ -18,10 +18,11 @@ from django.db import connection, connections
 
 from apps.artifacts import actions
 from apps.artifacts.actions import store_artifact
+from apps.artifacts.contents import open_artifact
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
 from apps.artifacts.models import Artifact, Reservation
 from apps.artifacts.quota import FREE_BYTES
-from apps.artifacts.store import object_store, open_artifact
+from apps.artifacts.store import object_store
 from apps.kit.errors import ErrorCode, QuotaExceeded, Refusal
 from apps.tenancy import scope
 from apps.tenancy.limits import Metric, allowance, set_limits
