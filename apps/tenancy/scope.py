@@ -2,12 +2,12 @@
 
 It enters at six doors only, each of which checks its caller before it calls `enter`:
 
-1. HTTP              `tenancy.doors.ScopeMiddleware`
+1. HTTP              `tenancy.doors` (page decorators, `actor_of_request`)
 2. WebSocket         `config.socket` (scope and query inside one `database_sync_to_async` function)
 3. engine claim      `executions.worker` (each slice enters its run's tenant)
 4. django-rq         `tenancy.jobs.scoped`
 5. management command  `scope.tenant(…)` with a named tenant
-6. staff             the staff door of `ScopeMiddleware`: platform scope, audited
+6. staff             `tenancy.doors.staff_page`: platform scope, audited
 
 A door sets a context variable and touches no database. `transaction()` is the only way to rows: it
 opens an atomic block and writes the scope into it with transaction-local settings, so that a pooled

@@ -15,25 +15,24 @@ import strawberry
 
 from apps.kit.errors import NotFound
 
-_MAX_ID = 200
-_loaders: dict[str, Callable[[uuid.UUID], Any]] = {}
+_MAX_ID = 600
+_loaders: dict[str, Callable[[str], Any]] = {}
 
 
-def global_id(type_name: str, pk: uuid.UUID) -> strawberry.ID:
-    """The API's id of a row."""
-    return strawberry.ID(base64.b64encode(f"{type_name}:{pk}".encode()).decode())
+def global_id(type_name: str, key: object) -> strawberry.ID:
+    """The API's id of a row: `key` is its UUID, or a text where the type says so."""
+    return strawberry.ID(base64.b64encode(f"{type_name}:{key}".encode()).decode())
 
 
-def split_id(value: str) -> tuple[str, uuid.UUID] | None:
-    """Type name and primary key of a global id; None for anything else."""
+def split_id(value: str) -> tuple[str, str] | None:
+    """Type name and key of a global id; None for anything else."""
     if len(value) > _MAX_ID:
         return None
     try:
-        text = base64.b64decode(value, validate=True).decode()
-        name, _, pk = text.partition(":")
-        return name, uuid.UUID(pk)
+        name, colon, key = base64.b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
+    return (name, key) if colon else None
 
 
 def key_of(
@@ -43,17 +42,25 @@ def key_of(
 
     Raises NotFound in the words that a foreign id gets.
     """
-    found = split_id(value)
-    if found is not None and found[0] == type_name:
-        return found[1]
-    try:
-        return uuid.UUID(value)
-    except ValueError:
-        raise NotFound.of(noun or type_name.lower(), path=path) from None
+    name, key = split_id(value) or (type_name, value)
+    found = _uuid(key) if name == type_name else None
+    if found is None:
+        raise NotFound.of(noun or type_name.lower(), path=path)
+    return found
 
 
 def node_loader(type_name: str, load: Callable[[uuid.UUID], Any]) -> None:
     """Register who loads `node(id)` of this type: returns the row as the type, or None."""
+
+    def by_uuid(key: str) -> Any:
+        found = _uuid(key)
+        return None if found is None else load(found)
+
+    text_node_loader(type_name, by_uuid)
+
+
+def text_node_loader(type_name: str, load: Callable[[str], Any]) -> None:
+    """The same for a type whose key is no UUID; `load` takes whatever a client may send."""
     if type_name in _loaders:
         message = f"{type_name} already has a loader"
         raise ValueError(message)
@@ -71,3 +78,10 @@ def load_node(value: str) -> Any:
 def loadable_types() -> frozenset[str]:
     """Every type that `node` can answer; a test compares it with the schema."""
     return frozenset(_loaders)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
