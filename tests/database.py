@@ -96,7 +96,7 @@ def _point_default_at(name: str, login_url: str, *, role: str) -> None:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    lock = Path(tempfile.gettempdir()) / "nstarx-test-template.lock"
+    lock = Path(tempfile.gettempdir()) / f"nstarx-test-template-{os.getuid()}.lock"
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
