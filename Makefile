@@ -8,13 +8,14 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
+BROWSER_VENV := .venv-browser
 # pytest-xdist: a number of processes, or auto for one per core.
 JOBS ?= auto
 SUPERVISOR := $(BIN)/python -m config.supervisor
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test check up doctor bench bootstrap lock format clean run-installed
+.PHONY: help demo test check up doctor bench browser bootstrap lock format clean run-installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +40,15 @@ doctor: run-installed ## What is found and what is missing
 
 bench: bootstrap ## What we measure, beside the floor without an engine
 	@$(SUPERVISOR) run -- $(BIN)/python -m bench
+
+browser: bootstrap $(BROWSER_VENV)/.installed ## The pages in a real browser (Chromium on PATH), beside the gate
+	@NSTARX_BROWSER=1 $(BROWSER_VENV)/bin/python -m pytest tests/browser -p no:cacheprovider
+
+$(BROWSER_VENV)/.installed: requirements/browser.txt $(BIN)/uv
+	$(SAY) "Installing the browser tests' packages into $(BROWSER_VENV)"
+	@$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python $(BROWSER_VENV)
+	@$(BIN)/uv pip sync --quiet --require-hashes --python $(BROWSER_VENV)/bin/python $<
+	@touch $@
 
 # --- the gate --------------------------------------------------------------------------------
 
@@ -90,6 +100,7 @@ lock: $(BIN)/uv ## Resolve pyproject.toml anew into the hash-locked requirements
 	@$(COMPILE) pyproject.toml -o requirements/base.txt
 	@$(COMPILE) pyproject.toml --extra data --extra ml --group services -o requirements/all.txt
 	@$(COMPILE) pyproject.toml --extra data --extra ml --group services --group dev --group bootstrap -o requirements/dev.txt
+	@$(COMPILE) pyproject.toml --extra data --extra ml --group services --group dev --group bootstrap --group browser -o requirements/browser.txt
 	@touch $(BIN)/uv
 	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "A lock names a registry: remove the line."; exit 1; }
 
