@@ -24,10 +24,12 @@ DATA_DIR = ENV.data_dir
 # The column, top to bottom; an app is added when it is built.
 INSTALLED_APPS = [
     "config",
+    "apps.marketplace",
     "apps.executions",
     "apps.security_scan",
     "apps.versions",
     "apps.workflows",
+    "apps.billing",
     "apps.artifacts",
     "apps.vault",
     "apps.tenancy",

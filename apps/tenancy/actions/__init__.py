@@ -7,11 +7,12 @@ from apps.tenancy.actions.members import (
     invite_member,
     remove_member,
 )
-from apps.tenancy.actions.organizations import create_organization
+from apps.tenancy.actions.organizations import assign_plan, create_organization
 
 __all__ = [
     "IssuedKey",
     "accept_invitation",
+    "assign_plan",
     "change_member_role",
     "create_api_key",
     "create_organization",

@@ -45,6 +45,26 @@ def create_organization(
     return organization
 
 
+def assign_plan(*, actor: Actor, plan_key: str) -> Organization:
+    """Note the plan of the organization in force; whoever calls (billing) sets the limits."""
+    with scope.transaction():
+        organization = (
+            Organization.objects.select_for_update()
+            .order_by("pk")
+            .get(pk=scope.current_tenant_id())
+        )
+        before, organization.plan_key = organization.plan_key, plan_key
+        organization.save(update_fields=["plan_key"])
+        audit.record(
+            actor=actor,
+            action="organization.change_plan",
+            target=f"Tenant:{organization.pk}",
+            before={"plan": before},
+            after={"plan": plan_key},
+        )
+    return organization
+
+
 def _check(*, slug: str, name: str) -> None:
     try:
         SLUG(slug)

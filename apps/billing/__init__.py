@@ -1,0 +1,1 @@
+"""Plans, what they allow, and the ledger of what was used."""

@@ -1,0 +1,79 @@
+"""Every write of billing: which plan holds, and what a run used."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from dataclasses import dataclass
+
+from apps.billing import policies
+from apps.billing.models import UsageEntry
+from apps.billing.periods import period_at
+from apps.billing.plans import Plan, plan_of
+from apps.tenancy import limits, scope
+from apps.tenancy.actions import assign_plan
+from apps.tenancy.actors import Actor
+from apps.tenancy.policies import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunUsage:
+    """What a finished run used, as its engine counted it. Money in minor units of USD."""
+
+    run_id: uuid.UUID
+    workflow_id: uuid.UUID
+    environment_id: uuid.UUID
+    installation_id: uuid.UUID | None
+    state: str
+    finished_at: dt.datetime
+    steps: int
+    cpu_seconds: float
+    wall_ms: int
+    bytes_in: int
+    bytes_out: int
+    cost_minor: int
+
+
+def record_usage(usage: RunUsage) -> bool:
+    """Write a run into the ledger of the tenant in force; False if it is there already.
+
+    No actor: it is called where the end of a run is announced, which may happen more than once.
+    """
+    entry = UsageEntry(
+        run_id=usage.run_id,
+        workflow_id=usage.workflow_id,
+        environment_id=usage.environment_id,
+        installation_id=usage.installation_id,
+        state=usage.state,
+        finished_at=usage.finished_at,
+        period=period_at(usage.finished_at).key,
+        steps=usage.steps,
+        cpu_ms=round(usage.cpu_seconds * 1000),
+        wall_ms=usage.wall_ms,
+        bytes_in=usage.bytes_in,
+        bytes_out=usage.bytes_out,
+        cost_minor=usage.cost_minor,
+    )
+    with scope.transaction():
+        UsageEntry.objects.bulk_create([entry], ignore_conflicts=True)
+        return bool(UsageEntry.objects.filter(pk=entry.pk).exists())
+
+
+def change_plan(*, actor: Actor, plan_key: str) -> Plan:
+    """Put the organization in force on another plan.
+
+    What is used already stays, even above the new limits: nothing is taken away, new things are
+    refused.
+    """
+    require(policies.can_change_plan(actor), "change the plan")
+    plan = plan_of(plan_key)
+    with scope.transaction():
+        assign_plan(actor=actor, plan_key=plan.key)
+        limits.set_limits(plan.limits)
+    return plan
+
+
+def apply_plan(*, plan_key: str) -> None:
+    """Set the limits of a new organization in force."""
+    with scope.transaction():
+        limits.set_limits(plan_of(plan_key).limits)
