@@ -9,6 +9,15 @@ from apps.kit.events import Event
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunReady(Event):
+    """A run may have something to do: it was queued, or somebody wrote to its inbox."""
+
+    tenant_id: UUID
+    run_id: UUID
+    pool: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
     """A run was claimed for the first time; it leaves QUEUED."""
 

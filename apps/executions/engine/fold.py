@@ -352,23 +352,3 @@ def fold(plan: Plan, events: Iterable[Event]) -> RunState:
     for event in events:
         state.apply(event)
     return state
-
-
-def fold_steps(events: Iterable[Event]) -> dict[str, StepRecord]:
-    """The latest of every step that history mentions, by path: for readers that have no plan."""
-    records: dict[str, StepRecord] = {}
-    for event in events:
-        if isinstance(event, RunEnded):
-            for record in records.values():
-                close_record(record)
-        elif not isinstance(event, RunQueued | RunStarted | RunCanceling):
-            if event.path not in records:
-                skipped = isinstance(event, StepSkipped)
-                records[event.path] = StepRecord(
-                    StepStatus.BLOCKED if skipped else StepStatus.READY
-                )
-            record = records[event.path]
-            if record.status is StepStatus.RETRY_WAIT:
-                record.status = moved_step(record.status, to=StepStatus.READY)
-            record.apply(event)
-    return records

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Literal, assert_never
+from typing import assert_never
 
 from apps.executions.engine.history import Handling
 from apps.executions.engine.retry import RetryPolicy
@@ -19,6 +19,9 @@ from apps.workflows.graph.document import (
     Node,
     Retry,
 )
+from apps.workflows.graph.interface import interface_of
+from apps.workflows.graph.normal import normalize
+from apps.workflows.graph.order import CyclicGraph, topological_order
 
 SLOTS_LIMIT = 16
 """Most steps of one run that run at once in one slice."""
@@ -144,11 +147,11 @@ def compile_plan(document: Document, catalogue: Catalogue) -> Plan:
     """The plan of a valid document. Raises PlanRefused for what this engine does not run."""
     _refuse_unbuilt(document)
     types = {node.id: _node_type(node, catalogue) for node in document.nodes}
+    document = normalize(document, catalogue)
     order = _topological(document)
     positions = {node.id: index for index, node in enumerate(order)}
     links = tuple(
-        _link(index, connection, positions, types)
-        for index, connection in enumerate(document.connections)
+        _link(index, connection, positions) for index, connection in enumerate(document.connections)
     )
     incoming: list[list[Link]] = [[] for _ in order]
     outgoing: list[list[Link]] = [[] for _ in order]
@@ -160,24 +163,15 @@ def compile_plan(document: Document, catalogue: Catalogue) -> Plan:
         ancestors = 0
         for link in incoming[index]:
             ancestors |= steps[link.source].ancestors | 1 << link.source
-        leaving = tuple(document.connections[link.index] for link in outgoing[index])
+        connections = tuple(document.connections[link.index] for link in outgoing[index])
         steps.append(
-            Step(
-                index=index,
-                path=node.id,
-                node=node,
-                node_type=types[node.id],
+            _step(
+                index,
+                node,
+                types[node.id],
                 incoming=tuple(incoming[index]),
                 outgoing=tuple(outgoing[index]),
-                connections=leaving,
-                required=_ports(node, types[node.id], incoming[index], flag="required"),
-                multiple=_ports(node, types[node.id], incoming[index], flag="multiple"),
-                retry=_retry(node.retry),
-                timeout_seconds=node.timeout_seconds
-                or node.resources.timeout_seconds
-                or types[node.id].resources.timeout_seconds,
-                on_error=tuple(_rule(rule, node) for rule in node.on_error),
-                disabled=node.disabled,
+                connections=connections,
                 ancestors=ancestors,
             )
         )
@@ -189,6 +183,46 @@ def compile_plan(document: Document, catalogue: Catalogue) -> Plan:
         timeout_seconds=resources.timeout_seconds,
         priority=resources.priority or DEFAULT_PRIORITY,
         positions=positions,
+    )
+
+
+def _step(
+    index: int,
+    node: Node,
+    node_type: NodeType,
+    *,
+    incoming: tuple[Link, ...],
+    outgoing: tuple[Link, ...],
+    connections: tuple[Connection, ...],
+    ancestors: int,
+) -> Step:
+    ports = interface_of(node, node_type).inputs
+    for link in incoming:
+        if link.target_port not in ports:
+            message = f"Connection {link.id} leads to no input of {node.id}."
+            raise PlanRefused("DOCUMENT_INVALID", message, node_id=node.id)
+    fed = {link.target_port: ports[link.target_port] for link in incoming}
+    configured = frozenset(node.configuration)
+    timeout = node.timeout_seconds or node.resources.timeout_seconds
+    return Step(
+        index=index,
+        path=node.id,
+        node=node,
+        node_type=node_type,
+        incoming=incoming,
+        outgoing=outgoing,
+        connections=connections,
+        required=frozenset(
+            name
+            for name, port in fed.items()
+            if port.required and port.configured_by not in configured
+        ),
+        multiple=frozenset(name for name, port in fed.items() if port.multiple),
+        retry=_retry(node.retry),
+        timeout_seconds=timeout or node_type.resources.timeout_seconds,
+        on_error=tuple(_rule(rule, node) for rule in node.on_error),
+        disabled=node.disabled,
+        ancestors=ancestors,
     )
 
 
@@ -217,61 +251,27 @@ def _node_type(node: Node, catalogue: Catalogue) -> NodeType:
 
 
 def _topological(document: Document) -> list[Node]:
-    """Every node after those it depends on, otherwise in document order."""
     nodes = {node.id: node for node in document.nodes}
-    waits = dict.fromkeys(nodes, 0)
-    follows: dict[str, list[str]] = {name: [] for name in nodes}
-    for connection in document.connections:
-        if connection.source not in nodes or connection.target not in nodes:
-            message = f"Connection {connection.id} leads to a node that is not there."
+    try:
+        return [nodes[name] for name in topological_order(document)]
+    except CyclicGraph as error:
+        raise PlanRefused("DOCUMENT_INVALID", str(error)) from error
+
+
+def _link(index: int, connection: Connection, positions: Mapping[str, int]) -> Link:
+    for end in (connection.source, connection.target):
+        if end not in positions:
+            message = f"Connection {connection.id} leads to {end}, which is not there."
             raise PlanRefused("DOCUMENT_INVALID", message)
-        waits[connection.target] += 1
-        follows[connection.source].append(connection.target)
-    ready = [name for name, count in waits.items() if not count]
-    order: list[Node] = []
-    for name in ready:
-        order.append(nodes[name])
-        for target in follows[name]:
-            waits[target] -= 1
-            if not waits[target]:
-                ready.append(target)
-    if len(order) != len(nodes):
-        raise PlanRefused("DOCUMENT_INVALID", "The connections form a circle: break it.")
-    return order
-
-
-def _link(
-    index: int,
-    connection: Connection,
-    positions: Mapping[str, int],
-    types: Mapping[str, NodeType],
-) -> Link:
-    """A port that the document leaves out is the first one its node type declares."""
-    outputs, inputs = types[connection.source].outputs, types[connection.target].inputs
     return Link(
         index=index,
         id=connection.id,
         source=positions[connection.source],
-        source_port=connection.source_port or next(iter(outputs), ""),
+        source_port=connection.source_port,
         target=positions[connection.target],
-        target_port=connection.target_port or next(iter(inputs), ""),
+        target_port=connection.target_port,
         conditional=connection.condition is not None,
     )
-
-
-def _ports(
-    node: Node, node_type: NodeType, incoming: list[Link], *, flag: Literal["required", "multiple"]
-) -> frozenset[str]:
-    """Connected input ports with a property; a required port may be configured instead."""
-    named = {port.name: port for port in node.inputs}
-    found = set()
-    for name in {link.target_port for link in incoming}:
-        spec = node_type.inputs.get(name, node_type.dynamic_input)
-        configured = spec is not None and spec.configured_by in node.configuration
-        source = named.get(name) if name not in node_type.inputs else spec
-        if source is not None and getattr(source, flag) and not (flag == "required" and configured):
-            found.add(name)
-    return frozenset(found)
 
 
 def _retry(retry: Retry | None) -> RetryPolicy:

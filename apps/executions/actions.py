@@ -1,0 +1,207 @@
+"""Every write that people and other apps ask of executions: start a run, cancel a run."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.db import DatabaseError, connection
+
+from apps.executions import needs, policies
+from apps.executions.engine.history import Unstorable, dumps
+from apps.executions.engine.plan import Plan, PlanRefused, compile_plan
+from apps.executions.errors import RunRefused, SecretMissing
+from apps.executions.events import RunReady
+from apps.executions.models import Run, TriggerKind
+from apps.kit import events
+from apps.kit.errors import NotFound, QuotaExceeded
+from apps.kit.ids import uuid7
+from apps.tenancy import audit, idempotency, limits, scope
+from apps.tenancy.actors import Actor
+from apps.tenancy.limits import Metric
+from apps.tenancy.models import Environment, EnvironmentKind
+from apps.tenancy.policies import require
+from apps.vault.secrets import missing_secrets, variables_of
+from apps.versions.actions import version_to_run
+from apps.versions.actions.deployments import environment_of
+from apps.versions.models import WorkflowVersion
+from apps.workflows.graph import catalogue
+from apps.workflows.graph.document import Document
+from apps.workflows.graph.parameters import resolve
+
+POOL: Final = "io"
+PARAMETERS_LIMIT: Final = 64 * 1024
+VARIABLES_LIMIT: Final = 64 * 1024
+
+
+def start_run(  # noqa: PLR0913 - all by keyword, most with a default
+    *,
+    actor: Actor,
+    workflow_id: uuid.UUID,
+    parameters: Mapping[str, Any] | None = None,
+    environment: EnvironmentKind | uuid.UUID = EnvironmentKind.DEVELOPMENT,
+    version: str | None = None,
+    trigger: TriggerKind = TriggerKind.API,
+    idempotency_key: str | None = None,
+    installation_id: uuid.UUID | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Run:
+    """Queue a run. Without `version`: development freezes the draft, elsewhere the deployed one.
+
+    `overrides` are an installation's variables; they win over the environment's and the document's.
+    The same `idempotency_key` within a day returns the first run. Raises NotFound, NotDeployed,
+    GraphInvalid, RunRefused (parameters, or something the engine does not run), SecretMissing,
+    QuotaExceeded, IdempotencyMismatch; nothing is written then.
+    """
+    require(policies.can_run_workflow(actor), "run workflows")
+    request = [workflow_id, parameters, environment, version, trigger, installation_id, overrides]
+    with (
+        scope.transaction(),
+        idempotency.remembered(
+            operation="run.start", key=idempotency_key, request=request
+        ) as memory,
+    ):
+        if memory.result_id is not None:
+            return _found(memory.result_id)
+        place = environment_of(environment)
+        chosen = version_to_run(
+            actor=actor, workflow_id=workflow_id, environment=place.pk, version=version
+        )
+        document = chosen.graph
+        plan = _plan(document)
+        run_id = uuid7()
+        facts = {
+            "workflow_id": str(workflow_id),
+            "version_id": str(chosen.pk),
+            "version": chosen.version or "",
+            "environment_id": str(place.pk),
+            "environment": str(place.kind),
+            "installation_id": str(installation_id) if installation_id else None,
+            "trigger": str(trigger),
+            "started_by_id": str(actor.user_id) if actor.user_id else None,
+            "priority": plan.priority,
+            "pool": POOL,
+            "slots": plan.slots,
+            "timeout_seconds": plan.timeout_seconds,
+            "parameters": _parameters(document, parameters or {}),
+            "variables": _variables(document, place, overrides or {}),
+        }
+        _require_secrets(document, place)
+        _require_queue_room()
+        memory.remember(run_id)
+        if actor.user_id is not None:
+            _record_start(actor, run_id, chosen, place)
+        events.publish(RunReady(tenant_id=scope.current_tenant_id(), run_id=run_id, pool=POOL))
+        _start(run_id, facts, {"trigger": str(trigger), "by": actor.name})
+        return _found(run_id)
+
+
+def cancel_run(*, actor: Actor, run_id: uuid.UUID) -> Run:
+    """Ask a run to stop: within seconds nothing starts any more. A run that has ended stays."""
+    require(policies.can_cancel_run(actor), "cancel runs")
+    with scope.transaction():
+        run = _found(run_id)
+        if run.finished_at is not None:
+            return run
+        tenant_id = scope.current_tenant_id()
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT executions_tell_1(%s, %s, %s, 'cancel', %s::jsonb)",
+                [tenant_id, run_id, uuid7(), json.dumps({"by": actor.name})],
+            )
+        audit.record(actor=actor, action="run.cancel", target=f"Run:{run_id}")
+        events.publish(RunReady(tenant_id=tenant_id, run_id=run_id, pool=run.pool))
+        return run
+
+
+def _found(run_id: uuid.UUID) -> Run:
+    run: Run | None = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound.of("execution", path=("executionId",))
+    return run
+
+
+def _plan(document: Document) -> Plan:
+    try:
+        return compile_plan(document, catalogue.INSTALLED)
+    except PlanRefused as error:
+        path = ("document", error.node_id) if error.node_id else ("document",)
+        raise RunRefused(error.code, str(error), path=path) from error
+
+
+def _parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
+    values, issues = resolve(document.configuration.parameters, given)
+    if issues:
+        sentences = " ".join(issue.message for issue in issues[:5])
+        raise RunRefused(issues[0].code, sentences, path=tuple(issues[0].path))
+    _require_storable(values, limit=PARAMETERS_LIMIT, path=("parameters",))
+    return values
+
+
+def _variables(
+    document: Document, place: Environment, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Installation override > variable of the environment > document (decision 21)."""
+    values = {**document.configuration.variables, **variables_of(place.pk), **overrides}
+    _require_storable(values, limit=VARIABLES_LIMIT, path=("variables",))
+    return values
+
+
+def _require_storable(values: Mapping[str, Any], *, limit: int, path: tuple[str, ...]) -> None:
+    try:
+        dumps(values, limit=limit)
+    except Unstorable as error:
+        raise RunRefused("INPUT_NOT_STORABLE", str(error), path=path) from error
+
+
+def _require_secrets(document: Document, place: Environment) -> None:
+    names = needs.secret_names(document)
+    absent = set(missing_secrets(names, place.pk)) if names else set()
+    if absent:
+        ordered = [name for name in names if name in absent]
+        raise SecretMissing(ordered, environment=place.name)
+
+
+def _require_queue_room() -> None:
+    most = limits.allowance(Metric.QUEUED_RUNS).limit
+    # The question is only whether there is one more than that.
+    if Run.objects.open().order_by().values("pk")[most : most + 1].exists():
+        raise QuotaExceeded(metric=Metric.QUEUED_RUNS, limit=most, used=most)
+
+
+def _record_start(
+    actor: Actor, run_id: uuid.UUID, version: WorkflowVersion, place: Environment
+) -> None:
+    audit.record(
+        actor=actor,
+        action="run.start",
+        target=f"Run:{run_id}",
+        after={
+            "workflow": str(version.workflow_id),
+            "version": version.label,
+            "environment": place.name,
+        },
+    )
+
+
+def _start(run_id: uuid.UUID, facts: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+    """T0, last in the transaction: it ends with the row that all starts of the tenant share."""
+    inflight = max(1, min(limits.allowance(Metric.CONCURRENT_STEPS).limit, 2_000))
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, 1)",
+                [
+                    scope.current_tenant_id(),
+                    run_id,
+                    json.dumps(facts),
+                    json.dumps(event),
+                    inflight,
+                ],
+            )
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", None) != limits.QUOTA_SQLSTATE:
+            raise
+        raise limits.exceeded(Metric.RUNS_PER_MONTH, str(error.__cause__)) from error

@@ -1,0 +1,30 @@
+"""The loop that runs in this process, if one does: what a wake-up rings."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+
+class Rings(Protocol):
+    """What can be rung."""
+
+    def ring(self) -> None:
+        """There may be work: look now."""
+
+
+_present: Final[dict[str, Rings]] = {}
+
+
+def install(pool: str, loop: Rings | None) -> None:
+    """Make a loop the one that rings of its pool reach; None takes it away."""
+    if loop is None:
+        _present.pop(pool, None)
+    else:
+        _present[pool] = loop
+
+
+def ring(pool: str) -> None:
+    """Reach the loop of a pool; nothing happens in a process that has none."""
+    loop = _present.get(pool)
+    if loop is not None:
+        loop.ring()

@@ -1,0 +1,180 @@
+"""Reading a run: its events from a sequence on, its steps as the fold of them, its logs.
+
+Everything here runs inside the caller's tenant scope (`scope.transaction()`), so what belongs to
+another tenant is simply not there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from apps.executions.engine.fold import StepRecord, close_record
+from apps.executions.engine.history import (
+    Failure,
+    RunCanceling,
+    RunEnded,
+    RunQueued,
+    RunStarted,
+    StepSkipped,
+    StepStarted,
+    decode,
+)
+from apps.executions.engine.ports import Usage
+from apps.executions.engine.state import StepStatus
+from apps.executions.models import LogLine, Run, RunEvent
+from apps.versions.models import WorkflowVersion
+
+EVENTS_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventView:
+    """One event: `seq` is gapless from 1; `type` such as "step.completed"; `path` of a step.
+
+    `body` by type: step.completed {startedAt (ms since 1970), outputs, conditions?, usage?};
+    step.attempt_failed {startedAt, error, retryAt, usage?}; step.failed {startedAt, error,
+    handling, usage?}; step.started {startedAt}; step.skipped {reason}; run.queued {trigger, by?};
+    run.canceling {reason, by?}; run.failed and run.timed_out {error}.
+    """
+
+    seq: int
+    type: str
+    path: str | None
+    attempt: int | None
+    body: Mapping[str, Any]
+    at: dt.datetime
+
+    @property
+    def is_last(self) -> bool:
+        """Nothing follows in this run."""
+        return self.type.startswith("run.") and self.type not in _OPENING
+
+
+_OPENING: Final = frozenset({"run.queued", "run.started", "run.canceling"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepView:
+    """One node's latest state in a run; `path` is the node id (containers will lengthen it).
+
+    `error` is {code, message, nodeId, attempt, details?}; while a step waits for its next attempt
+    it holds the last failure and `retry_at` is set.
+    """
+
+    path: str
+    status: StepStatus
+    attempt: int = 0
+    started_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+    retry_at: dt.datetime | None = None
+    skip_reason: str | None = None
+    usage: Usage | None = None
+    seq: int = 0
+    """Of the latest event of the step; 0 when there is none."""
+
+    @property
+    def duration(self) -> dt.timedelta | None:
+        """Of the last attempt."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+
+def events_after(
+    run_id: uuid.UUID, seq: int, *, limit: int = EVENTS_AT_ONCE
+) -> tuple[EventView, ...]:
+    """Events of a run with a greater sequence, in order, at most 500."""
+    rows = RunEvent.objects.filter(run_id=run_id, seq__gt=seq).order_by("seq")
+    return tuple(_event(row) for row in rows[: min(limit, EVENTS_AT_ONCE)])
+
+
+def steps(run: Run) -> tuple[StepView, ...]:
+    """Every node of the run's version in document order, folded from the whole history."""
+    events = RunEvent.objects.filter(run_id=run.pk).order_by("seq")
+    version: WorkflowVersion | None = WorkflowVersion.objects.filter(pk=run.version_id).first()
+    names = [node["id"] for node in version.document.get("nodes", [])] if version else []
+    return step_views((_event(row) for row in events.iterator(1_000)), names=names)
+
+
+def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tuple[StepView, ...]:
+    """Steps by events; `names` adds nodes without an event and gives the order.
+
+    A node without an event is BLOCKED, or CANCELED once the run has ended without it.
+    """
+    folded = {name: _Folding() for name in names}
+    has_ended = False
+    for view in events:
+        event = decode(view.type, path=view.path, attempt=view.attempt, body=view.body)
+        if isinstance(event, RunEnded):
+            has_ended = True
+        elif not isinstance(event, RunQueued | RunStarted | RunCanceling):
+            folding = folded.setdefault(event.path, _Folding())
+            record = folding.record
+            if record.status is StepStatus.RETRY_WAIT or (
+                record.status is StepStatus.BLOCKED and not isinstance(event, StepSkipped)
+            ):
+                record.status = StepStatus.READY
+            record.apply(event)
+            folding.seq = view.seq
+            folding.finished_at = None if isinstance(event, StepStarted) else view.at
+    if has_ended:
+        for folding in folded.values():
+            close_record(folding.record)
+    return tuple(_view(path, folding) for path, folding in folded.items())
+
+
+def logs(run_id: uuid.UUID, *, path: str | None = None, levels: Iterable[str] | None = None) -> Any:
+    """A QuerySet of LogLine, oldest first, for keyset pages over `id`."""
+    lines = LogLine.objects.filter(run_id=run_id).order_by("id")
+    if path is not None:
+        lines = lines.filter(path=path)
+    if levels is not None:
+        lines = lines.filter(level__in=list(levels))
+    return lines
+
+
+class _Folding:
+    """A step while its events are read."""
+
+    __slots__ = ("finished_at", "record", "seq")
+
+    def __init__(self) -> None:
+        self.record = StepRecord(StepStatus.BLOCKED)
+        self.finished_at: dt.datetime | None = None
+        self.seq = 0
+
+
+def _view(path: str, folding: _Folding) -> StepView:
+    record = folding.record
+    failure: Failure | None = record.failure
+    waits = record.status is StepStatus.RETRY_WAIT
+    return StepView(
+        path=path,
+        status=record.status,
+        attempt=record.attempt,
+        started_at=record.started_at,
+        finished_at=folding.finished_at,
+        outputs=record.outputs,
+        error=failure.to_json() if failure else None,
+        retry_at=record.retry_at if waits else None,
+        skip_reason=record.skip_reason.value if record.skip_reason else None,
+        usage=record.usage,
+        seq=folding.seq,
+    )
+
+
+def _event(row: RunEvent) -> EventView:
+    return EventView(
+        seq=row.seq,
+        type=row.type,
+        path=row.path,
+        attempt=row.attempt,
+        body=row.body or {},
+        at=row.at,
+    )

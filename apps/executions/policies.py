@@ -1,0 +1,20 @@
+"""Who may start, see and stop runs: the only home of these permissions."""
+
+from __future__ import annotations
+
+from apps.tenancy.actors import Actor, Permission
+
+
+def can_run_workflow(actor: Actor) -> bool:
+    """Start runs."""
+    return actor.has(Permission.WORKFLOWS_RUN)
+
+
+def can_read_runs(actor: Actor) -> bool:
+    """See runs, their steps, logs and results."""
+    return actor.has(Permission.WORKFLOWS_READ)
+
+
+def can_cancel_run(actor: Actor) -> bool:
+    """Stop a run."""
+    return actor.has(Permission.WORKFLOWS_RUN)

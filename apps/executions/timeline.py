@@ -1,0 +1,164 @@
+"""A run's history as people read it: a line for each attempt of each step, in graph order."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, assert_never
+
+from apps.executions.engine.history import (
+    AttemptFailed,
+    Event,
+    Failure,
+    RunCanceling,
+    RunEnded,
+    RunQueued,
+    RunStarted,
+    StepCanceled,
+    StepCompleted,
+    StepEvent,
+    StepFailed,
+    StepSkipped,
+    StepStarted,
+)
+from apps.executions.engine.state import RunStatus, StepStatus
+from apps.workflows.graph.declaration import Json
+
+SCALE = 1000
+"""Bars are measured in thousandths of the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt of one step; `attempt` is 0 for a step that has not begun."""
+
+    path: str
+    name: str
+    type: str
+    status: StepStatus = StepStatus.BLOCKED
+    attempt: int = 0
+    started_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+    failure: Failure | None = None
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+
+    def duration_ms(self, *, until: dt.datetime) -> float | None:
+        """From its begin to its end, or to `until` while it runs."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or until) - self.started_at).total_seconds() * 1000
+
+    def bar(self, *, since: dt.datetime | None, until: dt.datetime) -> tuple[int, int]:
+        """Begin and width in thousandths of the run; a width of 0 for what never began."""
+        if self.started_at is None or since is None:
+            return (0, 0)
+        whole = max((until - since).total_seconds(), 0.001)
+        begin = (self.started_at - since).total_seconds() / whole * SCALE
+        end = ((self.finished_at or until) - since).total_seconds() / whole * SCALE
+        left = round(min(max(begin, 0), SCALE - 4))
+        return (left, max(4, min(round(end), SCALE) - left))
+
+
+def attempts_of(
+    document: Mapping[str, Any],
+    history: Iterable[tuple[dt.datetime, Event]],
+    *,
+    run: RunStatus,
+) -> tuple[Attempt, ...]:
+    """Every attempt in the document's order; steps without one appear once, as they stand."""
+    blanks = {
+        key: Attempt(path=key, name=str(node.get("name") or key), type=str(node.get("type") or ""))
+        for node in document.get("nodes") or ()
+        for key in (str(node["id"]),)
+    }
+    found: dict[str, list[Attempt]] = {}
+    for at, event in history:
+        if isinstance(event, RunQueued | RunStarted | RunCanceling | RunEnded):
+            continue
+        known = blanks.get(event.path.rpartition("/")[2])
+        name, type_ = (known.name, known.type) if known else (event.path, "")
+        line = _line(event, at, Attempt(path=event.path, name=name, type=type_))
+        attempts = found.setdefault(event.path, [])
+        # A start and the end of the same attempt are one line.
+        if attempts and line.attempt and attempts[-1].attempt == line.attempt:
+            begun = attempts.pop().started_at
+            line = replace(line, started_at=line.started_at or begun)
+        attempts.append(line)
+    settled = {path: lines[-1].status for path, lines in found.items()}
+    for key, blank in blanks.items():
+        found.setdefault(key, [_silent(blank, document, settled, run)])
+    order = {key: place for place, key in enumerate(blanks)}
+    paths = sorted(found, key=lambda path: (order.get(path.rpartition("/")[2], len(order)), path))
+    return tuple(line for path in paths for line in _closed(found[path], run))
+
+
+def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
+    match event:
+        case StepStarted():
+            return replace(
+                blank,
+                status=StepStatus.RUNNING,
+                attempt=event.attempt,
+                started_at=event.started_at,
+            )
+        case StepCompleted():
+            return replace(
+                blank,
+                status=StepStatus.SUCCEEDED,
+                attempt=event.attempt,
+                started_at=event.started_at,
+                finished_at=_end(event.started_at, event.usage.wall_ms, at),
+                outputs=event.outputs,
+            )
+        case AttemptFailed() | StepFailed():
+            return replace(
+                blank,
+                status=StepStatus.FAILED,
+                attempt=event.attempt,
+                started_at=event.started_at,
+                finished_at=_end(event.started_at, event.usage.wall_ms, at),
+                failure=event.failure,
+            )
+        case StepSkipped():
+            return replace(blank, status=StepStatus.SKIPPED)
+        case StepCanceled():
+            return replace(blank, status=StepStatus.CANCELED, attempt=event.attempt)
+        case _:
+            assert_never(event)
+
+
+def _end(begun: dt.datetime, wall_ms: int, recorded: dt.datetime) -> dt.datetime:
+    """Pure steps are recorded in groups, later than they end: the measured time is the truth."""
+    return begun + dt.timedelta(milliseconds=wall_ms) if wall_ms else recorded
+
+
+def _silent(
+    blank: Attempt,
+    document: Mapping[str, Any],
+    settled: Mapping[str, StepStatus],
+    run: RunStatus,
+) -> Attempt:
+    """A step that history does not mention: it waits, may run unrecorded, or never will."""
+    if run.is_terminal:
+        return replace(blank, status=StepStatus.CANCELED)
+    before = [
+        str(wire.get("source"))
+        for wire in document.get("connections") or ()
+        if str(wire.get("target")) == blank.path
+    ]
+    is_free = run is RunStatus.RUNNING and all(
+        settled.get(one, StepStatus.BLOCKED).is_settled for one in before
+    )
+    return replace(blank, status=StepStatus.READY) if is_free else blank
+
+
+def _closed(lines: Sequence[Attempt], run: RunStatus) -> Sequence[Attempt]:
+    """What still ran when the run ended was stopped with it."""
+    last = lines[-1]
+    if not run.is_terminal or last.status is not StepStatus.RUNNING:
+        return lines
+    return [
+        *lines[:-1],
+        replace(last, status=StepStatus.CANCELED, finished_at=last.started_at),
+    ]
