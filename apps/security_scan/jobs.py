@@ -11,7 +11,7 @@ from rq import Retry
 from apps.kit.clock import now
 from apps.security_scan import actions
 from apps.security_scan.models import Scan
-from apps.tenancy import scope
+from apps.tenancy import periodic, scope
 from apps.tenancy.actors import Actor
 
 LOST_AFTER = dt.timedelta(minutes=2)
@@ -41,8 +41,9 @@ def run_scan(tenant_id: str, scan_id: str) -> None:
         actions.run_scan(scan_id=uuid.UUID(scan_id))
 
 
-def sweep_lost_scans() -> int:
-    """Ring again for scans that wait too long; returns how many. Redis may have forgotten them."""
+@periodic.every(dt.timedelta(minutes=1))
+def sweep_lost_scans() -> None:
+    """Ring again for scans that wait too long: Redis may have forgotten them."""
     with scope.platform(actor=Actor.system(None, "security scan")):
         lost = list(
             Scan.objects.waiting_since(now() - LOST_AFTER)
@@ -51,4 +52,3 @@ def sweep_lost_scans() -> int:
         )
     for tenant_id, scan_id in lost:
         enqueue(tenant_id, scan_id)
-    return len(lost)

@@ -1,0 +1,1 @@
+"""Shares workflows: listings and releases, search, publishing, approval, installing."""
