@@ -166,8 +166,8 @@ def _require_secrets(document: Document, place: Environment) -> None:
 
 def _require_queue_room() -> None:
     most = limits.allowance(Metric.QUEUED_RUNS).limit
-    # The question is only whether there is one more than that.
-    if Run.objects.open().order_by().values("pk")[most : most + 1].exists():
+    # The question is only whether there are that many already.
+    if most <= 0 or Run.objects.open().order_by().values("pk")[most - 1 : most].exists():
         raise QuotaExceeded(metric=Metric.QUEUED_RUNS, limit=most, used=most)
 
 

@@ -11,7 +11,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from apps.executions.engine.fold import RunState, fold
-from apps.executions.engine.history import Event, Row, RunQueued, decode, encode
+from apps.executions.engine.history import (
+    Event,
+    Row,
+    RunQueued,
+    StepCompleted,
+    StepFailed,
+    decode,
+    encode,
+)
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import StepCall, StepDone, StepOutcome, StopReason
 from apps.executions.engine.slice import Slice
@@ -72,7 +80,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.rows.append(encode(RunQueued(trigger="API")))
-        self.chance = random.Random(self.seed)  # noqa: S311
+        self.chance = random.Random(self.seed)
 
     def events(self) -> list[Event]:
         """The durable history."""
@@ -226,7 +234,7 @@ class ScriptedPool:
                     "a successor started before its effect was recorded"
                 )
             return
-        done = {e.path for e in durable if type(e).__name__ in ("StepCompleted", "StepFailed")}
+        done = {e.path for e in durable if isinstance(e, StepCompleted | StepFailed)}
         assert call.path not in done, "an effect ran after its completion was recorded"
         state = fold(self.world.plan, durable)
         step = self.world.plan.step(call.path)

@@ -28,12 +28,18 @@ _ANY = PortSpec(type=Port.ANY, required=False)
 _PORTS: Any = {
     "inputs": {
         "value": _ANY,
-        "needed": PortSpec(type=Port.ANY),
         "all": PortSpec(type=Port.ANY, required=False, multiple=True),
-        "either": PortSpec(type=Port.ANY, configured_by="fallback"),
     },
     "outputs": {"value": Port.ANY, "other": Port.ANY},
     "example": Example(),
+}
+_PICKY: Any = {
+    **_PORTS,
+    "inputs": {
+        **_PORTS["inputs"],
+        "needed": PortSpec(type=Port.ANY),
+        "either": PortSpec(type=Port.ANY, configured_by="fallback"),
+    },
 }
 
 
@@ -50,7 +56,7 @@ def pure(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Output
     return {"value": parameters.say}
 
 
-@node("test.keyed", version=1, title="Keyed", effect=Effect.KEYED, **_PORTS)
+@node("test.keyed", version=1, title="Keyed", effect=Effect.KEYED, secrets=("say",), **_PORTS)
 def keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Does nothing."""
     return {"value": parameters.say}
@@ -85,6 +91,18 @@ def transactional(parameters: Parameters, inputs: Inputs, context: NodeContext) 
     return {"value": parameters.say}
 
 
+@node("test.picky", version=1, title="Demanding", effect=Effect.PURE, **_PICKY)
+def picky(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Does nothing."""
+    return {}
+
+
+@node("test.picky_keyed", version=1, title="Demanding", effect=Effect.KEYED, **_PICKY)
+def picky_keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Does nothing."""
+    return {}
+
+
 @node("test.box", version=1, title="Container", effect=Effect.PURE, container=True, **_PORTS)
 def box(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Does nothing."""
@@ -92,7 +110,8 @@ def box(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs
 
 
 TYPES: tuple[NodeType, ...] = tuple(
-    node_type_of(one) for one in (pure, keyed, reconcilable, unsafe, transactional, box)
+    node_type_of(one)
+    for one in (pure, keyed, reconcilable, unsafe, transactional, picky, picky_keyed, box)
 )
 CATALOGUE = Catalogue(TYPES)
 

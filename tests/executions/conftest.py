@@ -1,0 +1,20 @@
+"""Node types of the tests in the installation's catalogue, and invariants after every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from apps.workflows.graph import catalogue
+from tests.factories.graphs import TYPES
+
+
+@pytest.fixture
+def test_nodes() -> Iterator[None]:
+    """The tests' node types, known to the whole process for one test."""
+    for node_type in TYPES:
+        catalogue.register(node_type)
+    yield
+    for node_type in TYPES:
+        del catalogue.INSTALLED._by_key[node_type.key]
