@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field
 from typing import Any
 
 from channels.db import database_sync_to_async
@@ -19,21 +18,13 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.doors import actor_of_key
 from apps.tenancy.doors.pages import SESSION_KEY
 from apps.tenancy.doors.requests import actor_of_user
-from apps.tenancy.graphql.context import GraphQLContext, payer_of
+from apps.tenancy.graphql.context import SocketContext, payer_of
 
 INIT_WITHIN = dt.timedelta(seconds=5)
 MOST_SUBSCRIPTIONS = 10
 MAX_MESSAGE = 65_536
 MESSAGE_TOO_BIG = 1009
 _NOBODY = Actor(tenant_id=None, name="nobody")
-
-
-@dataclass(kw_only=True)
-class SocketContext(GraphQLContext):
-    """One socket; the actor is known once the connection is initialized."""
-
-    ws: GraphQLWSConsumer
-    connection_params: dict[str, Any] = field(default_factory=dict)
 
 
 class Socket(GraphQLWSConsumer[SocketContext, None]):

@@ -6,8 +6,9 @@ import pytest
 from django.test import Client, RequestFactory
 
 from apps.kit.rate_limit import Bucket, WhenBlind
-from apps.tenancy import sign_in
+from apps.tenancy import scope, sign_in
 from apps.tenancy.doors import choose, place_of
+from apps.tenancy.models import Membership
 from tests.factories import tenancy as make
 
 LOGIN = "/accounts/login/"
@@ -68,8 +69,8 @@ def test_another_organization_gets_another_session_id(
     request = RequestFactory().get("/")
     request.session = client.session
     for tenant in (acme, globex):
-        with make.scope.tenant(tenant.id):
-            make.Membership.objects.create(user=person, role="viewer")
+        with scope.tenant(tenant.id):
+            Membership.objects.create(user=person, role="viewer")
 
     keys = []
     for slug in ("acme", "acme", "globex"):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
 
 import strawberry
 
 from apps.kit.graphql.context import RequestContext
+from apps.tenancy import scope
 from apps.tenancy.actors import Actor, Permission
 
 
@@ -22,7 +25,31 @@ class GraphQLContext(RequestContext):
         return self.actor.has(Permission(permission))
 
 
+class Listener(Protocol):
+    """What a subscription needs of its socket."""
+
+    def listen_to_channel(
+        self, type: str, *, groups: Sequence[str] = ()
+    ) -> AbstractAsyncContextManager[AsyncIterator[dict[str, Any]]]:
+        """Messages of one type sent to these groups from now on."""
+
+
+@dataclass(kw_only=True)
+class SocketContext(GraphQLContext):
+    """One socket; the actor is known once the connection is initialized."""
+
+    ws: Listener
+    connection_params: dict[str, Any] = field(default_factory=dict)
+
+
 Info: TypeAlias = strawberry.Info[GraphQLContext, None]
+SocketInfo: TypeAlias = strawberry.Info[SocketContext, None]
+
+
+def may(permission: Permission) -> bool:
+    """Whether the actor of the scope in force may; for loaders that no field guards."""
+    actor = scope.current().actor
+    return actor is not None and actor.has(permission)
 
 
 def payer_of(actor: Actor) -> str:

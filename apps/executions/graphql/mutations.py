@@ -1,0 +1,61 @@
+"""Writes of executions: each calls one action."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from apps.executions import actions
+from apps.executions.graphql.types import Execution, ExecutionPayload
+from apps.executions.models import TriggerKind
+from apps.kit.errors import Refusal
+from apps.kit.graphql.mutations import mutation
+from apps.kit.graphql.nodes import key_of
+from apps.tenancy.graphql.context import Info
+from apps.tenancy.models import EnvironmentKind
+
+
+def _mapping(parameters: JSON | None) -> dict[str, Any]:
+    given: object = parameters
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise Refusal("Parameters are an object: names and values.", path=("parameters",))
+    return given
+
+
+@strawberry.type
+class Mutation:
+    """Start and cancel."""
+
+    @mutation()
+    def execute_workflow(
+        self,
+        info: Info,
+        workflow_id: strawberry.ID,
+        parameters: JSON | None = None,
+        environment: EnvironmentKind | None = EnvironmentKind.DEVELOPMENT,
+        version: str | None = None,
+        idempotency_key: strawberry.ID | None = None,
+    ) -> ExecutionPayload | None:
+        """Start a run; development runs the draft, elsewhere the deployed version runs."""
+        actor = info.context.actor
+        run = actions.start_run(
+            actor=actor,
+            workflow_id=key_of(workflow_id, "Workflow", path=("workflowId",)),
+            parameters=_mapping(parameters),
+            environment=environment or EnvironmentKind.DEVELOPMENT,
+            version=version,
+            trigger=TriggerKind.MANUAL if actor.api_key_id is None else TriggerKind.API,
+            idempotency_key=idempotency_key,
+        )
+        return ExecutionPayload(execution=Execution.of(run))
+
+    @mutation()
+    def cancel_execution(self, info: Info, execution_id: strawberry.ID) -> ExecutionPayload | None:
+        """Ask a run to stop; what has run stays in its history."""
+        key = key_of(execution_id, "Execution", path=("executionId",))
+        run = actions.cancel_run(actor=info.context.actor, run_id=key)
+        return ExecutionPayload(execution=Execution.of(run))
