@@ -75,7 +75,7 @@ INSTALLED = Catalogue()
 
 _extras: dict[str, tuple[str, ...]] = {
     "data": ("polars", "duckdb", "pyarrow"),
-    "ml": ("sklearn", "skl2onnx", "onnxruntime"),
+    "ml": ("polars", "sklearn", "skl2onnx", "onnxruntime"),
 }
 
 

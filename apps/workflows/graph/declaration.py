@@ -166,14 +166,12 @@ class NodeType:
     family: str
     category: Category
     title: str
-    manual: str
     effect: Effect
     pool: str
     isolation: Isolation
     extra: str | None
     inputs: Mapping[str, PortSpec]
     outputs: Mapping[str, PortSpec]
-    parameters: ParametersModel
     secrets: tuple[str, ...]
     """Parameters that may hold a `{{ secrets.NAME }}` reference."""
     egress: tuple[str, ...]
@@ -184,7 +182,10 @@ class NodeType:
     """Language by name of the parameter that holds code: what the scanner reads."""
     resources: Resources
     example: Example
-    handler: str
+    manual: str = ""
+    """The docstring of the module it stands in."""
+    parameters: ParametersModel = NodeParameters
+    handler: str = ""
     """`module:function`, imported by the runner alone."""
     finder: str | None = None
     """`module:function` that answers whether the effect under a key happened (RECONCILABLE)."""
@@ -249,43 +250,45 @@ def node(  # noqa: PLR0913 - the whole declaration in one call, all by keyword
     The function stays what it is; `declared_in(module)` finds the `NodeType`. Raises ValueError,
     at import, for a declaration that contradicts itself.
     """
+    stated = NodeType(
+        type=type,
+        version=version,
+        family=family or type.partition(".")[0],
+        category=category or _CATEGORY_OF_FAMILY.get(type.partition(".")[0], Category.INTEGRATION),
+        title=title,
+        effect=effect,
+        pool=pool,
+        isolation=isolation,
+        extra=extra,
+        inputs=_ports(inputs),
+        outputs=_ports(outputs),
+        secrets=secrets,
+        egress=egress,
+        egress_parameters=egress_parameters,
+        code=MappingProxyType(dict(code)),
+        resources=resources,
+        example=example,
+        finder=_path_of(find) if find else None,
+        parameter_migration=_path_of(migrate) if migrate else None,
+        container=container,
+        icon=icon,
+        deprecated=deprecated,
+    )
+    return lambda function: _declare(function, stated)
 
-    def declare(function: Handler) -> Handler:
-        parameters = _parameters_model(function)
-        declared = NodeType(
-            type=type,
-            version=version,
-            family=family or type.partition(".")[0],
-            category=category
-            or _CATEGORY_OF_FAMILY.get(type.partition(".")[0], Category.INTEGRATION),
-            title=title,
-            manual=inspect.cleandoc(sys.modules[function.__module__].__doc__ or ""),
-            effect=effect,
-            pool=pool,
-            isolation=isolation,
-            extra=extra,
-            inputs=_ports(inputs),
-            outputs=_ports(outputs),
-            parameters=parameters,
-            secrets=secrets,
-            egress=egress,
-            egress_parameters=egress_parameters,
-            code=MappingProxyType(dict(code)),
-            resources=resources,
-            example=example,
-            handler=_path_of(function),
-            finder=_path_of(find) if find else None,
-            parameter_migration=_path_of(migrate) if migrate else None,
-            container=container,
-            icon=icon,
-            deprecated=deprecated,
-            asynchronous=inspect.iscoroutinefunction(function),
-        )
-        _check(declared)
-        setattr(function, _DECLARED, declared)
-        return function
 
-    return declare
+def _declare(function: Handler, stated: NodeType) -> Handler:
+    """Complete what the call stated by what the function itself says."""
+    declared = dataclasses.replace(
+        stated,
+        manual=inspect.cleandoc(sys.modules[function.__module__].__doc__ or ""),
+        parameters=_parameters_model(function),
+        handler=_path_of(function),
+        asynchronous=inspect.iscoroutinefunction(function),
+    )
+    _check(declared)
+    setattr(function, _DECLARED, declared)
+    return function
 
 
 def node_type_of(function: Callable[..., Any]) -> NodeType:

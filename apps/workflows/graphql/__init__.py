@@ -1,0 +1,1 @@
+"""GraphQL of workflows, drafts, validation and the node catalogue."""
