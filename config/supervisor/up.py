@@ -124,7 +124,9 @@ def _web_port(wish: Wish) -> int:
 
 def _prepare(installation: Installation, *, stop: StopRequest) -> None:
     _step(
-        installation.manage("migrate", "--no-input", role=DatabaseRole.OWNER, name="migrate"),
+        installation.manage(
+            "migrate", "--no-input", "--skip-checks", role=DatabaseRole.OWNER, name="migrate"
+        ),
         what="Migrations",
         seconds=MIGRATE_SECONDS,
         stop=stop,
