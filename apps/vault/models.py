@@ -13,6 +13,7 @@ from apps.tenancy.managers import TenantManager
 from apps.tenancy.models import TenantModel, tenant_constraints
 
 MAX_NAME = 64
+MAX_SECRETS = 500
 MAX_VARIABLES = 500
 MAX_CONNECTIONS = 200
 

@@ -13,11 +13,16 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.limits import Metric
 from apps.tenancy.policies import require
 from apps.vault import policies
-from apps.vault.actions.checks import checked_name, checked_secret, known_environment
+from apps.vault.actions.checks import (
+    checked_name,
+    checked_secret,
+    known_environment,
+    require_room,
+)
 from apps.vault.envelope import KeyUnknown, Place, Tampered, rewrap, seal
 from apps.vault.errors import SecretInUse
 from apps.vault.keys import platform_keys
-from apps.vault.models import Connection, Secret, SecretVersion
+from apps.vault.models import MAX_SECRETS, Connection, Secret, SecretVersion
 from apps.vault.secrets import place_of, sealed_in
 
 # Enough to see that a rotation happened and to recover by hand; old values are a liability.
@@ -46,6 +51,9 @@ def set_secret(*, actor: Actor, environment_id: uuid.UUID, name: str, value: str
         )
         secret: Secret = Secret.objects.named(name, environment_id=environment.pk).get()
         is_new = secret.current_version == 0
+        if is_new:
+            held = Secret.objects.in_environment(environment.pk).count() - 1
+            require_room(held=held, limit=MAX_SECRETS, noun="secrets")
         secret.current_version += 1
         secret.updated_at, secret.updated_by_id = now(), actor.user_id
         secret.save(update_fields=["current_version", "updated_at", "updated_by"])

@@ -1,0 +1,1 @@
+"""Billing in the API."""

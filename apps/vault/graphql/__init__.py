@@ -1,0 +1,1 @@
+"""The vault in the API: names and metadata, never a secret's value."""
