@@ -54,6 +54,7 @@ class Migration(migrations.Migration):
                     "status",
                     models.CharField(
                         choices=[
+                            ("NOT_REQUIRED", "Not Required"),
                             ("PENDING", "Pending"),
                             ("APPROVED", "Approved"),
                             ("REJECTED", "Rejected"),

@@ -25,8 +25,9 @@ class ApprovalKind(models.TextChoices):
 
 
 class ApprovalStatus(models.TextChoices):
-    """PENDING is the only one that changes."""
+    """PENDING is the only one that changes; NOT_REQUIRED is said of what has no approval."""
 
+    NOT_REQUIRED = "NOT_REQUIRED"
     PENDING = "PENDING"
     APPROVED = "APPROVED"
     REJECTED = "REJECTED"

@@ -15,7 +15,8 @@ from apps.kit.graphql.connections import Connection, Edge
 from apps.kit.graphql.fields import field
 from apps.kit.graphql.mutations import Payload
 from apps.kit.graphql.nodes import node_loader
-from apps.tenancy.graphql.context import Info
+from apps.tenancy.actors import Permission
+from apps.tenancy.graphql.context import Info, may
 from apps.tenancy.graphql.types import TenantType, User
 from apps.tenancy.models import User as Person
 from apps.workflows import models, policies
@@ -168,6 +169,8 @@ class WorkflowPayload(Payload):
 
 
 def _load(pk: uuid.UUID) -> Workflow | None:
+    if not may(Permission.WORKFLOWS_READ):
+        return None
     return Workflow.maybe(models.Workflow.objects.with_people().filter(pk=pk).first())
 
 

@@ -1,0 +1,1 @@
+"""GraphQL of versions, differences, deployments and approvals."""
