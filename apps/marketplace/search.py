@@ -104,7 +104,7 @@ def page_of(question: Question, *, tenant_id: uuid.UUID | None, window: Window) 
     """One page of rows in the question's order, with cursors bound to question and organization."""
     rows, order = _ordered(matching(question, tenant_id=tenant_id), question)
     key = {"search": asdict(question), "tenant": str(tenant_id)}
-    return paginate(rows, order=order, window=window, key=key)
+    return paginate(rows.defer("search"), order=order, window=window, key=key)
 
 
 def matching(question: Question, *, tenant_id: uuid.UUID | None) -> QuerySet[SearchRow]:

@@ -130,15 +130,21 @@ def _install(actor: Actor, plan: Plan, chosen: Choices) -> Installation:
         installed_by_id=actor.user_id,
     )
     installation.save(force_insert=True)
+    _announce(actor, plan, installation)
+    return installation
+
+
+def _announce(actor: Actor, plan: Plan, installation: Installation) -> None:
+    listing = plan.listing
     audit.record(
         actor=actor,
         action="marketplace.install",
         target=f"Installation:{installation.pk}",
         after={
             "listing": f"{listing.publisher.handle}/{listing.slug}",
-            "version": release.version,
-            "digest": release.digest,
-            "workflow": f"Workflow:{workflow.pk}",
+            "version": installation.version,
+            "digest": installation.digest,
+            "workflow": f"Workflow:{installation.workflow_id}",
             "environment": plan.environment.name,
             "permissions": installation.accepted_permissions,
         },
@@ -150,4 +156,3 @@ def _install(actor: Actor, plan: Plan, chosen: Choices) -> Installation:
             listing_id=listing.pk,
         )
     )
-    return installation
