@@ -13,7 +13,12 @@ from tests.architecture import source
 
 EDGES = {"tasks", "jobs", "reactions", "admin", "views", "urls", "store", "live"}
 GRAPHQL_EDGES = {"mutations", "queries", "subscriptions"}
-PURE = ("apps.executions.engine", "apps.workflows.graph", "apps.security_scan.scanner")
+PURE = (
+    "apps.executions.engine",
+    "apps.workflows.graph",
+    "apps.security_scan.scanner",
+    "apps.vault.envelope",
+)
 
 
 def test_the_import_contracts_hold() -> None:
