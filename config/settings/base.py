@@ -25,6 +25,7 @@ DATA_DIR = ENV.data_dir
 INSTALLED_APPS = [
     "config",
     "apps.marketplace",
+    "apps.nodes",
     "apps.executions",
     "apps.security_scan",
     "apps.versions",

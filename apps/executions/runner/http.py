@@ -101,7 +101,7 @@ class GuardedHttp:
         left = self._seconds_left()
         if left <= 0:
             raise NodeError("HTTP_TIMEOUT", "The step's time was used up before the request.")
-        plain = {name: self._book.reveal(value) for name, value in (headers or {}).items()}
+        plain = {name: self._header(name, value) for name, value in (headers or {}).items()}
         try:
             with self._egress(self._hosts) as client:
                 answer = client.request(
@@ -120,6 +120,13 @@ class GuardedHttp:
         self.bytes_in += len(answer.body)
         self.bytes_out += len(content or b"")
         return Answer(answer.status, answer.headers, answer.body)
+
+    def _header(self, name: str, value: str | Secret) -> str:
+        """A secret in Authorization goes as a bearer token, unless it names its scheme itself."""
+        text = self._book.reveal(value)
+        opened = not isinstance(value, str) or text != value
+        bare = opened and name.lower() == "authorization" and " " not in text
+        return f"Bearer {text}" if bare else text
 
 
 def _refused(error: Exception) -> NodeError:

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db import close_old_connections
 
 from apps.artifacts.actions import store_artifact
+from apps.artifacts.contents import open_artifact
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
-from apps.artifacts.store import open_artifact
 from apps.executions.engine.ports import StepCall
 from apps.executions.runner.doors import Doors
 from apps.kit.egress import EgressClient, policy_for

@@ -63,6 +63,8 @@ def main(arguments: list[str]) -> None:
     finally:
         for running in children.values():
             _kill(running.pid)
+        # The libraries were never used here: their farewells would only be noise.
+        os._exit(0)
 
 
 def _preload(modules: list[str]) -> list[str]:

@@ -1,0 +1,1 @@
+"""Where a run goes next: branches and joins."""

@@ -1,0 +1,1 @@
+"""Tables checked, cut and filtered."""

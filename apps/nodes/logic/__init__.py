@@ -1,0 +1,1 @@
+"""Code of the tenant's own."""

@@ -1,0 +1,1 @@
+"""Data into other data."""
