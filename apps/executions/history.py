@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -94,12 +94,17 @@ def events_after(
     return tuple(_event(row) for row in rows[: min(limit, EVENTS_AT_ONCE)])
 
 
+def all_events(run_id: uuid.UUID) -> Iterator[EventView]:
+    """The whole history, read in parts."""
+    rows = RunEvent.objects.filter(run_id=run_id).order_by("seq")
+    return (_event(row) for row in rows.iterator(1_000))
+
+
 def steps(run: Run) -> tuple[StepView, ...]:
     """Every node of the run's version in document order, folded from the whole history."""
-    events = RunEvent.objects.filter(run_id=run.pk).order_by("seq")
     version: WorkflowVersion | None = WorkflowVersion.objects.filter(pk=run.version_id).first()
     names = [node["id"] for node in version.document.get("nodes", [])] if version else []
-    return step_views((_event(row) for row in events.iterator(1_000)), names=names)
+    return step_views(all_events(run.pk), names=names)
 
 
 def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tuple[StepView, ...]:

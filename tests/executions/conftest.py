@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from apps.executions.verify import verify_tenant
 from apps.workflows.graph import catalogue
 from tests.factories.graphs import TYPES
 
@@ -18,3 +19,13 @@ def test_nodes() -> Iterator[None]:
     yield
     for node_type in TYPES:
         del catalogue.INSTALLED._by_key[node_type.key]
+
+
+@pytest.fixture(autouse=True)
+def _invariants(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever a test did, the engine's invariants hold at its end."""
+    names = [name for name in ("acme", "globex") if name in request.fixturenames]
+    tenants = [request.getfixturevalue(name) for name in names]
+    yield
+    for tenant in tenants:
+        assert verify_tenant(tenant.id) == []

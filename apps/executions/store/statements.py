@@ -37,6 +37,7 @@ _MAIL: Final = "SELECT run_id FROM work_item WHERE worker_id = %s AND has_mail"
 _GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
 _DRAINING: Final = "UPDATE worker SET draining = true WHERE id = %s"
+_TOLD: Final = "SELECT draining FROM worker WHERE id = %s"
 _CROWDED: Final = (
     "SELECT EXISTS (SELECT FROM lane WHERE pool = ANY (%s::text[]) AND has_ready"
     " AND (blocked_until IS NULL OR blocked_until <= clock_timestamp()))"
@@ -215,6 +216,12 @@ def give_up(connection: Connection, claim: Claim) -> None:
 def start_draining(connection: Connection, *, worker_id: UUID) -> None:
     """Say so in the worker's row."""
     connection.execute(_DRAINING, (worker_id,))
+
+
+def is_told_to_drain(connection: Connection, *, worker_id: UUID) -> bool:
+    """Whether an operator has asked this worker to start nothing more."""
+    row = connection.execute(_TOLD, (worker_id,)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def leave(connection: Connection, *, worker_id: UUID) -> None:

@@ -300,6 +300,8 @@ class EngineLoop:
         connection = self._connections.get()
         ready = statements.reap(connection, lease_seconds=self.settings.lease_seconds)
         ready |= statements.fire_timers(connection)
+        if statements.is_told_to_drain(connection, worker_id=self.settings.worker_id):
+            self._draining.set()
         if ready & set(self.settings.pools):
             self.ring()
         self._give_back(older_than=STALE_SECONDS)

@@ -1,0 +1,66 @@
+-- What must be true of the engine's rows at any instant: each query returns the rows that violate it.
+-- A query is everything after its heading. TENANT: run in a tenant's scope. ENGINE: as the engine.
+
+-- TENANT I1 an open run has an item or waits for a timer
+SELECT r.id FROM run r WHERE r.finished_at IS NULL
+   AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id AND w.kind = 'run')
+   AND NOT EXISTS (SELECT FROM timer t WHERE t.run_id = r.id AND t.kind <> 'deadline')
+
+-- TENANT I2 a terminal run has neither item nor timer nor mail
+SELECT r.id FROM run r WHERE r.finished_at IS NOT NULL AND (
+  EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id)
+  OR EXISTS (SELECT FROM timer t WHERE t.run_id = r.id)
+  OR EXISTS (SELECT FROM run_inbox i WHERE i.tenant_id = r.tenant_id AND i.run_id = r.id))
+
+-- TENANT I5 seq is 1..head without a gap
+SELECT r.id FROM run r LEFT JOIN LATERAL (
+    SELECT count(*) AS n, min(e.seq) AS low, max(e.seq) AS high FROM run_event e
+     WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id) e ON true
+ WHERE (e.n, e.low, e.high) IS DISTINCT FROM (r.head::bigint, 1, r.head)
+
+-- TENANT I6 a step settles at most once
+SELECT e.run_id || ' ' || e.path FROM run_event e
+ WHERE e.type IN ('step.completed', 'step.failed', 'step.skipped', 'step.canceled')
+ GROUP BY e.run_id, e.path HAVING count(*) > 1
+
+-- TENANT I9 the run row is its history
+SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
+    SELECT e.type FROM run_event e
+     WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type LIKE 'run.%'
+     ORDER BY e.seq DESC LIMIT 1) l ON true
+ WHERE r.state <> CASE l.type WHEN 'run.started' THEN 'RUNNING'
+                              ELSE upper(replace(l.type, 'run.', '')) END
+    OR (r.finished_at IS NULL) <> (l.type IN ('run.queued', 'run.started', 'run.canceling'))
+    OR r.settled <> (SELECT count(*) FROM run_event e
+         WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
+           ('step.completed', 'step.failed', 'step.skipped', 'step.canceled'))
+
+-- TENANT I13 leased slots stay within the lane's ceiling
+SELECT l.pool FROM lane l
+ WHERE l.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
+   AND l.max_inflight < (
+     SELECT coalesce(sum(w.granted), 0) FROM work_item w
+      WHERE w.tenant_id = l.tenant_id AND w.pool = l.pool AND w.worker_id IS NOT NULL)
+
+-- TENANT I19 what refers to a run is its tenant's
+SELECT x.run_id FROM (
+    SELECT tenant_id, run_id FROM work_item UNION ALL SELECT tenant_id, run_id FROM timer
+    UNION ALL SELECT tenant_id, run_id FROM run_inbox) x
+ WHERE x.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
+   AND NOT EXISTS (SELECT FROM run r WHERE r.tenant_id = x.tenant_id AND r.id = x.run_id)
+
+-- TENANT I20 a lane that says it is empty has no ready item
+SELECT w.run_id FROM work_item w
+ WHERE w.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
+   AND w.worker_id IS NULL AND NOT EXISTS (
+     SELECT FROM lane l
+      WHERE l.tenant_id = w.tenant_id AND l.pool = w.pool AND l.has_ready)
+
+-- TENANT I25 mail that is unread has an item to read it
+SELECT i.run_id FROM run_inbox i WHERE NOT EXISTS (
+  SELECT FROM work_item w WHERE w.run_id = i.run_id AND w.kind = 'run')
+
+-- ENGINE I4 a leased item's worker lives, or died within the last seconds
+SELECT w.id FROM work_item w LEFT JOIN worker k ON k.id = w.worker_id
+ WHERE w.worker_id IS NOT NULL
+   AND (k.id IS NULL OR k.lease_until < clock_timestamp() - interval '20 seconds')

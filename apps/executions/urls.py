@@ -1,0 +1,18 @@
+"""Addresses of the overview and of the pages of runs."""
+
+from django.urls import path
+
+from apps.executions.views import lists, starting, watching
+
+app_name = "executions"
+_OF = "t/<slug:slug>/workflows/<uuid:workflow_id>/"
+_ONE = "t/<slug:slug>/runs/<uuid:run_id>/"
+urlpatterns = [
+    path("t/<slug:slug>/", lists.overview, name="overview"),
+    path("t/<slug:slug>/runs/", lists.index, name="list"),
+    path(f"{_OF}runs/", lists.of_workflow, name="of_workflow"),
+    path(f"{_OF}run/", starting.start, name="start"),
+    path(_ONE, watching.run, name="run"),
+    path(f"{_ONE}live/", watching.live, name="live"),
+    path(f"{_ONE}cancel/", watching.cancel, name="cancel"),
+]

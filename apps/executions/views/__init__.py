@@ -1,0 +1,1 @@
+"""Pages of runs: the overview, the lists, starting one, watching one."""

@@ -1,0 +1,190 @@
+"""One run: its steps, timeline, log and result, moving while it runs; and stopping it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from apps.executions import policies
+from apps.executions.actions import cancel_run
+from apps.executions.engine.history import decode
+from apps.executions.history import EVENTS_AT_ONCE, events_after
+from apps.executions.models import LogLine, Run
+from apps.executions.timeline import Attempt, attempts_of
+from apps.kit.clock import now
+from apps.kit.html.tags import tone
+from apps.tenancy import scope
+from apps.tenancy.doors import TenantRequest, tenant_page
+from apps.tenancy.models import Environment
+from apps.tenancy.policies import require
+from apps.versions.models import WorkflowVersion
+from apps.workflows.actions import found as workflow_of
+from apps.workflows.drawing import draw
+
+SHOWN_LINES = 300
+SHOWN_EVENTS = 5_000
+
+
+@dataclass(frozen=True)
+class Row:
+    """An attempt with its place on the timeline."""
+
+    attempt: Attempt
+    tone: str
+    begin: int
+    width: int
+    duration_ms: float | None
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A value that left a port: an object to download, or text."""
+
+    name: str
+    digest: str = ""
+    media_type: str = ""
+    bytes: int = 0
+    text: Any = None
+
+
+@require_safe
+@never_cache
+@tenant_page
+def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
+    """The whole page; without a script, the refresh button moves it."""
+    require(policies.can_read_runs(request.actor), "see runs")
+    with scope.transaction():
+        found = _found(run_id)
+        context = {
+            **_moving(found),
+            "workflow": workflow_of(found.workflow_id),
+            "environment": Environment.objects.filter(pk=found.environment_id).first(),
+            "may_run": policies.can_run_workflow(request.actor),
+            "may_cancel": policies.can_cancel_run(request.actor),
+        }
+        return render(request, "executions/run.html", context)
+
+
+@require_safe
+@never_cache
+@tenant_page
+def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
+    """The part of the page that moves; it asks for its successor until the run has ended."""
+    require(policies.can_read_runs(request.actor), "see runs")
+    with scope.transaction():
+        return render(request, "executions/_status.html", _moving(_found(run_id)))
+
+
+@require_POST
+@tenant_page
+def cancel(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
+    """Ask the run to stop."""
+    stopped = cancel_run(actor=request.actor, run_id=run_id)
+    if stopped.status.is_terminal:
+        messages.info(request, "The run had ended already.")
+    else:
+        messages.success(request, "Asked to stop: nothing new starts, running steps are told.")
+    return redirect("executions:run", request.organization.slug, run_id)
+
+
+def _found(run_id: uuid.UUID) -> Run:
+    found: Run | None = Run.objects.filter(pk=run_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _moving(found: Run) -> dict[str, Any]:
+    version = WorkflowVersion.objects.filter(pk=found.version_id).first()
+    document: Mapping[str, Any] = version.document if version is not None else {}
+    attempts = attempts_of(document, _history(found.pk), run=found.status)
+    present = found.finished_at or now()
+    rows = [_row(one, found, present) for one in attempts]
+    latest = {one.path: one for one in attempts}
+    lines = list(LogLine.objects.filter(run_id=found.pk).order_by("-id")[: SHOWN_LINES + 1])
+    return {
+        "run": found,
+        "is_live": not found.status.is_terminal,
+        "elapsed": None if found.started_at is None else present - found.started_at,
+        "rows": rows,
+        "tally": {
+            "done": sum(one.status.is_settled for one in latest.values()),
+            "total": len(latest),
+            "retries": sum(one.attempt > 1 for one in attempts),
+        },
+        "drawing": draw(
+            document,
+            marks={path: _mark(one) for path, one in latest.items()},
+            notes={path: _note(one, present) for path, one in latest.items()},
+        ),
+        "results": tuple(_results(found.result)),
+        "logs": list(reversed(lines[:SHOWN_LINES])),
+        "is_log_cut": len(lines) > SHOWN_LINES,
+        "cpu_ms": found.cpu_seconds * 1000,
+    }
+
+
+def _history(run_id: uuid.UUID) -> Iterator[tuple[dt.datetime, Any]]:
+    seq = 0
+    while seq < SHOWN_EVENTS:
+        events = events_after(run_id, seq)
+        for one in events:
+            yield one.at, decode(one.type, path=one.path, attempt=one.attempt, body=one.body)
+        if len(events) < EVENTS_AT_ONCE:
+            return
+        seq = events[-1].seq
+
+
+def _row(one: Attempt, found: Run, present: dt.datetime) -> Row:
+    begin, width = one.bar(since=found.started_at, until=present)
+    return Row(
+        attempt=one,
+        tone=tone(one.status).partition(" ")[0],
+        begin=begin,
+        width=width,
+        duration_ms=one.duration_ms(until=present),
+        outputs=tuple(_output(port, value) for port, value in one.outputs.items()),
+    )
+
+
+def _mark(one: Attempt) -> str:
+    shade = tone(one.status)
+    return f"is-{shade}" if shade else f"is-{one.status.value.lower()}"
+
+
+def _note(one: Attempt, present: dt.datetime) -> str:
+    length = one.duration_ms(until=present)
+    if length is None:
+        return ""
+    return f"{length / 1000:.1f} s" if length >= 1000 else f"{length:.0f} ms"
+
+
+def _results(result: Any) -> Iterator[Output]:
+    """What left the steps that nothing follows, by node and port."""
+    if not isinstance(result, Mapping):
+        return
+    for node, ports in result.items():
+        if isinstance(ports, Mapping):
+            for port, value in ports.items():
+                yield _output(f"{node}.{port}", value)
+
+
+def _output(name: str, value: Any) -> Output:
+    if isinstance(value, Mapping) and isinstance(value.get("$artifact"), str):
+        return Output(
+            name=name,
+            digest=value["$artifact"],
+            media_type=str(value.get("mediaType", "")),
+            bytes=int(value.get("bytes") or 0),
+        )
+    return Output(name=name, text=value)

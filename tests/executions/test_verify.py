@@ -1,0 +1,44 @@
+"""The invariants see what they are there to see."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from apps.executions.verify import _queries, verify_tenant
+from apps.tenancy import scope
+from tests.executions.world import start
+from tests.factories.graphs import chain
+from tests.factories.tenancy import Tenant
+
+BREAKS = {
+    "I1": "DELETE FROM work_item",
+    "I2": "UPDATE run SET finished_at = now()",
+    "I5": "UPDATE run SET head = 2",
+    "I9": "UPDATE run SET settled = 1",
+    "I13": "UPDATE work_item SET granted = 99, worker_id = gen_random_uuid(),"
+    " token = gen_random_uuid()",
+    "I19": "UPDATE work_item SET run_id = gen_random_uuid()",
+    "I20": "UPDATE lane SET has_ready = false",
+    "I25": "INSERT INTO run_inbox (tenant_id, run_id, id, kind)"
+    " SELECT tenant_id, gen_random_uuid(), gen_random_uuid(), 'x' FROM run",
+}
+
+
+def test_the_file_has_a_query_for_each() -> None:
+    assert [name.split()[0] for _, name, _ in _queries()] == [
+        "I1", "I2", "I5", "I6", "I9", "I13", "I19", "I20", "I25", "I4",
+    ]  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("invariant", BREAKS)
+def test_a_broken_row_is_named(acme: Tenant, invariant: str) -> None:
+    start(acme, chain(2))
+    assert verify_tenant(acme.id) == []
+    with scope.tenant(acme.id), connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT whole")
+        cursor.execute(BREAKS[invariant])
+        found = {violation.invariant.split()[0] for violation in verify_tenant(acme.id)}
+        cursor.execute("ROLLBACK TO SAVEPOINT whole")
+    assert invariant in found
