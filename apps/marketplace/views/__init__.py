@@ -1,0 +1,1 @@
+"""Pages of the marketplace: the shelf, installing, publishing, reviewing."""

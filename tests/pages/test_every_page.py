@@ -1,0 +1,219 @@
+"""Every page with everything on it: it answers, needs no inline code, and keeps to its queries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, get_resolver, reverse
+
+from tests.pages.conftest import Furnished, nobody, signed_in
+
+pytestmark = pytest.mark.django_db
+
+INLINE = re.compile(
+    r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE
+)
+
+# Name, the ids in its address, and how many queries it may take (session, person, organizations,
+# scope settings and savepoints included).
+PAGES: list[tuple[str, list[str], int]] = [
+    ("executions:overview", ["slug"], 34),
+    ("executions:list", ["slug"], 34),
+    ("executions:of_workflow", ["slug", "workflow"], 34),
+    ("executions:start", ["slug", "workflow"], 34),
+    ("executions:run", ["slug", "run"], 34),
+    ("executions:live", ["slug", "run"], 34),
+    ("workflows:list", ["slug"], 34),
+    ("workflows:create", ["slug"], 34),
+    ("workflows:detail", ["slug", "workflow"], 34),
+    ("workflows:draft", ["slug", "workflow"], 34),
+    ("versions:list", ["slug", "workflow"], 34),
+    ("versions:diff", ["slug", "second"], 34),
+    ("marketplace:search", [], 40),
+    ("marketplace:listing", ["publisher", "listing_slug"], 34),
+    ("marketplace:picture", ["publisher", "listing_slug"], 34),
+    ("marketplace:install", ["slug", "listing"], 34),
+    ("marketplace:installations", ["slug"], 34),
+    ("marketplace:installation", ["slug", "installation"], 34),
+    ("marketplace:publish", ["slug", "workflow"], 34),
+    ("marketplace:releases", ["slug"], 34),
+    ("marketplace:release", ["slug", "waiting"], 34),
+    ("tenancy:create", [], 34),
+    ("tenancy:members", ["slug"], 34),
+    ("tenancy:keys", ["slug"], 34),
+    ("tenancy:audit", ["slug"], 34),
+    ("vault:secrets", ["slug"], 34),
+    ("vault:variables", ["slug"], 34),
+    ("vault:connections", ["slug"], 34),
+    ("billing:usage", ["slug"], 34),
+]
+STAFF_PAGES: list[tuple[str, list[str], int]] = [
+    ("marketplace:approvals", [], 34),
+    ("marketplace:approval", ["approval"], 34),
+]
+
+
+def address(furnished: Furnished, name: str, parts: list[str]) -> str:
+    return reverse(name, args=[getattr(furnished, part) for part in parts])
+
+
+@pytest.mark.parametrize(("name", "parts", "most"), PAGES)
+def test_a_member_sees_the_page_within_its_queries(
+    name: str,
+    parts: list[str],
+    most: int,
+    owner: Client,
+    furnished: Furnished,
+    django_assert_max_num_queries: Callable[..., Any],
+) -> None:
+    owner.get(reverse("executions:overview", args=[furnished.slug]))
+    with django_assert_max_num_queries(most):
+        answer = owner.get(address(furnished, name, parts))
+    assert answer.status_code == 200
+    assert not INLINE.search(answer.content.decode())
+
+
+@pytest.mark.parametrize(("name", "parts", "most"), STAFF_PAGES)
+def test_staff_see_the_console_within_its_queries(
+    name: str,
+    parts: list[str],
+    most: int,
+    staff: Callable[[], Client],
+    furnished: Furnished,
+    django_assert_max_num_queries: Callable[..., Any],
+) -> None:
+    client = staff()
+    with django_assert_max_num_queries(most):
+        answer = client.get(address(furnished, name, parts))
+    assert answer.status_code == 200
+    assert not INLINE.search(answer.content.decode())
+
+
+def _paths() -> dict[str, URLPattern]:
+    """Every address of the apps' pages by its name."""
+    found: dict[str, URLPattern] = {}
+    for resolver in get_resolver().url_patterns:
+        namespace = getattr(resolver, "namespace", None)
+        if namespace and namespace != "admin":
+            for pattern in resolver.url_patterns:
+                if isinstance(pattern, URLPattern):
+                    found[f"{namespace}:{pattern.name}"] = pattern
+    return found
+
+
+def _argument(furnished: Furnished, name: str) -> object:
+    return {
+        "slug": furnished.slug,
+        "workflow_id": furnished.workflow,
+        "version_id": furnished.second,
+        "run_id": furnished.run,
+        "listing_id": furnished.listing,
+        "release_id": furnished.waiting,
+        "installation_id": furnished.installation,
+        "key_id": furnished.key,
+        "digest": "sha256:" + "a" * 64,
+    }[name]
+
+
+OPEN = {
+    "tenancy:start",
+    "tenancy:create",
+    "tenancy:invitation",
+    "marketplace:search",
+    "marketplace:listing",
+    "marketplace:picture",
+    "marketplace:approvals",
+    "marketplace:approval",
+}
+TENANT_PAGES = sorted(set(_paths()) - OPEN)
+
+
+@pytest.mark.parametrize("name", TENANT_PAGES)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_stranger_gets_the_answer_of_a_random_organization(
+    name: str, method: str, stranger: Client, furnished: Furnished, acme: Any
+) -> None:
+    names = list(_paths()[name].pattern.converters)
+    given = {
+        one: _argument(furnished, one) if one != "user_id" else acme.owner.user_id for one in names
+    }
+    theirs = getattr(stranger, method)(reverse(name, kwargs=given))
+    random = getattr(stranger, method)(reverse(name, kwargs={**given, "slug": "no-such-place"}))
+    assert theirs.status_code == random.status_code
+    assert theirs.status_code in {404, 405}
+    assert theirs.content == random.content
+
+
+@pytest.mark.parametrize("name", TENANT_PAGES)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_foreign_id_gets_the_answer_of_a_random_one(
+    name: str, method: str, stranger: Client, furnished: Furnished, acme: Any, globex: Any
+) -> None:
+    names = [one for one in _paths()[name].pattern.converters if one not in {"slug", "listing_id"}]
+    if not names:
+        pytest.skip("no id in the address")
+    own = {"slug": globex.organization.slug}
+    if "listing_id" in _paths()[name].pattern.converters:
+        own["listing_id"] = nobody()  # type: ignore[assignment]
+    foreign = {
+        one: _argument(furnished, one) if one != "user_id" else acme.owner.user_id for one in names
+    }
+    random = {one: "sha256:" + "b" * 64 if one == "digest" else nobody() for one in names}
+    one = getattr(stranger, method)(reverse(name, kwargs={**own, **foreign}))
+    other = getattr(stranger, method)(reverse(name, kwargs={**own, **random}))
+    assert one.status_code == other.status_code
+    # 400: an empty form is refused before anybody looks for the id.
+    assert one.status_code in {400, 404, 405}
+    assert one.content == other.content
+
+
+@pytest.mark.parametrize("name", TENANT_PAGES)
+def test_a_visitor_is_asked_to_sign_in(
+    name: str, client: Client, furnished: Furnished, acme: Any
+) -> None:
+    names = list(_paths()[name].pattern.converters)
+    given = {
+        one: _argument(furnished, one) if one != "user_id" else acme.owner.user_id for one in names
+    }
+    answer = client.get(reverse(name, kwargs=given))
+    assert answer.status_code in {302, 405}
+    if answer.status_code == 302:
+        assert answer["Location"].startswith("/accounts/login/?next=")
+
+
+@pytest.mark.parametrize(("name", "parts"), [(name, parts) for name, parts, _ in STAFF_PAGES])
+def test_the_console_does_not_exist_for_members(
+    name: str, parts: list[str], owner: Client, client: Client, furnished: Furnished
+) -> None:
+    path = address(furnished, name, parts)
+    nowhere = owner.get("/nowhere/")
+    for visitor in (owner, client):
+        for method in (visitor.get, visitor.post):
+            answer = method(path)
+            assert answer.status_code == 404
+    assert owner.get(path).content == nowhere.content
+
+
+def test_other_peoples_words_are_never_code(owner: Client, furnished: Furnished) -> None:
+    page = owner.get(reverse("workflows:detail", args=[furnished.slug, furnished.workflow]))
+    html = page.content.decode()
+    assert "<b>bold</b>" not in html
+    assert "&lt;b&gt;bold" in html
+
+
+def test_a_viewer_sees_no_way_to_change_anything(furnished: Furnished, viewer: Any) -> None:
+    client = signed_in(viewer.user_id)
+    for name, parts in (
+        ("workflows:detail", ["slug", "workflow"]),
+        ("versions:list", ["slug", "workflow"]),
+        ("executions:run", ["slug", "run"]),
+        ("tenancy:members", ["slug"]),
+        ("vault:variables", ["slug"]),
+    ):
+        html = client.get(address(furnished, name, parts)).content.decode()
+        forms = re.findall(r'<form[^>]*method="post"[^>]*action="([^"]*)"', html)
+        assert forms == ["/accounts/logout/"], name
