@@ -16,10 +16,10 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.development")
 os.environ.setdefault("NSTARX_DATABASE_ROLE", "engine")
 django.setup()
 
-import apps.executions.tasks  # noqa: E402, F401 - after setup; registers the actors
 from django.conf import settings  # noqa: E402
 
-from apps.executions import worker as engine  # noqa: E402
+import apps.executions.tasks  # noqa: E402, F401 - after setup; registers the actors
+from apps.executions import process as engine  # noqa: E402
 
 DRAIN_SECONDS: Final = 8.0
 

@@ -1,0 +1,83 @@
+"""The engine in this process: what config/worker.py starts and drains."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID, uuid4
+
+import dramatiq
+
+from apps.executions import bell, live, relay
+from apps.executions.engine.ports import StepRunner
+from apps.executions.runner.local import LocalRunner
+from apps.executions.store.connections import conninfo_from_settings
+from apps.executions.worker.documents import document_of
+from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
+from apps.workflows.graph import catalogue
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Service:
+    """The one loop of this process and what stands around it."""
+
+    pool: str
+    loop: EngineLoop
+    announcer: live.Announcer
+    is_ending: bool = field(default=False)
+
+
+_running: Final[list[_Service]] = []
+
+
+def start(pool: str, worker_id: UUID | None, *, runner: StepRunner | None = None) -> EngineLoop:
+    """Begin to claim runs of a pool, as this incarnation. Raises when there is no database."""
+    announcer = live.Announcer()
+    used = runner or LocalRunner()
+    loop = EngineLoop(
+        LoopSettings(
+            conninfo=conninfo_from_settings(), pools=(pool,), worker_id=worker_id or uuid4()
+        ),
+        runner=used,
+        documents=document_of,
+        catalogue=catalogue.INSTALLED,
+        hooks=Hooks(tell=announcer.announce, recycle=_recycle, tick=lambda: _tick(used)),
+    )
+    loop.start()
+    _running.append(_Service(pool=pool, loop=loop, announcer=announcer))
+    bell.install(pool, loop)
+    broker = dramatiq.get_broker()
+    if hasattr(broker, "has_room"):
+        broker.has_room = loop.has_room
+    loop.ring()
+    return loop
+
+
+def drain(seconds: float) -> None:
+    """Start nothing more, wait at most so long for what runs, give the rest back."""
+    while _running:
+        service = _running.pop()
+        service.is_ending = True
+        bell.install(service.pool, None)
+        service.loop.stop(seconds=seconds)
+        service.announcer.close()
+
+
+def _tick(runner: StepRunner) -> None:
+    relay.relay_due()
+    if getattr(runner, "must_recycle", False):
+        _recycle("a step overran its time in a thread that cannot be ended")
+
+
+def _recycle(reason: str) -> None:
+    """Ask this process to end in good order; the supervisor starts another."""
+    for service in _running:
+        if not service.is_ending:
+            service.is_ending = True
+            logger.warning("this worker ends and is replaced: %s", reason)
+            os.kill(os.getpid(), signal.SIGTERM)

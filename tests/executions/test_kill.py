@@ -1,0 +1,149 @@
+"""A worker process is killed at the worst places; the run goes on and no effect is doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from apps.workflows.graph.document import to_json
+from tests import database
+from tests.executions.world import VERSIONS, finished, start, types
+from tests.factories.graphs import a, raw, to
+from tests.factories.tenancy import Tenant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SHORT = {"lease_seconds": 1.5, "beat_seconds": 0.3, "trust_seconds": 1.0}
+
+
+class Sink(ThreadingHTTPServer):
+    """Counts deliveries by key, and what it did: a key is acted upon once."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.deliveries: Counter[str] = Counter()
+        self.acted: list[str] = []
+        self.lock = threading.Lock()
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Sink
+
+    def do_POST(self) -> None:
+        key = self.headers["Idempotency-Key"]
+        with self.server.lock:
+            self.server.deliveries[key] += 1
+            if self.server.deliveries[key] == 1:
+                self.server.acted.append(self.path.removeprefix("/"))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    with Sink() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@contextmanager
+def process(sink: Sink, *, halt: tuple[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A worker process; it is killed at the end if it still lives."""
+    told = {
+        "sink": sink.server_address[1],
+        "halt": halt,
+        "documents": {str(key): to_json(value) for key, value in VERSIONS.documents.items()},
+        "settings": SHORT,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.executions.worker_process", json.dumps(told)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "WORKER_CONNINFO": database.url("engine")},
+    ) as child:
+        try:
+            assert line(child) == "ready"
+            yield child
+        finally:
+            child.kill()
+
+
+def line(child: subprocess.Popen[str]) -> str:
+    assert child.stdout is not None
+    return child.stdout.readline().strip()
+
+
+def workflow(kind: str) -> dict[str, Any]:
+    """pure → effect → effect → pure."""
+    nodes = [a("first"), a("second", kind), a("third", "keyed"), a("last")]
+    links = [to("first", "second"), to("second", "third"), to("third", "last")]
+    return raw(nodes, links)
+
+
+def start_and_kill(acme: Tenant, sink: Sink, *, kind: str, halt: tuple[str, str]) -> uuid.UUID:
+    """Start a run, kill the worker at the place, let another finish."""
+    run_id = start(acme, workflow(kind))
+    with process(sink, halt=halt) as victim:
+        assert line(victim) == f"at {halt[0]} {halt[1]}"
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    return run_id
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("kind", ["keyed", "reconcilable", "transactional"])
+def test_the_run_completes_and_no_effect_is_doubled(
+    acme: Tenant, sink: Sink, kind: str, place: str
+) -> None:
+    run_id = start_and_kill(acme, sink, kind=kind, halt=(place, "second"))
+    with process(sink):
+        run = finished(acme, run_id)
+    assert run.state == "SUCCEEDED"
+    assert sorted(sink.acted) == ["second", "third"]
+    sent = {"before": 1, "after": 2}[place]
+    assert sorted(sink.deliveries.values()) == sorted([sent, 1])
+    history = types(acme, run_id)
+    assert history.count("step.completed second") == 1
+    assert history.count("step.completed first") == 1, "the barrier made it durable"
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
+def test_an_unsafe_effect_is_never_tried_again(acme: Tenant, sink: Sink, place: str) -> None:
+    run_id = start_and_kill(acme, sink, kind="unsafe", halt=(place, "second"))
+    with process(sink):
+        run = finished(acme, run_id)
+    assert run.state == "FAILED"
+    assert run.error is not None
+    assert run.error["code"] == "EFFECT_IN_DOUBT"
+    assert sink.acted == ([] if place == "before" else ["second"])
+
+
+def test_a_run_that_kills_every_worker_ends(acme: Tenant, sink: Sink) -> None:
+    run_id = start(acme, workflow("keyed"))
+    for _ in range(4):  # The first death is forgiven: a step had settled since the claim.
+        with process(sink, halt=("before", "second")) as victim:
+            assert line(victim) == "at before second"
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+    with process(sink):
+        run = finished(acme, run_id)
+    assert run.state == "FAILED"
+    assert run.error is not None
+    assert run.error["code"] == "WORKER_LOST"
