@@ -6,6 +6,11 @@ import logging
 from collections.abc import Sequence
 
 from graphql import GraphQLError, GraphQLSyntaxError
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import (
+    CannotGetOperationTypeError,
+    InvalidOperationTypeError,
+)
 
 from apps.kit.errors import ErrorCode, RateLimited, Refusal
 
@@ -33,6 +38,12 @@ def _shown(error: GraphQLError, request_id: str) -> GraphQLError:
         return _copy(error, error.message, request_id, dict(error.extensions or {}))
     if isinstance(error, GraphQLSyntaxError):
         return _copy(error, error.message, request_id, {"code": PARSE_FAILED})
+    if isinstance(cause, InvalidOperationTypeError):
+        message = "Send queries and mutations by POST; only subscriptions use the socket."
+        return _copy(error, message, request_id, {"code": ErrorCode.INVALID.value})
+    if isinstance(cause, CannotGetOperationTypeError | MissingQueryError):
+        message = "Name one operation of the query that is sent."
+        return _copy(error, message, request_id, {"code": ErrorCode.INVALID.value})
     if cause is None:
         # graphql-core's own verdict on the request: it quotes nothing but the request.
         code = VALIDATION_FAILED if error.path is None else ErrorCode.INVALID.value
