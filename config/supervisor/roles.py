@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,7 @@ OWNER: Final = "nstarx_owner"
 APP: Final = "nstarx_app"
 ENGINE: Final = "nstarx_engine"
 DATABASE: Final = "nstarx"
+URL_VARIABLES: Final = ("DATABASE_URL", "DATABASE_APP_URL", "DATABASE_ENGINE_URL")
 CONNECT_SECONDS: Final = 10
 MINIMUM_SERVER: Final = 150_000
 PASSWORD_BYTES: Final = 24
@@ -131,6 +133,36 @@ def _tables_it_never_saw(connection: psycopg.Connection, role: str) -> None:
                     sql.Identifier(role),
                 )
             )
+
+
+@contextmanager
+def throwaway_database(source: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """A database of its own on the server DATABASE_URL names, dropped at the end.
+
+    Gives `source` with every address pointing at it.
+    """
+    name = f"nstarx_throwaway_{secrets.token_hex(4)}"
+    identifier = sql.Identifier(name)
+    with connect(source["DATABASE_URL"]) as connection:
+        try:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise CannotStart(
+                "The login of DATABASE_URL may not create a throw-away database: give it CREATEDB, "
+                "or unset DATABASE_URL to use a server of our own."
+            ) from error
+    try:
+        addresses = {
+            variable: source[variable] for variable in URL_VARIABLES if source.get(variable)
+        }
+        moved = {
+            variable: urlsplit(url)._replace(path=f"/{name}").geturl()
+            for variable, url in addresses.items()
+        }
+        yield {**source, **moved}
+    finally:
+        with connect(source["DATABASE_URL"]) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
 
 
 def connect(url: str) -> psycopg.Connection:

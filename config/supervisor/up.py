@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from config.env import DatabaseRole
-from config.supervisor import backends, kernel, keys, ports
+from config.supervisor import backends, kernel, keys, ports, roles
 from config.supervisor.failure import CannotStart
 from config.supervisor.fleet import LOOK_SECONDS, Fleet, StopRequest, kill_strangers
 from config.supervisor.layout import Installation
@@ -49,8 +50,11 @@ def run(wish: Wish) -> int:
     with ExitStack() as stack:
         directory = stack.enter_context(_data_directory(wish))
         stack.enter_context(_alone(directory))
+        source: Mapping[str, str] = os.environ
+        if wish.throwaway and source.get("DATABASE_URL"):
+            source = stack.enter_context(roles.throwaway_database(source))
         servers = stack.enter_context(
-            backends.running(directory, durable=not wish.throwaway, report=say)
+            backends.running(directory, durable=not wish.throwaway, report=say, source=source)
         )
         installation = Installation(
             directory=directory,

@@ -246,3 +246,17 @@ def test_root_without_user_namespaces_becomes_another_user(
             owner = Path(f"/proc/{running.cluster.pid}").stat().st_uid
             assert owner == 65_534
             assert query(running.urls.app, "SELECT 1") == [(1,)]
+
+
+def test_a_throwaway_database_on_a_real_server_leaves_nothing(servers: Backends) -> None:
+    urls = roles.ensure(servers.urls.owner, source={})
+    names = "SELECT datname FROM pg_database ORDER BY datname"
+    before = query(urls.owner, names)
+
+    with roles.throwaway_database(urls.environment()) as source:
+        query(source["DATABASE_URL"], "CREATE TABLE only_here AS SELECT 1 AS x")
+        assert len(query(urls.owner, names)) == len(before) + 1
+        moved = roles.ensure(source["DATABASE_URL"], source=source)
+        assert query(moved.app, "SELECT x FROM only_here") == [(1,)]
+
+    assert query(urls.owner, names) == before

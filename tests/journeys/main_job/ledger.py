@@ -7,8 +7,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 WIDTH = 98
+
+T = TypeVar("T")
 
 
 class ExpectationMissed(AssertionError):
@@ -46,20 +49,23 @@ class Ledger:
 
     def expect(self, what: str, held: bool, saw: object = "") -> bool:
         """Note an expectation and go on."""
-        self.lines.append(Line(self._chapter, what, bool(held), _short(saw)))
+        self.lines.append(Line(self._chapter, what, held, _short(saw)))
         if not held:
             self._say(f"  NOT AS EXPECTED: {what}: saw {_short(saw, limit=600)}")
-        return bool(held)
+        return held
 
     def equal(self, what: str, seen: object, wanted: object) -> bool:
         """Expect one value."""
         held = seen == wanted
         return self.expect(what, held, seen if held else f"{seen!r}, wanted {wanted!r}")
 
-    def need(self, what: str, held: object, saw: object = "") -> None:
-        """Note an expectation without which the journey ends here."""
-        if not self.expect(what, bool(held), saw):
+    def need(self, what: str, value: T | None, answer: object = "") -> T:
+        """The value, without which the journey ends here; a failure shows the whole answer."""
+        if not value:
+            self.expect(what, False, answer)
             raise ExpectationMissed(what)
+        self.expect(what, True)
+        return value
 
     @property
     def all_held(self) -> bool:

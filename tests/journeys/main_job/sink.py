@@ -12,6 +12,13 @@ from typing import Any
 HEADER = "Idempotency-Key"
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that was killed resets its connection; that is the point."""
+
+
 class Sink:
     """Accepts every POST; a repeated key is answered like the first one, and counted."""
 
@@ -44,8 +51,7 @@ class Sink:
             def log_message(self, format: str, *args: Any) -> None:
                 """Silence."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
 
     @property
     def port(self) -> int:

@@ -1,0 +1,110 @@
+"""Globex runs what it installed and watches every event arrive in order."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+from tests.journeys.main_job import documents
+from tests.journeys.main_job.api import Client, Live
+from tests.journeys.main_job.journey import Journey, payload
+from tests.journeys.main_job.product import Login
+
+EXECUTE = """
+mutation Execute($id: ID!, $parameters: JSON, $key: ID) {
+  executeWorkflow(workflowId: $id, parameters: $parameters, idempotencyKey: $key) {
+    execution { id status }
+    errors { code message path }
+  }
+}
+"""
+EXECUTION = """
+query Execution($id: ID!) {
+  execution(id: $id) {
+    status result version trigger
+    error { code message nodeId }
+    nodeRuns(first: 100) { nodes { nodeId status attempt outputPreview } }
+  }
+}
+"""
+
+
+def run(journey: Journey) -> None:
+    """Both workflows, each with its own expectations about results."""
+    for name, check in ((documents.CARS, _check_cars), (documents.CANCER, _check_cancer)):
+        execution, live = start(
+            journey, journey.globex, journey.product.globex, journey.installed[name], name
+        )
+        journey.executions[name] = execution
+        events = live.finish()
+        ended = time.monotonic()
+        watch(journey, live, events)
+        journey.ledger.expect(
+            "  and they came while it ran, not after",
+            len(live.arrived) > 2 and live.arrived[-1] - live.arrived[0] > 0,
+            f"{live.arrived[-1] - live.arrived[0]:.1f} s" if live.arrived else ended,
+        )
+        seen = outcome(journey.globex, execution)
+        journey.ledger.need(
+            f"{name} succeeds", seen["status"] == "SUCCEEDED", seen["error"] or seen["status"]
+        )
+        check(journey, seen)
+
+
+def start(
+    journey: Journey, client: Client, login: Login, workflow: str, name: str
+) -> tuple[str, Live]:
+    """Start a run (twice with one key: one run) and listen to it."""
+    answers = [
+        client.ask(EXECUTE, id=workflow, parameters=None, key=f"run-{name}") for _ in range(2)
+    ]
+    first, second = (payload(data, "executeWorkflow").get("execution") for data in answers)
+    first = journey.ledger.need(f"A run of {name} starts", first, answers[0])
+    same = second and second["id"] == first["id"]
+    journey.ledger.expect("  a repeat with its key is the same run", bool(same), answers[1])
+    return first["id"], Live(journey.product, login, first["id"]).start()
+
+
+def watch(journey: Journey, live: Live, events: list[dict[str, Any]]) -> None:
+    """Every event over the WebSocket, in order, without a gap."""
+    sequence = live.sequence
+    journey.ledger.expect(
+        "  live events arrive until its end",
+        bool(events) and not live.problem,
+        live.problem or f"{len(events)} events",
+    )
+    gapless = (
+        sequence == list(range(sequence[0], sequence[0] + len(sequence))) if sequence else False
+    )
+    journey.ledger.expect(
+        "  in order and without a gap",
+        gapless and sequence[0] == 1,
+        f"seq {sequence[0]}–{sequence[-1]}" if gapless else sequence,
+    )
+
+
+def outcome(client: Client, execution: str) -> dict[str, Any]:
+    """The run as the API shows it."""
+    found: dict[str, Any] = client.ask(EXECUTION, id=execution)["execution"]
+    return found
+
+
+def outputs(seen: dict[str, Any]) -> dict[str, Any]:
+    """What each step put out, by node."""
+    return {run["nodeId"]: run["outputPreview"] for run in seen["nodeRuns"]["nodes"]}
+
+
+def _check_cars(journey: Journey, seen: dict[str, Any]) -> None:
+    documents.check_cars(journey.ledger, outputs(seen), seen["result"])
+    for artifact in documents.artifacts(seen["result"])[:1]:
+        answer = journey.globex.page(
+            f"/t/{journey.product.globex.slug}/artifacts/{artifact['$artifact']}"
+        )
+        digest = "sha256:" + hashlib.sha256(answer.content).hexdigest()
+        journey.ledger.equal("  the Parquet file has its digest", digest, artifact["$artifact"])
+        journey.ledger.equal("  and is Parquet", answer.content[:4], b"PAR1")
+
+
+def _check_cancer(journey: Journey, seen: dict[str, Any]) -> None:
+    documents.check_cancer(journey.ledger, outputs(seen), seen["result"])
