@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -40,6 +41,7 @@ class RunFinished(Event):
     workflow_id: UUID
     environment_id: UUID
     installation_id: UUID | None
+    finished_at: dt.datetime
     state: str
     error_code: str | None
     steps: int

@@ -1,4 +1,4 @@
-"""What executions does when it has spoken itself: wake a worker once the run is durable."""
+"""What executions does when it has spoken itself: wake a worker, hand usage to the ledger."""
 
 from __future__ import annotations
 
@@ -6,12 +6,38 @@ from functools import partial
 
 from django.db import transaction
 
+from apps.artifacts.roots import register_root
+from apps.billing.actions import RunUsage, record_usage
 from apps.executions import tasks
-from apps.executions.events import RunReady
+from apps.executions.events import RunFinished, RunReady
+from apps.executions.references import artifacts_in_history
 from apps.kit.events import on
+
+register_root("history", artifacts_in_history)
 
 
 @on(RunReady)
 def wake_worker(event: RunReady) -> None:
     """Ring after the commit; a bell that is out of order delays the run by a second."""
     transaction.on_commit(partial(tasks.ring, event.pool), robust=True)
+
+
+@on(RunFinished)
+def hand_over_usage(event: RunFinished) -> None:
+    """Into the ledger, in the transaction of the announcement."""
+    record_usage(
+        RunUsage(
+            run_id=event.run_id,
+            workflow_id=event.workflow_id,
+            environment_id=event.environment_id,
+            installation_id=event.installation_id,
+            state=event.state,
+            finished_at=event.finished_at,
+            steps=event.steps,
+            cpu_seconds=event.cpu_seconds,
+            wall_ms=event.wall_ms,
+            bytes_in=event.bytes_in,
+            bytes_out=event.bytes_out,
+            cost_minor=event.cost_minor,
+        )
+    )

@@ -18,6 +18,7 @@ from django.db import connection
 from apps.executions.events import RunFinished, RunStarted
 from apps.executions.models import Run
 from apps.kit import events
+from apps.kit.clock import now
 from apps.kit.events import Event
 from apps.tenancy import scope
 
@@ -105,6 +106,7 @@ def _event(entry: _Entry, run: Run) -> Event:
         workflow_id=run.workflow_id,
         environment_id=run.environment_id,
         installation_id=run.installation_id,
+        finished_at=run.finished_at or now(),
         state=run.state,
         error_code=run.error["code"] if run.error else None,
         steps=run.attempts,

@@ -110,7 +110,8 @@ def worker(
 def run_of(tenant: Tenant, run_id: uuid.UUID) -> Run:
     """The row now."""
     with scope.tenant(tenant.id):
-        return Run.objects.get(pk=run_id)
+        run: Run = Run.objects.get(pk=run_id)
+    return run
 
 
 def finished(tenant: Tenant, run_id: uuid.UUID, *, seconds: float = 20) -> Run:
