@@ -7,6 +7,7 @@ from typing import BinaryIO, Final
 
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
 from apps.artifacts.models import Artifact
+from apps.artifacts.reference import is_digest
 from apps.artifacts.store import object_store
 from apps.tenancy import scope
 
@@ -15,6 +16,8 @@ _PIECE: Final = 1024 * 1024
 
 def find_artifact(digest: str) -> Artifact:
     """The row of an object of the tenant in force. Raises ArtifactMissing."""
+    if not is_digest(digest):
+        raise ArtifactMissing
     with scope.transaction():
         artifact: Artifact | None = Artifact.objects.filter(digest=digest).first()
     if artifact is None:

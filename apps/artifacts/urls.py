@@ -6,5 +6,5 @@ from apps.artifacts import views
 
 app_name = "artifacts"
 urlpatterns = [
-    path("t/<slug:slug>/artifacts/<str:digest>/", views.download, name="download"),
+    path("t/<slug:slug>/artifacts/<str:digest>", views.download, name="download"),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -87,9 +86,3 @@ class UsageEntry(TenantModel):
 
     def __str__(self) -> str:
         return f"run {self.run_id} {self.period:%Y-%m}"
-
-
-def newest_first(since: dt.datetime | None = None) -> models.QuerySet[UsageEntry]:
-    """The ledger as people read it."""
-    rows: models.QuerySet[UsageEntry] = UsageEntry.objects.order_by("-finished_at", "-id")
-    return rows if since is None else rows.filter(finished_at__gte=since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +18,6 @@ from apps.kit.errors import RateLimited
 _LOG = structlog.get_logger(__name__)
 _SOCKET_SECONDS: Final = 0.5
 _RETRY_WHEN_BLIND_SECONDS: Final = 5
-_MAX_KEY_CHARACTERS: Final = 200
 
 # Time is Redis's own, so that web processes whose clocks differ share one bucket.
 # Kept: tokens left and when that was true. Gone when full again, so an idle caller costs no memory.
@@ -88,7 +88,7 @@ def take(bucket: Bucket, key: str, *, cost: int = 1) -> Allowance:
     """Take `cost` tokens from the bucket of `key`; refused, it takes none. `cost=0` looks."""
     if cost < 0:
         raise ValueError("A cost cannot be negative.")
-    place = f"limit:{bucket.name}:{key[:_MAX_KEY_CHARACTERS]}"
+    place = place_of(bucket, key)
     try:
         answer = _redis().eval(
             _TAKE, 1, place, bucket.capacity, bucket.per_second, min(cost, bucket.capacity + 1)
@@ -105,6 +105,11 @@ def take(bucket: Bucket, key: str, *, cost: int = 1) -> Allowance:
         retry_after_seconds=0 if allowed else max(1, math.ceil(missing / bucket.per_second)),
         full_after_seconds=math.ceil((bucket.capacity - left) / bucket.per_second),
     )
+
+
+def place_of(bucket: Bucket, key: str) -> str:
+    """The Redis key: of one size, and without the address or name that `key` may hold."""
+    return f"limit:{bucket.name}:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
 def require(bucket: Bucket, key: str, *, cost: int = 1) -> Allowance:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -50,6 +51,19 @@ def test_a_member_downloads(client: Client, acme: Tenant, stored: StoredObject) 
     assert answer["X-Content-Type-Options"] == "nosniff"
     assert answer["Content-Disposition"].startswith("attachment; ")
     assert answer["Cache-Control"].startswith("private")
+
+
+def test_a_socket_server_too_sends_it_in_pieces(client: Client, acme: Tenant) -> None:
+    content = b"0123456789abcdef" * (1024 * 64)
+    stored = make.artifact(acme, content, media_type="application/octet-stream")
+    answer = get(signed_in(client, acme.owner), "acme", stored.digest)
+
+    async def pieces() -> list[bytes]:
+        return [piece async for piece in answer]
+
+    got = asyncio.run(pieces())
+    assert len(got) == 4
+    assert b"".join(got) == content
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "application/xhtml+xml"])

@@ -119,7 +119,9 @@ def test_a_lost_object_is_missing(acme: Tenant) -> None:
         read(acme, stored.digest)
 
 
-@pytest.mark.parametrize("digest", ["sha256:" + "0" * 64, "../../etc/passwd", "", "sha256:ZZ"])
+@pytest.mark.parametrize(
+    "digest", ["sha256:" + "0" * 64, "../../etc/passwd", "", "sha256:ZZ", "\0"]
+)
 def test_an_unknown_digest_is_missing(acme: Tenant, digest: str) -> None:
     with pytest.raises(ArtifactMissing):
         read(acme, digest)

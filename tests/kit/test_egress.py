@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from apps.kit.egress import EgressClient, EgressError, EgressFault, EgressPolicy
+from tests.kit.conftest import NAMES
 from tests.kit.egress_calls import fetch, fetch_async, policy_of
 from tests.kit.egress_server import Server, serving
 
@@ -237,6 +238,18 @@ def test_a_body_over_the_limit_is_not_sent(server: Server, attempts: list[Any]) 
 def test_a_host_that_is_none_cannot_be_declared(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"name at least|is not a host"):
         EgressPolicy(hosts=frozenset({pattern}))
+
+
+@pytest.mark.parametrize("declared", ["bücher.example", "xn--bcher-kva.example", "BÜCHER.example."])
+def test_a_host_may_be_written_in_its_own_letters(
+    declared: str, attempts: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NAMES, "xn--bcher-kva.example", ["93.184.216.34"])
+    for url in ("http://bücher.example/", "http://xn--bcher-kva.example/"):
+        with pytest.raises(EgressError) as failure:
+            fetch(EgressPolicy(hosts=frozenset({declared})), url)
+        assert failure.value.fault is EgressFault.UNREACHABLE
+    assert attempts == [("93.184.216.34", 80)] * 2
 
 
 def test_a_wildcard_covers_subdomains_only() -> None:

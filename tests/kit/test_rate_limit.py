@@ -10,7 +10,7 @@ from django.conf import settings
 
 from apps.kit import rate_limit
 from apps.kit.errors import RateLimited
-from apps.kit.rate_limit import Bucket, WhenBlind, require, take
+from apps.kit.rate_limit import Bucket, WhenBlind, place_of, require, take
 
 SLOW = Bucket(name="slow", capacity=10, per_second=0.001)
 FAST = Bucket(name="fast", capacity=10, per_second=1_000_000)
@@ -73,7 +73,7 @@ def test_callers_and_kinds_do_not_share(key: str) -> None:
 def test_a_bucket_leaves_redis_once_it_is_full_again(key: str) -> None:
     take(SLOW, key, cost=1)
     server: Any = redis.Redis.from_url(settings.REDIS_LIMITS_URL)
-    assert 900 < server.ttl(f"limit:slow:{key}") <= 1001
+    assert 900 < server.ttl(place_of(SLOW, key)) <= 1001
 
 
 def test_require_refuses_by_name(key: str) -> None:

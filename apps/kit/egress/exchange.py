@@ -110,7 +110,9 @@ def _checked_url(url: httpx.URL, policy: EgressPolicy) -> httpx.URL:
         raise refused()
     if url.userinfo:
         raise _invalid("A URL may not carry a user name or password; use a secret in a header.")
-    if not policy.allows(url.host, url.port or (443 if url.scheme == "https" else 80)):
+    if not policy.allows(
+        url.raw_host.decode("ascii"), url.port or (443 if url.scheme == "https" else 80)
+    ):
         raise refused()
     return url
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+import idna
 from django.conf import settings
 
 # Written out because `ipaddress.is_global` calls several of these public (metadata, multicast).
@@ -97,7 +98,15 @@ def is_public(address: str) -> bool:
 
 
 def _plain_host(host: str) -> str:
-    return host.strip().strip("[]").rstrip(".").lower()
+    """Lower case, without brackets or final dot, in the letters that go over the wire (IDNA)."""
+    plain = host.strip().strip("[]").rstrip(".").lower()
+    if plain.isascii():
+        return plain
+    wild = "*." if plain.startswith("*.") else ""
+    try:
+        return wild + idna.encode(plain.removeprefix("*."), uts46=True).decode()
+    except idna.IDNAError as error:
+        raise ValueError(f"{host!r} is not a host name.") from error
 
 
 def _checked_pattern(pattern: str) -> str:

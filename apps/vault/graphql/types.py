@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 
 import strawberry
 import strawberry_django
@@ -78,7 +79,7 @@ def default_environment(kind: EnvironmentKind) -> Environment:
     return found
 
 
-def _connection(key: object) -> Connection | None:
+def _connection(key: uuid.UUID) -> Connection | None:
     actor = scope.current().actor
     if actor is None or not policies.can_list_connections(actor):
         return None

@@ -1,0 +1,1 @@
+"""Stored objects in the API."""
