@@ -33,7 +33,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 @pytest.fixture(scope="session", autouse=True)
 def _node_types() -> Iterator[None]:
     catalogue.register_package(node_types)
-    yield
+    return
 
 
 def signed_in(user_id: object) -> Client:

@@ -12,6 +12,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from apps.kit.errors import Refusal
+from apps.kit.graphql.nodes import global_id, key_of
 from apps.kit.html.paging import pager, window_of
 from apps.kit.html.refusals import attach, status_of
 from apps.kit.pages import paginate
@@ -77,7 +78,7 @@ def approvals(request: StaffRequest) -> HttpResponse:
             key=["approvals", status],
         )
         releases = {
-            f"{SUBJECT}:{one.pk}": one
+            global_id(SUBJECT, one.pk): one
             for one in Release.objects.filter(pk__in=[_release_id(a) for a in page.items])
             .select_related("listing__publisher")
             .without_document()
@@ -130,10 +131,9 @@ def approval(request: StaffRequest, approval_id: uuid.UUID) -> HttpResponse:
 
 
 def _release_id(one: Approval) -> uuid.UUID | None:
-    kind, _, key = one.subject.partition(":")
     try:
-        return uuid.UUID(key) if kind == SUBJECT else None
-    except ValueError:
+        return key_of(one.subject, SUBJECT)
+    except Refusal:
         return None
 
 
