@@ -11,8 +11,7 @@ from apps.vault.envelope import KeyWrapping, LocalKeys
 
 def platform_keys() -> KeyWrapping:
     """The current key and those it replaced, from the environment."""
-    previous: tuple[bytes, ...] = getattr(settings, "PREVIOUS_KEY_ENCRYPTION_KEYS", ())
-    return _local((settings.KEY_ENCRYPTION_KEY, *previous))
+    return _local((settings.KEY_ENCRYPTION_KEY, *settings.PREVIOUS_KEY_ENCRYPTION_KEYS))
 
 
 @functools.lru_cache(maxsize=4)

@@ -5,8 +5,9 @@ import ipaddress
 from typing import Any
 
 import pytest
+from django.conf import settings
 
-from apps.kit.egress import EgressError, EgressFault, EgressPolicy, is_public
+from apps.kit.egress import EgressError, EgressFault, EgressPolicy, is_public, policy_for
 from tests.kit.egress_calls import fetch, fetch_async
 
 FORBIDDEN = [
@@ -103,6 +104,24 @@ def test_an_unknown_name_and_a_private_address_sound_alike(attempts: list[Any]) 
             fetch(EgressPolicy(hosts=frozenset({"*"})), url)
         sentences.add(str(refusal.value))
     assert len(sentences) == 1
+
+
+def test_a_deployment_opens_loopback_by_host_and_port_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings, "EGRESS_ALLOW_LOOPBACK", ("127.0.0.1:8401", "[::1]:8402"))
+    policy = policy_for(["127.0.0.1", "::1"])
+    assert policy.allows("127.0.0.1", 8401)
+    assert policy.allows("::1", 8402)
+    assert not policy.allows("127.0.0.1", 8402)
+    with pytest.raises(EgressError):
+        policy.judged("127.0.0.1", 80, ("127.0.0.1",))
+
+
+def test_a_pair_without_a_port_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "EGRESS_ALLOW_LOOPBACK", ("127.0.0.1",))
+    with pytest.raises(ValueError, match="host:port"):
+        policy_for(["127.0.0.1"])
 
 
 def test_ordinary_addresses_are_public() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from apps.kit.errors import ErrorCode, Forbidden, NotFound, QuotaExceeded, Refusal
 from apps.tenancy import scope
@@ -18,11 +20,11 @@ from apps.tenancy.actors import Actor, Role
 from apps.tenancy.errors import OutsideScope
 from apps.tenancy.limits import Metric, allowance, set_limits
 from apps.tenancy.models import AuditRow
-from apps.vault.actions import delete_secret, set_secret
+from apps.vault.actions import delete_secret, save_connection, set_secret
 from apps.vault.actions.checks import MAX_SECRET_BYTES
 from apps.vault.actions.secrets import KEPT_VERSIONS
 from apps.vault.errors import SecretInUse, SecretMissing, SecretUnreadable
-from apps.vault.models import Secret, SecretVersion
+from apps.vault.models import Connection, Secret, SecretVersion
 from apps.vault.secrets import missing_secrets, open_secret, open_secrets
 from tests.factories import tenancy as people
 from tests.factories import vault as make
@@ -258,7 +260,7 @@ def rotated(monkeypatch: pytest.MonkeyPatch) -> Any:
     def rotate(*, keep: bool = True) -> None:
         previous = (settings.KEY_ENCRYPTION_KEY,) if keep else ()
         monkeypatch.setattr(settings, "KEY_ENCRYPTION_KEY", os.urandom(32))
-        monkeypatch.setattr(settings, "PREVIOUS_KEY_ENCRYPTION_KEYS", previous, raising=False)
+        monkeypatch.setattr(settings, "PREVIOUS_KEY_ENCRYPTION_KEYS", previous)
 
     return rotate
 
@@ -297,6 +299,61 @@ def test_rotation_names_what_does_not_open_and_moves_the_rest(acme: Tenant, rota
         assert open_secret("OLD", environment(acme)) == "s3cret"
         with pytest.raises(SecretUnreadable):
             open_secret("LOST", environment(acme))
+
+
+def at_once(*acts: Callable[[], Any]) -> list[BaseException]:
+    """Run acts in threads that begin together; what they raised."""
+    gate, errors = threading.Barrier(len(acts)), list[BaseException]()
+
+    def run(act: Callable[[], Any]) -> None:
+        try:
+            gate.wait(10)
+            act()
+        except Exception as error:  # whatever it is, the test wants to see it
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return errors
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_writers_make_two_versions_of_one_secret(acme: Tenant) -> None:
+    assert at_once(*[lambda: make.secret(acme, value="x")] * 3) == []
+    with scope.tenant(acme.id):
+        assert Secret.objects.get().current_version == 3
+        assert allowance(Metric.SECRETS).used == 1
+        assert open_secret("API_KEY", environment(acme)) == "x"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_never_names_a_secret_that_was_deleted_meanwhile(acme: Tenant) -> None:
+    make.secret(acme)
+
+    def delete() -> None:
+        with scope.enter(scope.Scope.of(acme.owner)):
+            delete_secret(actor=acme.owner, environment_id=environment(acme), name="API_KEY")
+
+    def save() -> None:
+        with scope.enter(scope.Scope.of(acme.owner)):
+            save_connection(
+                actor=acme.owner,
+                environment_id=environment(acme),
+                name="warehouse",
+                connector_type="postgresql",
+                settings={},
+                secrets={"password": "API_KEY"},
+            )
+
+    (lost,) = at_once(delete, save)
+    assert isinstance(lost, SecretInUse | SecretMissing)
+    with scope.tenant(acme.id):
+        assert Secret.objects.count() == Connection.objects.count()
 
 
 def test_a_viewer_is_an_actor_like_any_other(acme: Tenant, viewer: Actor) -> None:

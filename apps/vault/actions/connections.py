@@ -21,8 +21,7 @@ from apps.vault.actions.checks import (
     require_room,
 )
 from apps.vault.errors import SecretMissing
-from apps.vault.models import MAX_CONNECTIONS, Connection
-from apps.vault.secrets import missing_secrets
+from apps.vault.models import MAX_CONNECTIONS, Connection, Secret
 
 
 def save_connection(
@@ -44,9 +43,7 @@ def save_connection(
         checked_name(str(secret), path=("secrets", field))
     with scope.transaction():
         environment = known_environment(environment_id)
-        missing = missing_secrets(named.values(), environment.pk)
-        if missing:
-            raise SecretMissing(missing[0], environment=environment.name, path=("secrets",))
+        _hold_secrets(set(named.values()), environment)
         found = Connection.objects.named(name, environment_id=environment.pk).first()
         if found is None:
             held = Connection.objects.in_environment(environment.pk).count()
@@ -94,6 +91,14 @@ def delete_connection(*, actor: Actor, connection_id: uuid.UUID) -> None:
             before=_shown(connection, environment=connection.environment),
         )
         connection.delete()
+
+
+def _hold_secrets(names: set[str], environment: Environment) -> None:
+    """Lock the secrets that are named, so that none is deleted before the connection is there."""
+    rows = Secret.objects.in_environment(environment.pk).filter(name__in=names)
+    present = {row.name for row in rows.select_for_update(of=("self",)).order_by("pk")}
+    for name in sorted(names - present):
+        raise SecretMissing(name, environment=environment.name, path=("secrets",))
 
 
 def _shown(connection: Connection, *, environment: Environment) -> dict[str, object]:
