@@ -39,7 +39,7 @@ doctor: run-installed ## What is found and what is missing
 	@$(SUPERVISOR) doctor
 
 bench: bootstrap ## What we measure, beside the floor without an engine
-	@$(SUPERVISOR) run -- $(BIN)/python -m bench
+	@$(BIN)/python -m bench
 
 browser: bootstrap $(BROWSER_VENV)/.installed ## The pages in a real browser (Chromium on PATH), beside the gate
 	@NSTARX_BROWSER=1 $(BROWSER_VENV)/bin/python -m pytest tests/browser -p no:cacheprovider
