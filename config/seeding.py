@@ -20,8 +20,12 @@ from apps.tenancy.actions import (
 from apps.tenancy.actors import Actor, Permission, Role
 from apps.tenancy.events import MemberInvited
 from apps.tenancy.models import User
+from apps.workflows.actions import create_workflow
+from apps.workflows.models import Workflow
+from config.env import ROOT
 from config.supervisor.keys import write_private
 
+SAMPLES: Final = ROOT / "apps" / "nodes" / "examples"
 STAFF_EMAIL: Final = "staff@nstarx.example"
 PLAN: Final = "team"
 _tokens: dict[str, str] = {}
@@ -36,6 +40,7 @@ class Company:
     name: str
     owner: tuple[str, str]
     others: tuple[tuple[str, str, Role], ...]
+    has_samples: bool = False
 
 
 COMPANIES: Final = (
@@ -47,6 +52,7 @@ COMPANIES: Final = (
             ("eli@acme.example", "Eli Editor", Role.EDITOR),
             ("vera@acme.example", "Vera Viewer", Role.VIEWER),
         ),
+        has_samples=True,
     ),
     Company(
         slug="globex",
@@ -80,6 +86,8 @@ def seed(file: Path) -> dict[str, Any]:
             person = _person(email, name=name, login=old.get(email, {}))
             _join(person, company, role=role, inviter=_actor(owner, company))
             logins["members"].append(_login(person, company, login=old.get(email, {})))
+        if company.has_samples:
+            _samples(_actor(owner, company))
     logins["staff"] = _staff(known.get("staff", {}))
     write_private(file, json.dumps(logins, indent=2) + "\n")
     return logins
@@ -116,6 +124,17 @@ def _join(person: _Person, company: Company, *, role: Role, inviter: Actor) -> N
     with scope.enter(scope.Scope.of(inviter)):
         invite_member(actor=inviter, email=person.user.email, role=role.value)
     accept_invitation(user=person.user, token=_tokens[person.user.email])
+
+
+def _samples(actor: Actor) -> None:
+    """The documents of the repository as drafts; one that is there by name stays as it is."""
+    with scope.enter(scope.Scope.of(actor)):
+        for path in sorted(SAMPLES.glob("*.json")):
+            document = json.loads(path.read_text())
+            with scope.transaction():
+                is_there = Workflow.objects.filter(name=document["name"]).exists()
+            if not is_there:
+                create_workflow(actor=actor, document=document)
 
 
 def _login(person: _Person, company: Company, *, login: dict[str, str]) -> dict[str, str]:

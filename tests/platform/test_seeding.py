@@ -13,6 +13,7 @@ from apps.tenancy import doors, scope
 from apps.tenancy.actions import revoke_api_key
 from apps.tenancy.models import User
 from apps.tenancy.tokens import parse_key
+from apps.workflows.models import Workflow
 from config import seeding
 
 pytestmark = pytest.mark.django_db
@@ -54,6 +55,18 @@ def test_a_second_seed_changes_nothing(file: Path) -> None:
 
     assert seeding.seed(file) == first
     assert User.objects.count() == people
+
+
+def test_acme_begins_with_the_documents_of_the_repository_once(file: Path) -> None:
+    actor = doors.actor_of_key(seeding.seed(file)["tenants"][0]["apiKey"])
+    seeding.seed(file)
+
+    with scope.enter(scope.Scope.of(actor)), scope.transaction():
+        names = sorted(Workflow.objects.values_list("name", flat=True))
+    assert names == sorted(
+        json.loads(path.read_text())["name"] for path in seeding.SAMPLES.glob("*.json")
+    )
+    assert "Cars ETL with quarantine" in names
 
 
 def test_lost_logins_are_replaced_not_guessed(file: Path) -> None:
