@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from apps.kit.errors import ErrorCode, Refusal
 from apps.security_scan.scanner import Report
@@ -62,13 +63,13 @@ class PaymentRequired(Refusal):
 
     code = ErrorCode.PAYMENT_REQUIRED
 
-    def __init__(self, *, listing_id: object) -> None:
+    def __init__(self, listing: Any) -> None:
         super().__init__(
             "This workflow is not free, and paying is not available yet. "
             "Choose a free one or ask its publisher.",
             path=("workflowId",),
         )
-        self.listing_id = listing_id
+        self.listing = listing
 
 
 class DigestMismatch(Refusal):

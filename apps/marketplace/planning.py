@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.kit.errors import ErrorCode, NotFound, Refusal
+from apps.kit.errors import ErrorCode, Forbidden, NotFound, Refusal
 from apps.marketplace import compatibility, packaging, semver
-from apps.marketplace.errors import Obstacle
+from apps.marketplace.errors import Incompatible, Obstacle, PaymentRequired
 from apps.marketplace.models import Listing, Release
+from apps.marketplace.policies import can_install
 from apps.marketplace.requirements import Permission, Requirements, Slot, strings
-from apps.marketplace.terms import Channel, ReleaseStatus, UpdatePolicy
+from apps.marketplace.terms import Channel, PricingModel, ReleaseStatus, UpdatePolicy
+from apps.tenancy.actors import Actor
 from apps.tenancy.models import Environment
 from apps.vault.models import Connection
 from apps.vault.secrets import missing_secrets, variables_of
@@ -111,6 +113,23 @@ def plan_install(
         missing_variables=_missing_variables(release.document, environment),
         obstacles=compatibility.obstacles(requirements, catalogue.INSTALLED),
     )
+
+
+def blockers(actor: Actor, listing: Listing) -> tuple[Refusal, ...]:
+    """Why a listing cannot be installed here, whatever is configured."""
+    found: list[Refusal] = []
+    if not can_install(actor):
+        found.append(Forbidden("Installing needs the scope marketplace:install."))
+    if listing.pricing_model not in {PricingModel.FREE, PricingModel.CONTACT}:
+        found.append(PaymentRequired(listing))
+    release = Release.objects.without_document().filter(pk__in=[listing.latest_release_id]).first()
+    if release is None:
+        return (*found, NotFound.of("release", path=("workflowId",)))
+    needs = Requirements.from_json(release.requirements)
+    obstacles = compatibility.obstacles(needs, catalogue.INSTALLED)
+    if any(one.blocking for one in obstacles):
+        found.append(Incompatible(obstacles, platform_range=needs.platform))
+    return tuple(found)
 
 
 def resolve_release(listing: Listing, *, version: str | None, channel: Channel) -> Release:

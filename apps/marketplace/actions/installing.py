@@ -64,7 +64,7 @@ def _refuse(plan: Plan, chosen: Choices) -> None:
     if not is_intact(plan):
         raise DigestMismatch
     if plan.listing.pricing_model not in {PricingModel.FREE, PricingModel.CONTACT}:
-        raise PaymentRequired(listing_id=plan.listing.pk)
+        raise PaymentRequired(plan.listing)
     if not plan.is_compatible:
         raise Incompatible(plan.obstacles, platform_range=plan.requirements.platform)
     license_ = licenses.find(plan.listing.license)

@@ -109,12 +109,12 @@ class SecurityScanResult:
     sbom_url: URL | None = None
 
     @field()
-    def findings(self, min_severity: Severity = Severity.LOW) -> list[SecurityFinding]:
+    def findings(self, min_severity: Severity | None = Severity.LOW) -> list[SecurityFinding]:
         """The findings of at least this severity."""
         return [
             SecurityFinding.of(one, scan_id=str(self.id), position=position)
             for position, one in enumerate(self.summary.findings)
-            if one.severity.rank >= min_severity.rank
+            if one.severity.rank >= (min_severity or Severity.LOW).rank
         ]
 
     @field()
