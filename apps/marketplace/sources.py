@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.kit.errors import NotFound, Refusal
+from apps.tenancy import scope
 from apps.versions.models import WorkflowVersion
 from apps.workflows.errors import refusing
 from apps.workflows.graph import canonical, catalogue
@@ -53,7 +54,8 @@ def load(source: Source) -> Content:
 
 
 def _frozen(version_id: uuid.UUID) -> object:
-    version = WorkflowVersion.objects.filter(pk=version_id).first()
+    with scope.transaction():
+        version = WorkflowVersion.objects.filter(pk=version_id).first()
     if version is None:
         raise NotFound.of("version", path=("workflow", "workflowVersionId"))
     return version.document
