@@ -53,7 +53,8 @@ def summary(changes: Changes) -> str:
         parts.append(f"parameters: {', '.join(change.name for change in changes.parameters)}")
     if changes.settings:
         parts.append(f"settings: {', '.join(field.path for field in changes.settings[:5])}")
-    said = "; ".join(parts) or "nothing changed"
+    nothing = "another order" if changes.behavior else "nothing changed"
+    said = "; ".join(parts) or nothing
     return said if changes.behavior or changes.is_empty else f"{said} (same behavior)"
 
 

@@ -3,6 +3,7 @@
 This docstring is their manual.
 """
 
+import sys
 from typing import Any, Literal
 
 from apps.workflows.graph.catalogue import Catalogue
@@ -34,7 +35,7 @@ class TrainParameters(NodeParameters):
     algorithm: Literal["forest", "linear"] = "forest"
     target: str
     trees: int = field(100, title="Trees", ge=1, le=1_000)
-    features: list[str] = []
+    features: tuple[str, ...] = ()
     prior: int | str | None = None
 
 
@@ -181,8 +182,6 @@ def book(parameters: Nothing, inputs: Inputs, context: NodeContext) -> Outputs:
 
 def catalogue() -> Catalogue:
     """Only the types of this file."""
-    import sys  # noqa: PLC0415
-
     return Catalogue(declared_in(sys.modules[__name__]))
 
 

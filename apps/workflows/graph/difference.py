@@ -75,7 +75,7 @@ class Changes:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the two documents are the same to the last note."""
+        """Whether nothing is different but, at most, an order."""
         parts = (self.added, self.modified, self.removed, self.parameters, self.settings)
         return not any(parts) and not self.connections_added and not self.connections_removed
 

@@ -7,7 +7,7 @@ from typing import Any
 from apps.workflows.graph.issues import DocumentInvalid, Issue
 
 MAX_OPERATIONS = 1_000
-_OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
+_OPERATIONS = ("add", "copy", "move", "remove", "replace", "test")
 
 
 def apply(document: Mapping[str, Any], patch: object) -> Any:
@@ -35,7 +35,7 @@ class _NotApplicable(Exception):
 
 def _one(document: Any, operation: object) -> Any:
     if not isinstance(operation, dict) or operation.get("op") not in _OPERATIONS:
-        raise _NotApplicable(f"`op` is one of {', '.join(sorted(_OPERATIONS))}")
+        raise _NotApplicable(f"`op` is one of {', '.join(_OPERATIONS)}")
     path = _pointer(operation, "path")
     match operation["op"]:
         case "add":

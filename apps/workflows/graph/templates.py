@@ -56,9 +56,7 @@ def slots(
     their braces are not ours.
     """
     for path, text in texts(configuration, verbatim=verbatim):
-        content = read(text)
-        if not isinstance(content, str):
-            yield Slot(path, content)
+        yield Slot(path, _content(text))
 
 
 def texts(
@@ -97,19 +95,7 @@ def fill(configuration: Mapping[str, Any], values: Mapping[Path, Any]) -> Any:
 
 def read(text: str) -> str | Template | SecretReference:
     """A plain text stays one; raises ExpressionInvalid for braces that can never work."""
-    if "{{" not in text:
-        return text
-    if secret := SECRET_PATTERN.fullmatch(text.strip()):
-        return SecretReference(secret.group(1))
-    pieces = tuple(_pieces(text))
-    for piece in pieces:
-        if isinstance(piece, Expression) and "secrets" in piece.names:
-            raise ExpressionInvalid(
-                "SECRET_NOT_ALONE",
-                "A secret is opaque: `{{ secrets.NAME }}` must be the whole value of its field, "
-                "not part of a text or a calculation.",
-            )
-    return Template(pieces)
+    return _content(text) if "{{" in text else text
 
 
 def secret_in(text: str) -> bool:
@@ -121,8 +107,26 @@ def condition(text: str) -> Expression:
     """A connection's condition, with or without braces."""
     stripped = text.strip()
     if stripped.startswith("{{") and _end(stripped, 2) == len(stripped) - 2:
-        stripped = stripped[2:-2]
+        return parse(stripped[2:-2])
+    if "{{" in stripped:  # Python would read a set of a set.
+        raise ExpressionInvalid(
+            "EXPRESSION_SYNTAX",
+            "A condition is one expression: write `a and b` without inner braces.",
+        )
     return parse(stripped)
+
+
+def _content(text: str) -> Template | SecretReference:
+    if secret := SECRET_PATTERN.fullmatch(text.strip()):
+        return SecretReference(secret.group(1))
+    content = Template(tuple(_pieces(text)))
+    if any("secrets" in expression.names for expression in content.expressions):
+        raise ExpressionInvalid(
+            "SECRET_NOT_ALONE",
+            "A secret is opaque: `{{ secrets.NAME }}` must be the whole value of its field, "
+            "not part of a text or a calculation.",
+        )
+    return content
 
 
 def _pieces(text: str) -> Iterator[str | Expression]:
