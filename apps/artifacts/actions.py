@@ -79,10 +79,15 @@ def _register(
         is_new = held.pk == row.pk
         if not is_new:
             Artifact.objects.filter(pk=held.pk).update(stored_at=now())
-        quota.settle(draft.size if is_new else 0)
-        # Last: a file without a row is swept, a row without a file would be a lie. Published even
-        # if it is there already, which mends one that was damaged or lost.
+        # Published even if it is there already, which mends one that was damaged or lost.
         draft.publish()
+        try:
+            # Last: the quota's row is shared by all of the tenant's writers, and the disk is slow.
+            quota.settle(draft.size if is_new else 0)
+        except BaseException:
+            if is_new:
+                object_store().remove(scope.current_tenant_id(), draft.digest)
+            raise
 
 
 def _lock(digest: str) -> None:

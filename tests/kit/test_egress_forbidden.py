@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from hypothesis import given
+from hypothesis import strategies as st
 
 from apps.kit.egress import EgressError, EgressFault, EgressPolicy, is_public, policy_for
 from tests.kit.egress_calls import fetch, fetch_async
@@ -122,6 +124,25 @@ def test_a_pair_without_a_port_is_a_mistake(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(settings, "EGRESS_ALLOW_LOOPBACK", ("127.0.0.1",))
     with pytest.raises(ValueError, match="host:port"):
         policy_for(["127.0.0.1"])
+
+
+@given(st.ip_addresses(v=4) | st.ip_addresses(v=6))
+def test_nothing_is_public_that_the_standard_library_calls_private(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> None:
+    assert not is_public(str(address)) or address.is_global
+
+
+@given(st.ip_addresses(v=4))
+def test_an_address_in_another_s_clothes_is_never_public(address: ipaddress.IPv4Address) -> None:
+    number = int(address)
+    for prefix in ("::", "::ffff:0:0", "64:ff9b::", "64:ff9b:1::"):
+        assert not is_public(
+            str(ipaddress.IPv6Address(int(ipaddress.IPv6Address(prefix)) + number))
+        )
+    for carrier, place in (("2002::", 80), ("2001::", 64)):
+        shifted = int(ipaddress.IPv6Address(carrier)) + (number << place)
+        assert not is_public(str(ipaddress.IPv6Address(shifted)))
 
 
 def test_ordinary_addresses_are_public() -> None:
