@@ -76,7 +76,13 @@ class World:
     seconds: dict[str, float] = field(default_factory=dict)
     stops: list[StopReason] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
-    state: RunState | None = None
+    mail_after: dict[str, Inbox] = field(default_factory=dict)
+    """What comes into the inbox when a step comes back."""
+    mail_at: tuple[dt.datetime, Inbox] | None = None
+    drain_after: str | None = None
+    """The process begins to drain when this step comes back."""
+    cut_before: str | None = None
+    """The worker dies as this step is about to run."""
 
     def __post_init__(self) -> None:
         self.rows.append(encode(RunQueued(trigger="API")))
@@ -202,6 +208,9 @@ class ScriptedControl:
         return self.world.crowded
 
     def has_mail(self) -> bool:
+        if self.world.mail_at is not None and self.world.now >= self.world.mail_at[0]:
+            self.world.mail.append(self.world.mail_at[1])
+            self.world.mail_at = None
         return bool(self.world.mail)
 
 
@@ -216,6 +225,9 @@ class ScriptedPool:
 
     def submit(self, index: int, call: StepCall, *, light: bool) -> None:
         self.check(call)
+        if call.path == self.world.cut_before:
+            self.world.cut_before = None
+            raise Cut
         seconds = self.world.seconds.get(call.path, 0.001)
         self.flying[index] = (call, self.world.now + dt.timedelta(seconds=seconds))
 
@@ -248,6 +260,8 @@ class ScriptedPool:
         world = self.world
         world.point()
         until = world.now + dt.timedelta(seconds=seconds)
+        if world.mail_at is not None:
+            until = min(until, max(world.mail_at[0], world.now))
         back = [index for index, (call, at) in self.flying.items() if self.is_back(call, at, until)]
         if not back:
             world.now = max(until, world.now + dt.timedelta(microseconds=1))
@@ -269,6 +283,9 @@ class ScriptedPool:
         if call.node_type.effect is not Effect.PURE:
             self.world.effects[call.idempotency_key] += 1
         outcome = self.world.patient.get(call.path) or self.world.script(call)
+        if call.path in self.world.mail_after:
+            self.world.mail.append(self.world.mail_after.pop(call.path))
+        self.world.draining = self.world.draining or call.path == self.world.drain_after
         return Arrival(index=index, attempt=call.attempt, outcome=outcome, fraction=0.5)
 
     def stop(self, reason: StopReason) -> None:

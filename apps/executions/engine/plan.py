@@ -297,6 +297,6 @@ def _rule(rule: ErrorRule, node: Node) -> Rule:
         case ErrorAction.FALLBACK | ErrorAction.COMPENSATE | ErrorAction.ESCALATE:
             message = f"onError {rule.do} is not supported yet: use fail, continue or route."
             raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
-        case _:
+        case _:  # pragma: no cover - mypy proves that nothing is left
             assert_never(rule.do)
     return Rule(codes=rule.match.codes, handling=handling)

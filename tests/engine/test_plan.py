@@ -1,0 +1,88 @@
+"""What a document becomes before it runs, and what is refused there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apps.executions.engine.history import Handling
+from apps.executions.engine.plan import PlanRefused, compile_plan
+from tests.factories.graphs import CATALOGUE, a, document, to
+
+
+def refusal(*nodes: dict[str, Any], links: Any = (), **configuration: Any) -> PlanRefused:
+    with pytest.raises(PlanRefused) as refused:
+        compile_plan(document(nodes, links, **configuration), CATALOGUE)
+    return refused.value
+
+
+def test_steps_stand_in_an_order_that_can_run() -> None:
+    plan = compile_plan(
+        document([a("c"), a("a"), a("b")], [to("a", "b"), to("b", "c"), to("a", "c.all")]),
+        CATALOGUE,
+    )
+    assert [step.path for step in plan.steps] == ["a", "b", "c"]
+    assert [bin(step.ancestors) for step in plan.steps] == ["0b0", "0b1", "0b11"]
+
+
+def test_slots_follow_the_width_of_the_graph() -> None:
+    wide = [a("s"), *(a(f"n{i}") for i in range(30))]
+    links = [to("s", f"n{i}") for i in range(30)]
+    assert compile_plan(document(wide, links), CATALOGUE).slots == 8
+    roomy = document(wide, links, resources={"maxConcurrency": 100})
+    assert compile_plan(roomy, CATALOGUE).slots == 16
+    assert compile_plan(document([a("x"), a("y")], [to("x", "y")]), CATALOGUE).slots == 1
+    assert compile_plan(document([]), CATALOGUE).slots == 1
+
+
+def test_required_ports_may_be_configured_instead() -> None:
+    nodes = [a("s"), a("p", "picky"), a("q", "picky", configuration={"fallback": 1})]
+    links = [to("s", "p.needed"), to("s", "p.either"), to("s", "q.either"), to("s", "q.all")]
+    plan = compile_plan(document(nodes, links), CATALOGUE)
+    assert plan.step("p").required == {"needed", "either"}
+    assert plan.step("q").required == frozenset()
+    assert plan.step("q").multiple == {"all"}
+
+
+def test_the_document_decides_over_the_node_type() -> None:
+    node = a("a", timeoutSeconds=7, retry={"maxAttempts": 5}, onError="continue")
+    plan = compile_plan(
+        document([node, a("b", resources={"timeoutSeconds": 9}), a("c")]), CATALOGUE
+    )
+    assert [plan.step(p).timeout_seconds for p in "abc"] == [7, 9, 300]
+    assert [plan.step(p).retry.max_attempts for p in "ab"] == [5, 1]
+    assert plan.step("a").handling("X") is Handling.CONTINUE
+
+
+def test_the_first_rule_that_matches_decides() -> None:
+    rules = [
+        {"match": {"codes": ["HTTP_5*"]}, "do": "continue"},
+        {"match": {"codes": ["HTTP_404"]}, "do": "route"},
+        {"match": {"codes": ["HTTP_*"]}, "do": "fail"},
+    ]
+    step = compile_plan(document([a("a", onError=rules)]), CATALOGUE).step("a")
+    codes = ("HTTP_503", "HTTP_404", "HTTP_400", "OTHER")
+    assert [step.handling(code).value for code in codes] == ["continue", "route", "fail", "fail"]
+
+
+@pytest.mark.parametrize("action", ["fallback", "compensate", "escalate"])
+def test_error_actions_that_are_not_built_are_refused(action: str) -> None:
+    rule = {"match": {"codes": ["X"]}, "do": action, "with": {"node": "b", "then": "b"}}
+    error = refusal(a("a", onError=[rule]), a("b"))
+    assert (error.code, error.node_id) == ("ON_ERROR_NOT_SUPPORTED", "a")
+
+
+def test_what_is_not_built_is_refused_by_name() -> None:
+    assert refusal(a("a", "box")).code == "CONTAINERS_NOT_SUPPORTED"
+    assert refusal(a("a", "box"), a("b", parentId="a")).code == "CONTAINERS_NOT_SUPPORTED"
+    assert refusal(a("a", compensation="b"), a("b")).code == "COMPENSATION_NOT_SUPPORTED"
+    assert refusal(a("a"), errorHandler="a").code == "ERROR_HANDLER_NOT_SUPPORTED"
+
+
+def test_a_document_that_is_no_graph_is_refused() -> None:
+    assert refusal(a("a", "unknown")).code == "NODE_TYPE_UNKNOWN"
+    circle = [to("a", "b"), to("b", "a")]
+    assert refusal(a("a"), a("b"), links=circle).code == "DOCUMENT_INVALID"
+    assert refusal(a("a"), links=[to("a", "gone")]).code == "DOCUMENT_INVALID"
+    assert refusal(a("a"), a("b"), links=[to("a", "b.nowhere")]).code == "DOCUMENT_INVALID"
