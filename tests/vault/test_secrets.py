@@ -167,6 +167,12 @@ def test_the_plan_limits_how_many(acme: Tenant) -> None:
     assert count_of_rows(acme) == (1, 2, 2)
 
 
+def test_what_is_no_name_cannot_be_deleted(acme: Tenant) -> None:
+    with scope.enter(scope.Scope.of(acme.owner)), pytest.raises(Refusal) as refusal:
+        delete_secret(actor=acme.owner, environment_id=environment(acme), name="\0")
+    assert refusal.value.path == ("name",)
+
+
 def test_an_unknown_name_cannot_be_deleted(acme: Tenant) -> None:
     with scope.enter(scope.Scope.of(acme.owner)), pytest.raises(NotFound):
         delete_secret(actor=acme.owner, environment_id=environment(acme), name="NONE")

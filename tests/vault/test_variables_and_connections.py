@@ -68,8 +68,18 @@ def _nested(depth: int) -> Any:
 
 @pytest.mark.parametrize(
     "value",
-    [None, float("nan"), float("inf"), "x" * 9000, object(), _nested(100_000)],
-    ids=["null", "nan", "infinity", "large", "no json", "deep"],
+    [
+        None,
+        float("nan"),
+        float("inf"),
+        "x" * 9000,
+        object(),
+        _nested(100_000),
+        "\0",
+        ["\ud800"],
+        {"\0": 1},
+    ],
+    ids=["null", "nan", "infinity", "large", "no json", "deep", "nul", "surrogate", "nul key"],
 )
 def test_a_bad_value_is_refused_and_nothing_is_written(acme: Tenant, value: Any) -> None:
     with pytest.raises(Refusal) as refusal:

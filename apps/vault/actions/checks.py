@@ -68,6 +68,12 @@ def checked_json(value: Any, *, path: tuple[str, ...]) -> Any:
         size = len(json.dumps(value, allow_nan=False).encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise Refusal("The value is not JSON; NaN and infinity are not.", path=path) from error
+    if not _storable(value):
+        raise Refusal(
+            "The value holds a NUL or half a surrogate pair, which are no text. Encode binary "
+            "data as base64.",
+            path=path,
+        )
     if size > MAX_VALUE_BYTES:
         raise Refusal(
             f"A value has at most {MAX_VALUE_BYTES} bytes as JSON; this one has {size}. "
@@ -75,6 +81,19 @@ def checked_json(value: Any, *, path: tuple[str, ...]) -> Any:
             path=path,
         )
     return value
+
+
+def _storable(value: Any) -> bool:
+    """Whether the database takes every text in it; the depth was bounded by writing it as JSON."""
+    match value:
+        case str():
+            return "\0" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
+        case dict():
+            return all(_storable(key) and _storable(one) for key, one in value.items())
+        case list() | tuple():
+            return all(map(_storable, value))
+        case _:
+            return True
 
 
 def checked_fields(fields: Mapping[str, Any], *, path: tuple[str, ...]) -> dict[str, Any]:

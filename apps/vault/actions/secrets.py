@@ -72,6 +72,7 @@ def set_secret(*, actor: Actor, environment_id: uuid.UUID, name: str, value: str
 def delete_secret(*, actor: Actor, environment_id: uuid.UUID, name: str) -> None:
     """Delete the secret with all its versions. Raises SecretInUse while a connection names it."""
     require(policies.can_write_secrets(actor), "delete secrets")
+    checked_name(name)
     with scope.transaction():
         environment = known_environment(environment_id)
         secret: Secret | None = Secret.objects.named(name, environment_id=environment.pk).first()

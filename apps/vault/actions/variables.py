@@ -57,6 +57,7 @@ def set_variable(*, actor: Actor, environment_id: uuid.UUID, name: str, value: A
 def delete_variable(*, actor: Actor, environment_id: uuid.UUID, name: str) -> None:
     """Delete the variable; runs that read it fail from then on."""
     require(policies.can_write_variables(actor), "delete variables")
+    checked_name(name)
     with scope.transaction():
         environment = known_environment(environment_id)
         variable: Variable | None = Variable.objects.named(
