@@ -73,8 +73,8 @@ def _environment(parameters: Parameters, inputs: Inputs, context: NodeContext) -
 
 def _artifact(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     stored = context.artifacts.put(b"hello", media_type="text/plain")
-    again = context.artifacts.open(stored).read().decode()
-    return {"value": again, "table": stored}
+    with context.artifacts.open(stored) as stream:
+        return {"value": stream.read().decode(), "table": stored}
 
 
 def _send(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from uuid import UUID
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connection
 
 from apps.artifacts.actions import store_artifact
 from apps.artifacts.contents import open_artifact
@@ -39,11 +39,17 @@ def _egress(hosts: frozenset[str]) -> AbstractContextManager[EgressClient]:
 def _inside(tenant_id: UUID) -> Iterator[None]:
     """The tenant's scope, without a transaction, on a connection that is alive.
 
-    Steps run in threads that may have slept for hours.
+    Steps run in threads that may have slept for hours, and in some that end with the step: a
+    connection that was opened for this alone is closed again.
     """
     close_old_connections()
-    with scope.enter(scope.Scope(tenant_id=tenant_id)):
-        yield
+    was_open = connection.connection is not None
+    try:
+        with scope.enter(scope.Scope(tenant_id=tenant_id)):
+            yield
+    finally:
+        if not was_open:
+            connection.close()
 
 
 @dataclass(frozen=True, kw_only=True)
