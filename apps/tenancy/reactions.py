@@ -9,6 +9,7 @@ from django.core.mail import send_mail
 from django.db import transaction
 
 from apps.kit.events import on
+from apps.tenancy import jobs  # noqa: F401 - declares the periodic jobs
 from apps.tenancy.events import MemberInvited
 
 

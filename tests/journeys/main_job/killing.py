@@ -21,16 +21,21 @@ def kill(journey: Journey) -> None:
     """SIGKILL the process whose request the sink is holding."""
     ledger, sink = journey.ledger, journey.sink
     sink.hold_at = documents.DELIVERIES // 2
-    data = journey.globex.ask(CREATE, document=documents.deliveries(sink.port))
+    data = journey.globex.ask(CREATE, document=documents.load(documents.EFFECTS))
     workflow = ledger.need(
         "Globex draws a workflow with effects",
         payload(data, "createWorkflow").get("workflow"),
         data,
     )
     execution, live = start(
-        journey, journey.globex, journey.product.globex, workflow["id"], "deliveries"
+        journey,
+        journey.globex,
+        journey.product.globex,
+        workflow["id"],
+        name=documents.EFFECTS,
+        parameters={"sink_url": f"http://127.0.0.1:{sink.port}/deliveries"},
     )
-    journey.executions["deliveries"] = execution
+    journey.executions[documents.EFFECTS] = execution
     ledger.need("  half of its effects are done", sink.reached.wait(60), len(sink.effects))
     workers = _workers(journey)
     victim = ledger.need("  the worker that runs it is found", _caller(sink.port, workers), workers)

@@ -47,12 +47,12 @@ class Ledger:
         total = len(self.lines) - before
         self._say(f"{title}: {held} of {total} as expected ({time.monotonic() - since:.1f} s)")
 
-    def expect(self, what: str, held: bool, saw: object = "") -> bool:
+    def expect(self, what: str, held: object, saw: object = "") -> bool:
         """Note an expectation and go on."""
-        self.lines.append(Line(self._chapter, what, held, _short(saw)))
+        self.lines.append(Line(self._chapter, what, bool(held), _short(saw)))
         if not held:
             self._say(f"  NOT AS EXPECTED: {what}: saw {_short(saw, limit=600)}")
-        return held
+        return bool(held)
 
     def equal(self, what: str, seen: object, wanted: object) -> bool:
         """Expect one value."""
