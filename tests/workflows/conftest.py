@@ -1,0 +1,12 @@
+"""The node types of the tests, for every test of workflows."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.factories.workflows import install_types
+
+
+@pytest.fixture(autouse=True)
+def _types(monkeypatch: pytest.MonkeyPatch) -> None:
+    install_types(monkeypatch)
