@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from apps.artifacts.models import Artifact, Reservation
 from apps.artifacts.objects import Draft
@@ -75,7 +76,7 @@ def _register(
             digest=draft.digest, media_type=media_type, bytes=draft.size, created_by_run=run_id
         )
         Artifact.objects.bulk_create([row], ignore_conflicts=True)
-        held = Artifact.objects.select_for_update().order_by("pk").get(digest=draft.digest)
+        held = Artifact.objects.get(digest=draft.digest)
         is_new = held.pk == row.pk
         if not is_new:
             Artifact.objects.filter(pk=held.pk).update(stored_at=now())
@@ -91,7 +92,7 @@ def _register(
 
 
 def _lock(digest: str) -> None:
-    """Until the transaction ends nobody else stores or sweeps this object of the tenant.
+    """Until the transaction ends nobody else stores, collects or sweeps this object.
 
     The row cannot serve: before the first commit there is none, and the file is there already.
     """
@@ -106,26 +107,35 @@ def collect_garbage(*, referenced: Collection[str], grace: dt.timedelta = GRACE)
     `referenced` must have been gathered completely before the call. Each batch commits by itself.
     """
     before = now() - grace
+    old = Artifact.objects.filter(stored_at__lt=before).order_by("pk")
     removed = size = 0
     last: uuid.UUID | None = None
     while True:
-        candidates = Artifact.objects.filter(stored_at__lt=before).order_by("pk")
         with scope.transaction():
-            page = candidates if last is None else candidates.filter(pk__gt=last)
+            page = old if last is None else old.filter(pk__gt=last)
             rows = list(page.values_list("pk", "digest")[:_BATCH])
-            doomed = [pk for pk, digest in rows if digest not in referenced]
-            for row in candidates.filter(pk__in=doomed).select_for_update(skip_locked=True):
-                object_store().remove(scope.current_tenant_id(), row.digest)
-                row.delete()
-                removed += 1
-                size += row.bytes
-                limits.release(Metric.STORAGE_BYTES, row.bytes)
+            freed = [_remove(old, digest) for _, digest in rows if digest not in referenced]
+            # Once, and after every lock is held: a writer waits for this row while it holds one.
+            limits.release(Metric.STORAGE_BYTES, sum(filter(None, freed)))
+        removed += sum(one is not None for one in freed)
+        size += sum(filter(None, freed))
         if len(rows) < _BATCH:
             break
         last = rows[-1][0]
     strays = _sweep_strays(before)
     drafts = _sweep_uploads(before)
     return Collected(artifacts=removed, bytes=size, strays=strays, drafts=drafts)
+
+
+def _remove(old: QuerySet[Artifact], digest: str) -> int | None:
+    """The bytes that went; None if somebody has stored the object again meanwhile."""
+    _lock(digest)
+    row = old.filter(digest=digest).first()
+    if row is None:
+        return None
+    object_store().remove(scope.current_tenant_id(), digest)
+    row.delete()
+    return row.bytes
 
 
 def _sweep_strays(before: dt.datetime) -> int:

@@ -17,12 +17,13 @@ from django.conf import settings
 from django.db import connection, connections
 
 from apps.artifacts import actions
-from apps.artifacts.actions import store_artifact
+from apps.artifacts.actions import GRACE, collect_garbage, store_artifact
 from apps.artifacts.contents import open_artifact
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
 from apps.artifacts.models import Artifact, Reservation
 from apps.artifacts.quota import FREE_BYTES
 from apps.artifacts.store import object_store
+from apps.kit.clock import now
 from apps.kit.errors import ErrorCode, QuotaExceeded, Refusal
 from apps.tenancy import scope
 from apps.tenancy.limits import Metric, allowance, set_limits
@@ -248,11 +249,11 @@ def test_a_worker_stores_and_the_web_reads(acme: Tenant) -> None:
     assert read(acme, stored.digest) == b"a,b\n1,2\n"
 
 
-def at_once(count: int, act: Callable[[], Any]) -> None:
-    """Run `act` in several threads that begin together; the first error is raised."""
-    gate, errors = threading.Barrier(count), list[BaseException]()
+def at_once(*acts: Callable[[], Any]) -> None:
+    """Run acts in threads that begin together; the first error is raised."""
+    gate, errors = threading.Barrier(len(acts)), list[BaseException]()
 
-    def run() -> None:
+    def run(act: Callable[[], Any]) -> None:
         try:
             gate.wait(10)
             act()
@@ -261,7 +262,7 @@ def at_once(count: int, act: Callable[[], Any]) -> None:
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=run) for _ in range(count)]
+    threads = [threading.Thread(target=run, args=(act,)) for act in acts]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -271,6 +272,24 @@ def at_once(count: int, act: Callable[[], Any]) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_is_stored_while_it_is_collected_stays(acme: Tenant) -> None:
+    def store() -> None:
+        make.artifact(acme, b"x" * 1000)
+
+    def collect() -> None:
+        with scope.enter(Scope(tenant_id=acme.id)):
+            collect_garbage(referenced=())
+
+    for _ in range(5):
+        stored = make.artifact(acme, b"x" * 1000)
+        with scope.tenant(acme.id):
+            Artifact.objects.update(stored_at=now() - 2 * GRACE)
+        at_once(store, collect, store, collect)
+        assert read(acme, stored.digest) == b"x" * 1000
+        assert (rows(acme), used(acme)) == ((1, 0), 1000)
+
+
+@pytest.mark.django_db(transaction=True)
 def test_many_writers_of_one_object_count_it_once(acme: Tenant, tmp_path: Path) -> None:
-    at_once(6, lambda: make.artifact(acme, b"x" * 1000))
+    at_once(*[lambda: make.artifact(acme, b"x" * 1000)] * 6)
     assert (rows(acme), used(acme), len(files(tmp_path))) == ((1, 0), 1000, 1)

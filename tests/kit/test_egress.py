@@ -207,11 +207,12 @@ def test_a_body_that_drips_ends_with_the_exchange_for_coroutines(
         {"headers": {"Transfer-Encoding": "chunked"}},
         {"headers": {"x-a": "1\r\nx-b: 2"}},
         {"headers": {f"x-{number}": "1" for number in range(65)}},
+        {"headers": {"x-number": 7}},
         {"headers": {"x-long": "1" * 20_000}},
         {"json": {"a": 1}, "content": b"x"},
         {"json": object()},
     ],
-    ids=["method", "host", "framing", "injection", "count", "size", "bodies", "type"],
+    ids=["method", "host", "framing", "injection", "count", "number", "size", "bodies", "type"],
 )
 def test_a_request_that_cannot_be_written_is_not_sent(
     server: Server, attempts: list[Any], given: dict[str, Any]

@@ -72,7 +72,7 @@ class EgressResponse:
         charset = httpx.Headers(dict(self.headers)).get("content-type", "").partition("charset=")[2]
         try:
             return self.body.decode(charset.strip(" \"'").partition(";")[0] or "utf-8", "replace")
-        except LookupError:
+        except (LookupError, UnicodeError):
             return self.body.decode("utf-8", "replace")
 
 
@@ -124,8 +124,8 @@ def _first_request(call: Call, policy: EgressPolicy) -> httpx.Request:
         raise _invalid(f"The URL exceeds {_MAX_URL_CHARACTERS} characters.")
     if call.json is not None and call.content is not None:
         raise _invalid("Give the body as json or as content, not both.")
-    headers = {"user-agent": "nstarx-workflows", **_checked_headers(call.headers or {})}
     try:
+        headers = {"user-agent": "nstarx-workflows", **_checked_headers(call.headers or {})}
         url = httpx.URL(call.url)
         if call.params:
             url = url.copy_merge_params(dict(call.params))
@@ -137,7 +137,7 @@ def _first_request(call: Call, policy: EgressPolicy) -> httpx.Request:
             content=call.content,
         )
         request.read()
-    except (httpx.InvalidURL, ValueError, TypeError) as error:
+    except (httpx.InvalidURL, AttributeError, TypeError, ValueError) as error:
         raise _invalid(
             "The URL, a header or the body cannot be written as an HTTP request."
         ) from error
