@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid4
 
 import dramatiq
+from django.db import connection
 
 from apps.executions import bell, live, relay
 from apps.executions.engine.ports import StepRunner
@@ -20,6 +22,9 @@ from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
 from apps.workflows.graph import catalogue
 
 logger = logging.getLogger(__name__)
+
+LAST_SECONDS: Final = 3.0
+"""Between the end of the loop and the hard end of a process with a stuck step."""
 
 
 @dataclass
@@ -66,10 +71,19 @@ def drain(seconds: float) -> None:
         bell.install(service.pool, None)
         service.loop.stop(seconds=seconds)
         service.announcer.close()
+        if service.loop.is_stuck():
+            # Python waits for every thread at its end; one that cannot be ended would keep us.
+            last = threading.Timer(LAST_SECONDS, os._exit, args=(1,))
+            last.daemon = True
+            last.start()
 
 
 def _tick(runner: StepRunner) -> None:
-    relay.relay_due()
+    try:
+        relay.relay_due()
+    except Exception:
+        connection.close()  # After a restart of the server this thread's would stay broken.
+        raise
     if getattr(runner, "must_recycle", False):
         _recycle("a step overran its time in a thread that cannot be ended")
 

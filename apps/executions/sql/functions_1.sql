@@ -107,10 +107,17 @@ BEGIN
       ), chosen AS (
         SELECT s.id, least(s.slots, room - (s.upto - s.slots))::smallint AS granted
           FROM sized s WHERE s.upto - s.slots < room
+      ), free AS (
+        -- Whoever holds the run's row (an append, a cancellation) may wait for our item: we never
+        -- wait for the run.
+        SELECT y.id, c.id AS item_id, c.granted
+          FROM chosen c JOIN work_item x ON x.id = c.id
+          JOIN run y ON y.tenant_id = l.tenant_id AND y.id = x.run_id
+           FOR NO KEY UPDATE OF y SKIP LOCKED
       ), fenced AS (
-        UPDATE run y SET fence = fresh FROM chosen c JOIN work_item x ON x.id = c.id
-         WHERE y.tenant_id = l.tenant_id AND y.id = x.run_id
-        RETURNING c.id AS item_id, c.granted AS slots_granted, y.*
+        UPDATE run y SET fence = fresh FROM free c
+         WHERE y.tenant_id = l.tenant_id AND y.id = c.id
+        RETURNING c.item_id, c.granted AS slots_granted, y.*
       ), leased AS (
         UPDATE work_item x
            SET worker_id = p_worker, token = fresh, granted = f.slots_granted,

@@ -109,6 +109,7 @@ class EngineLoop:
         self._charges: dict[UUID, float] = {}
         self._turn_ms = 0.0
         self._crowded = False
+        self._has_abandoned = False
         self._bell = threading.Event()
         self._rung = threading.Event()
         self._helpers: list[threading.Thread] = []
@@ -147,6 +148,10 @@ class EngineLoop:
     def has_room(self) -> bool:
         """Whether a ring would be of use here."""
         return self._room() > 0
+
+    def is_stuck(self) -> bool:
+        """Whether a step did not end although it was told to."""
+        return bool(self._turns) or self._has_abandoned
 
     def drain(self, *, seconds: float) -> None:
         """Start nothing more, wait for what runs, give the rest back. Then `stop`."""
@@ -323,6 +328,7 @@ class EngineLoop:
             )
 
     def _abandoned(self, call: StepCall) -> None:
+        self._has_abandoned = True
         self._hooks.recycle(f"step {call.path} of run {call.run_id} cannot be stopped")
 
     def _held(self) -> list[tuple[Turn, Future[None]]]:
