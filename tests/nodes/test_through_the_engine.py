@@ -57,7 +57,8 @@ def test_the_cars_are_summarized_stored_and_published(acme: Tenant) -> None:
     ended = finished(acme, run.pk, seconds=90)
 
     assert (ended.state, ended.error) == ("SUCCEEDED", None)
-    stored: Any = ended.result["store"]["file"]
+    result: Any = ended.result
+    stored = result["store"]["file"]
     with scope.tenant(acme.id):
         with open_artifact(stored["$artifact"]) as stream:
             summary = pl.read_parquet(stream.read())

@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.executions.engine.ports import LogLevel, LogSink, StepCall, TransactionalWrite
 from apps.executions.runner import json_values, values
+from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.files import StepArtifacts
 from apps.executions.runner.http import GuardedHttp
 from apps.executions.runner.secrets import SecretBook
@@ -79,7 +80,7 @@ class Parts:
     http: GuardedHttp
     artifacts: StepArtifacts
     sandbox: Sandbox
-    directory: Path
+    directory: WorkDirectory
     stopped: Callable[[], bool]
     seconds_left: Callable[[], float]
 
@@ -113,7 +114,7 @@ class StepContext:
     @property
     def work_directory(self) -> Path:
         """An empty directory of this attempt's own."""
-        return self._parts.directory
+        return self._parts.directory.path
 
     def secret(self, name: str) -> Secret:
         """The opaque secret; NodeError when this step may not use it."""

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import BinaryIO
 
+from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.doors import ObjectStore
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import ArtifactRef, NodeError
@@ -18,7 +19,7 @@ _COPY = 1 << 20
 class StepArtifacts:
     """Artifacts over the tenant's store; local copies live in the attempt's own directory."""
 
-    def __init__(self, objects: ObjectStore, *, directory: Path) -> None:
+    def __init__(self, objects: ObjectStore, *, directory: WorkDirectory) -> None:
         self._objects = objects
         self._directory = directory
         self.bytes_in = 0
@@ -42,7 +43,7 @@ class StepArtifacts:
 
     def path(self, reference: ArtifactRef) -> Path:
         """A local copy, made once."""
-        target = self._directory / f"object-{reference.digest.rpartition(':')[2][:40]}"
+        target = self._directory.path / f"object-{reference.digest.rpartition(':')[2][:40]}"
         if not target.exists():
             partial = target.with_suffix(".partial")
             try:
@@ -70,7 +71,7 @@ class StepArtifacts:
         if not name or "/" in name or name.startswith("."):
             raise NodeError("ARTIFACT_INVALID", "A file is named without a path.")
         try:
-            descriptor = os.open(self._directory / name, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = os.open(self._directory.path / name, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError:
             raise NodeError("ARTIFACT_INVALID", "There is no such file.") from None
         with os.fdopen(descriptor, "rb") as file:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from apps.executions.engine.ports import (
@@ -23,6 +20,7 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.runner import conditions, configuration, outputs, platform
 from apps.executions.runner.context import Parts, StepContext
+from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.doors import Doors
 from apps.executions.runner.execution import Execution, Executor, StoppedError, Work
 from apps.executions.runner.files import StepArtifacts
@@ -101,7 +99,7 @@ class _Attempt:
         self._executor = executor
         self._began = time.monotonic()
         self._deadline = self._began + (call.deadline_at - clock.now()).total_seconds()
-        self._directory: Path | None = None
+        self._directory = WorkDirectory()
         self._context: StepContext | None = None
         self._execution = Execution()
 
@@ -148,7 +146,6 @@ class _Attempt:
     def _new_context(
         self, parameters: Mapping[str, Any], *, doors: Doors, book: SecretBook
     ) -> StepContext:
-        directory = self._directory = Path(tempfile.mkdtemp(prefix="nstarx-step-"))
         return StepContext(
             Parts(
                 call=self._call,
@@ -160,9 +157,9 @@ class _Attempt:
                     book=book,
                     seconds_left=self._seconds_left,
                 ),
-                artifacts=StepArtifacts(doors.objects, directory=directory),
+                artifacts=StepArtifacts(doors.objects, directory=self._directory),
                 sandbox=self._sandbox,
-                directory=directory,
+                directory=self._directory,
                 stopped=lambda: self._stop.stopped() is not None,
                 seconds_left=self._seconds_left,
             )
@@ -210,8 +207,7 @@ class _Attempt:
 
     def clean(self) -> None:
         """Remove what the attempt left on disk."""
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.remove()
 
     def _seconds_left(self) -> float:
         return self._deadline - time.monotonic()

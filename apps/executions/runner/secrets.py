@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets as random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +13,9 @@ from apps.executions.runner.doors import SecretSource
 from apps.executions.runner.redaction import Redactor
 from apps.workflows.graph.context import NodeError, Secret
 from apps.workflows.graph.declaration import secret_name
+
+_PREFIX = "nsx-secret-"
+_MARKER = re.compile(_PREFIX + r"(?P<nonce>[0-9a-f]{16})-(?P<name>[A-Za-z_][A-Za-z0-9_]*?)-end")
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,24 @@ class SecretBook:
         self._allowed = allowed
         self._redactor = redactor
         self._opened: dict[str, str] = {}
-        nonce = random.token_hex(8)
-        self._prefix = f"nsx-secret-{nonce}-"
-        self._marker = re.compile(f"{self._prefix}([A-Za-z_][A-Za-z0-9_]*)-end")
+        self._nonce = random.token_hex(8) if allowed else ""
 
     def marker(self, name: str) -> str:
         """What stands in the configuration instead of the secret."""
-        return f"{self._prefix}{name}-end"
+        return f"{_PREFIX}{self._nonce}-{name}-end"
 
     def handle(self, reference: str) -> Secret:
         """The opaque secret for a marker, a `{{ secrets.NAME }}` or a name."""
-        match = self._marker.fullmatch(reference)
-        name = match.group(1) if match else secret_name(reference)
+        match = _MARKER.fullmatch(reference)
+        own = match is not None and match["nonce"] == self._nonce
+        name = match["name"] if match and own else secret_name(reference)
         self._require(name)
         return OpaqueSecret(name)
 
     def reveal(self, value: Any, *, in_url: bool = False) -> str:
         """Host functions only: the text with its secrets in place."""
         if isinstance(value, str):
-            return self._marker.sub(lambda match: self._open(match[1], in_url=in_url), value)
+            return self._replaced(value, lambda name: self._open(name, in_url=in_url))
         return self._open(value.name, in_url=in_url)
 
     def reveal_json(self, value: Any) -> Any:
@@ -75,14 +78,27 @@ class SecretBook:
 
     def hide(self, value: Any) -> Any:
         """What may leave the step: no value, and no marker either."""
+        if not self._allowed:
+            # Without a permitted secret none can have been opened.
+            return value
         match value:
             case str():
-                return self._marker.sub(r"{{ secrets.\1 }}", self._redactor.text(value))
+                told = self._redactor.text(value)
+                return self._replaced(told, lambda name: f"{{{{ secrets.{name} }}}}")
             case dict():
                 return {str(self.hide(str(key))): self.hide(item) for key, item in value.items()}
             case list() | tuple():
                 return [self.hide(item) for item in value]
         return value
+
+    def _replaced(self, text: str, replace: Callable[[str], str]) -> str:
+        """The text with this attempt's own markers replaced; foreign ones are plain text."""
+        if _PREFIX not in text:
+            return text
+        return _MARKER.sub(
+            lambda match: replace(match["name"]) if match["nonce"] == self._nonce else match[0],
+            text,
+        )
 
     def _require(self, name: str) -> None:
         if name not in self._allowed:
