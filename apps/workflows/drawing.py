@@ -12,6 +12,11 @@ COLUMN: Final = 240
 ROW: Final = 92
 MARGIN: Final = 28
 NAME_LIMIT: Final = 20
+# Beside a state's dot, or a duration, there is less room.
+MARKED_LIMIT: Final = 18
+NOTED_LIMIT: Final = 15
+FITS_A_PHONE: Final = 560
+FITS_A_PAGE: Final = 1500
 # A picture is a courtesy: a document of thousands of nodes is drawn up to here and says so.
 NODE_LIMIT: Final = 400
 
@@ -24,6 +29,7 @@ class Box:
     x: int
     y: int
     name: str
+    title: str
     type: str
     family: str
     mark: str = ""
@@ -51,7 +57,7 @@ class Region:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A picture in pixels; `shown` is the width it takes on a page."""
+    """A picture in pixels."""
 
     width: int
     height: int
@@ -61,9 +67,16 @@ class Drawing:
     omitted: int
 
     @property
+    def fit(self) -> str:
+        """On a page: `small` stays, `medium` shrinks, `large` shrinks and scrolls."""
+        if self.width <= FITS_A_PHONE:
+            return "small"
+        return "medium" if self.width <= FITS_A_PAGE else "large"
+
+    @property
     def shown(self) -> int:
-        """Wide pictures shrink a little before they scroll."""
-        return self.width if self.width <= 1100 else max(1100, round(self.width * 0.78))
+        """The width it takes where there is room."""
+        return round(self.width * 0.78) if self.fit == "large" else self.width
 
 
 def draw(
@@ -110,21 +123,23 @@ def _box(
 ) -> Box:
     key = str(node["id"])
     kind = str(node.get("type") or "?")
+    name = str(node.get("name") or key)
     x, y = places[key]
     return Box(
         id=key,
         x=x,
         y=y,
-        name=_short(str(node.get("name") or key)),
-        type=_short(kind),
+        name=_short(name, MARKED_LIMIT if key in marks else NAME_LIMIT),
+        title=f"{name} ({kind})",
+        type=_short(kind, NOTED_LIMIT if notes.get(key) else NAME_LIMIT),
         family=kind.partition(".")[0],
         mark=marks.get(key, ""),
         note=notes.get(key, ""),
     )
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= NAME_LIMIT else text[: NAME_LIMIT - 1] + "…"
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _drawn(nodes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:

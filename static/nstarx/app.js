@@ -3,6 +3,7 @@
 (() => {
   "use strict";
   const root = document.documentElement;
+  root.classList.add("js");
 
   const toggleTheme = () => {
     const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
@@ -43,6 +44,15 @@
   /* A fragment swapped into the page's one <dialog> opens it; following a redirect leaves it. */
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.target.id === "dialog" && !event.target.open) event.target.showModal();
+  });
+  /* What a person has opened stays open when a live part is replaced. */
+  let opened = [];
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    opened = [...event.detail.target.querySelectorAll("details[open][id]")].map((one) => one.id);
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+    opened = [];
   });
   /* Refusals come as 4xx with the corrected form: show them where the form was. */
   document.addEventListener("htmx:beforeSwap", (event) => {

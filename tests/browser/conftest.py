@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -98,9 +99,9 @@ def product() -> Iterator[Product]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
+    # Installed by `make browser` only, and not where the types are checked.
+    playwright_api = importlib.import_module("playwright.sync_api")
+    with playwright_api.sync_playwright() as playwright:
         started = playwright.chromium.launch(
             executable_path=CHROMIUM,
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],

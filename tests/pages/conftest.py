@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -31,12 +32,11 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _node_types() -> Iterator[None]:
+def _node_types() -> None:
     catalogue.register_package(node_types)
-    return
 
 
-def signed_in(user_id: object) -> Client:
+def signed_in(user_id: Any) -> Client:
     """A client with the session of a person."""
     client = Client()
     client.force_login(User.objects.get(pk=user_id), backend=BACKEND)

@@ -82,7 +82,11 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     """The part of the page that moves; it asks for its successor until the run has ended."""
     require(policies.can_read_runs(request.actor), "see runs")
     with scope.transaction():
-        return render(request, "executions/_status.html", _moving(_found(run_id)))
+        context = {
+            **_moving(_found(run_id)),
+            "may_cancel": policies.can_cancel_run(request.actor),
+        }
+        return render(request, "executions/_status.html", context)
 
 
 @require_POST

@@ -34,7 +34,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "DATA_PIPELINE": "Data pipeline",
     "API": "API",
     "MCP": "MCP",
-    "AWAITING_APPROVAL": "Awaiting approval",
+    "BLOCKED": "Not started",
 }
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(
     ["table", "strikethrough"]
@@ -43,6 +43,7 @@ _ALLOWED_TAGS: Final = {
     *("p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
     *("h1", "h2", "h3", "h4", "table", "thead", "tbody", "tr", "th", "td"),
 }
+_INLINE_TAGS: Final = {"em", "strong", "code", "del", "br"}
 
 
 def word_of(value: object) -> str:
@@ -185,10 +186,17 @@ def item(mapping: object, key: object) -> object:
 @register.filter
 def markdown(value: object) -> SafeString:
     """CommonMark as sanitised HTML; raw HTML, images and scripts never pass."""
-    html = _MARKDOWN.render(str(value or ""))
-    clean = nh3.clean(
-        html, tags=_ALLOWED_TAGS, attributes={"a": {"href"}}, link_rel="nofollow noopener"
-    )
+    return _clean(_MARKDOWN.render(str(value or "")), tags=_ALLOWED_TAGS)
+
+
+@register.filter
+def inline_markdown(value: object) -> SafeString:
+    """One sentence of CommonMark: emphasis and code, no blocks and no links."""
+    return _clean(_MARKDOWN.renderInline(str(value or "")), tags=_INLINE_TAGS)
+
+
+def _clean(html: str, *, tags: set[str]) -> SafeString:
+    clean = nh3.clean(html, tags=tags, attributes={"a": {"href"}}, link_rel="nofollow noopener")
     return mark_safe(clean)  # noqa: S308 - nh3 has just cleaned it
 
 

@@ -123,8 +123,9 @@ class Stage:
 
     title: str
     text: str
-    state: str
-    is_done: bool
+    state: str = ""
+    is_done: bool = False
+    is_refused: bool = False
 
 
 @tenant_page
@@ -210,33 +211,39 @@ def _progress(one: Release) -> list[Stage]:
     verdict = str(one.scan_summary.get("verdict", "PENDING"))
     scanned = verdict != "PENDING"
     return [
-        Stage("Frozen", f"{one.size_bytes} bytes, named by their digest.", "", is_done=True),
+        Stage("Frozen", f"{one.size_bytes} bytes, named by their digest.", is_done=True),
         Stage(
             "Scanned",
             "The findings are below." if scanned else "Usually a matter of seconds.",
             verdict if scanned else "SCANNING",
-            is_done=scanned,
+            is_done=scanned and verdict != "FAILED",
+            is_refused=verdict == "FAILED",
         ),
-        _review(one, status),
+        _review(one, status, is_refused=verdict == "FAILED"),
         Stage(
             "On the marketplace",
-            one.yank_reason or "Others can find and install it.",
+            one.yank_reason
+            or (
+                "Not listed." if status is ReleaseStatus.REJECTED else "Others find and install it."
+            ),
             status.value if one.published_at else "",
             is_done=status is ReleaseStatus.PUBLISHED,
         ),
     ]
 
 
-def _review(one: Release, status: ReleaseStatus) -> Stage:
+def _review(one: Release, status: ReleaseStatus, *, is_refused: bool) -> Stage:
+    if is_refused:
+        return Stage("Reviewed", "Not reached: mend the findings and publish a new version.")
     match status:
         case ReleaseStatus.UPLOADED | ReleaseStatus.SCANNING:
-            return Stage("Reviewed", "After the scan.", "", is_done=False)
+            return Stage("Reviewed", "After the scan.")
         case ReleaseStatus.AWAITING_APPROVAL:
             text = "A person reads the changes and the findings."
-            return Stage("Reviewed", text, "PENDING", is_done=False)
+            return Stage("Reviewed", text, "PENDING")
         case ReleaseStatus.REJECTED:
             text = one.decision_comment or "Mend the findings and publish again."
-            return Stage("Reviewed", text, "REJECTED", is_done=False)
+            return Stage("Reviewed", text, "REJECTED", is_refused=True)
         case ReleaseStatus.PUBLISHED | ReleaseStatus.YANKED | ReleaseStatus.REVOKED:
             return Stage("Reviewed", "", "APPROVED", is_done=True)
         case _:
