@@ -37,24 +37,38 @@ class Client:
         headers = {"Authorization": f"Bearer {login.api_key}"}
         return cls(httpx.Client(headers=headers, timeout=TIMEOUT_SECONDS), product.graphql)
 
+    def with_key(self, key: str) -> Client:
+        """The same product with another key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return Client(httpx.Client(headers=headers, timeout=TIMEOUT_SECONDS), self._url)
+
     @classmethod
     def staff(cls, product: Product) -> Client:
-        """A member of the platform's staff, signed in through the login page."""
+        """A member of the platform's staff."""
+        return cls.person(product, product.staff_email, product.staff_password)
+
+    @classmethod
+    def person(
+        cls, product: Product, email: str, password: str, *, tenant: str | None = None
+    ) -> Client:
+        """Somebody signed in through the login page, in an organization or in none."""
         http = httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True)
         page = http.get(f"{product.url}/accounts/login/").text
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page)
         answer = http.post(
             f"{product.url}/accounts/login/",
             data={
-                "login": product.staff_email,
-                "password": product.staff_password,
+                "login": email,
+                "password": password,
                 "csrfmiddlewaretoken": token[1] if token else "",
             },
             headers={"Referer": product.url},
         )
         if "sessionid" not in http.cookies:
-            raise ApiError(f"staff could not sign in: {answer.status_code}")
+            raise ApiError(f"{email} could not sign in: {answer.status_code}")
         http.headers["X-CSRFToken"] = http.cookies["csrftoken"]
+        if tenant:
+            http.headers["X-NStarX-Tenant"] = tenant
         return cls(http, product.graphql)
 
     def ask(self, operation: str, **variables: Any) -> dict[str, Any]:

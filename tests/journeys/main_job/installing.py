@@ -47,6 +47,8 @@ def search(journey: Journey) -> None:
     for query, name in documents.QUERIES:
         found = journey.globex.ask(SEARCH, query=query)["searchWorkflows"]
         ids = [node["id"] for node in found["nodes"]]
+        if found["didYouMean"]:
+            ledger.fact(f"“{query}” → “{found['didYouMean']}”")
         ledger.expect(
             f"Globex finds {name} by “{query}”",
             journey.listings[name] in ids or found["didYouMean"],

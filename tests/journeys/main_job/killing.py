@@ -47,6 +47,8 @@ def kill(journey: Journey) -> None:
     seen = outcome(journey.globex, execution)
     ledger.equal("The killed worker's run succeeds", seen["status"], "SUCCEEDED")
     ledger.expect("  within seconds", seconds < SECONDS_TO_RECOVER, f"{seconds:.1f} s")
+    ledger.fact(f"done {seconds:.1f} s after SIGKILL")
+    ledger.fact(f"{sum(sink.deliveries.values())} deliveries, {len(sink.effects)} effects")
     watch(journey, live, events)
     ledger.equal("  every effect is done", len(sink.effects), documents.DELIVERIES)
     ledger.expect(

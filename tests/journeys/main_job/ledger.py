@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-WIDTH = 98
+WIDTH = 116
 
 T = TypeVar("T")
 
@@ -29,11 +29,21 @@ class Line:
 
 
 @dataclass
+class Chapter:
+    """One part of the journey and what is worth telling of it."""
+
+    title: str
+    facts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass
 class Ledger:
     """Collects expectations in order; prints a line for each chapter as it goes."""
 
     quiet: bool = False
     lines: list[Line] = field(default_factory=list)
+    chapters: list[Chapter] = field(default_factory=list)
     _chapter: str = ""
 
     @contextmanager
@@ -41,11 +51,17 @@ class Ledger:
         """A part of the journey; an error inside it is a missed expectation, not a crash."""
         since = time.monotonic()
         self._chapter = title
-        before = len(self.lines)
-        yield
-        held = sum(line.held for line in self.lines[before:])
-        total = len(self.lines) - before
-        self._say(f"{title}: {held} of {total} as expected ({time.monotonic() - since:.1f} s)")
+        chapter = Chapter(title)
+        self.chapters.append(chapter)
+        self._say(f"{title} …")
+        try:
+            yield
+        finally:
+            chapter.seconds = time.monotonic() - since
+
+    def fact(self, text: str) -> None:
+        """Something the last table should say of this chapter."""
+        self.chapters[-1].facts.append(text)
 
     def expect(self, what: str, held: object, saw: object = "") -> bool:
         """Note an expectation and go on."""
@@ -72,15 +88,29 @@ class Ledger:
         """Whether everything expected was seen."""
         return bool(self.lines) and all(line.held for line in self.lines)
 
-    def table(self) -> str:
-        """Every expectation, by chapter, with what was seen."""
-        rows, chapter = ["", "─" * WIDTH], ""
+    def every_line(self) -> str:
+        """Every expectation with what was seen, by chapter."""
+        rows, chapter = [], ""
         for line in self.lines:
             if line.chapter != chapter:
                 chapter = line.chapter
-                rows.append(chapter)
+                rows += ["", chapter]
             mark = "ok " if line.held else "NOT"
-            rows.append(f"  {mark}  {line.what:<50.50}  {line.saw:.40}".rstrip())
+            rows.append(f"  {mark}  {line.what:<52}  {line.saw}".rstrip()[: WIDTH + 20])
+        return "\n".join(rows)
+
+    def table(self) -> str:
+        """A row for each chapter, and every expectation that did not hold."""
+        rows = ["", "─" * WIDTH]
+        for chapter in self.chapters:
+            lines = [line for line in self.lines if line.chapter == chapter.title]
+            held = sum(line.held for line in lines)
+            count = f"{held}/{len(lines)}"
+            mark = "ok " if lines and held == len(lines) else "NOT"
+            facts = ", ".join(chapter.facts)
+            seconds = f"{chapter.seconds:.1f} s"
+            rows.append(f"{mark}  {chapter.title:<43} {count:>6} {seconds:>8}  {facts}".rstrip())
+            rows += [f"       {line.what.strip()}: {line.saw}" for line in lines if not line.held]
         held = sum(line.held for line in self.lines)
         rows += ["─" * WIDTH, f"{held} of {len(self.lines)} expectations held."]
         return "\n".join(rows)

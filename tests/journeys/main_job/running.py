@@ -83,6 +83,8 @@ def watch(journey: Journey, live: Live, events: list[dict[str, Any]]) -> None:
         bool(events) and not live.problem,
         live.problem or f"{len(events)} events",
     )
+    if sequence:
+        journey.ledger.fact(f"seq 1–{sequence[-1]} live")
     gapless = (
         sequence == list(range(sequence[0], sequence[0] + len(sequence))) if sequence else False
     )

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tests.journeys.main_job import installing, killing, product, publishing, running, trails
+from tests.journeys.main_job import (
+    installing,
+    killing,
+    product,
+    publishing,
+    refusing,
+    running,
+    trails,
+)
 from tests.journeys.main_job.api import ApiError
 from tests.journeys.main_job.journey import Journey
 from tests.journeys.main_job.ledger import ExpectationMissed, Ledger
@@ -20,8 +28,10 @@ CHAPTERS: tuple[Chapter, ...] = (
     ("Globex installs", installing.install),
     ("Globex runs, live", running.run),
     ("A worker is killed in the middle of a run", killing.kill),
+    ("Bad input is refused by name", refusing.refuse),
     ("Usage and audit", trails.ledgers),
     ("Nobody sees another's rows", trails.isolation),
+    ("Downloads are counted", trails.downloads),
 )
 
 

@@ -28,6 +28,7 @@ mutation Execute($id: ID!) {
   executeWorkflow(workflowId: $id) { execution { id } errors { code message path } }
 }
 """
+DOWNLOADS = "query Downloads($id: ID!) { getWorkflow(id: $id) { downloads } }"
 LISTS = "query { workflows(first: 100) { nodes { id name } } }"
 EXPECTED_ACTIONS = {
     "acme": {"organization.create", "workflow.create", "version.commit"},
@@ -57,6 +58,16 @@ def ledgers(journey: Journey) -> None:
         ledger.expect(
             "  sealed into a chain of hashes", len(chained) >= len(sealed) - 1, len(sealed)
         )
+
+
+def downloads(journey: Journey) -> None:
+    """A download is an organization that ran it with success; a job folds them once a minute."""
+    for name in documents.PUBLISHED:
+        seen = until(
+            lambda name=name: journey.acme.ask(DOWNLOADS, id=journey.listings[name])["getWorkflow"],  # type: ignore[misc]
+            good=lambda listing: listing["downloads"] >= 1,
+        )
+        journey.ledger.equal(f"{name} has one download", seen["downloads"], 1)
 
 
 def isolation(journey: Journey) -> None:
