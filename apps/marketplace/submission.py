@@ -34,7 +34,11 @@ class Pricing:
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """The metadata of a release; `listing_id` names the listing it belongs to, if it exists."""
+    """The metadata of a release.
+
+    `listing_id` names the listing it belongs to, if there is one; `publisher_id` may name the
+    organization's own publisher.
+    """
 
     name: str
     description: str
@@ -45,6 +49,7 @@ class Submission:
     documentation: str
     platform: str
     listing_id: uuid.UUID | None = None
+    publisher_id: uuid.UUID | None = None
     tagline: str = ""
     tags: tuple[str, ...] = ()
     channel: Channel = Channel.STABLE

@@ -226,6 +226,17 @@ def test_another_tenants_listing_is_not_found(acme: Tenant, globex: Tenant) -> N
     assert nothing_written(acme)
 
 
+def test_nobody_publishes_in_anothers_name(acme: Tenant, globex: Tenant) -> None:
+    theirs = make.listing(globex).publisher_id
+    for publisher_id in (theirs, uuid.uuid4()):
+        with pytest.raises(NotFound) as refused:
+            publish(acme, publisher_id=publisher_id)
+        assert refused.value.path == ("metadata", "publisherId")
+    assert nothing_written(acme)
+    own = make.listing(acme).publisher_id
+    assert publish(acme, publisher_id=own, version="1.1.0").version == "1.1.0"
+
+
 @pytest.mark.parametrize(
     ("changes", "path"),
     [

@@ -53,6 +53,7 @@ def publish_release(
     ):
         if memory.result_id is not None:
             return Release.objects.select_related("listing").get(pk=memory.result_id)
+        _check_publisher(submission)
         listing = _listing(actor, submission)
         release = _release(actor, listing, content, submission)
         scan = request_scan(
@@ -88,6 +89,7 @@ def rehearse(
     check(submission)
     content = sources.load(source)
     with scope.transaction():
+        _check_publisher(submission)
         listing = _existing(submission)
         if listing is not None:
             _refuse_taken(listing, submission.version)
@@ -217,6 +219,14 @@ def _is_breaking(listing: Listing, requirements: Mapping[str, Any]) -> bool:
     demanded = set(after.parameters["required"]) - set(before.parameters["required"])
     granted = {one.key for one in before.permissions}
     return bool(lost or demanded or {one.key for one in after.permissions} - granted)
+
+
+def _check_publisher(submission: Submission) -> None:
+    """Nobody publishes in another's name: a publisher that is named must be one's own."""
+    mine = Publisher.objects.filter(tenant_id=scope.current_tenant_id())
+    named = submission.publisher_id
+    if named is not None and not mine.filter(pk=named).exists():
+        raise NotFound.of("publisher", path=("metadata", "publisherId"))
 
 
 def _publisher(actor: Actor) -> Publisher:

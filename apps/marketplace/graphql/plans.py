@@ -8,7 +8,7 @@ from typing import Any
 import strawberry
 from strawberry.scalars import JSON
 
-from apps.kit.errors import Refusal
+from apps.kit.errors import NotFound, Refusal
 from apps.kit.graphql.fields import field
 from apps.kit.graphql.money import Money
 from apps.kit.graphql.mutations import Payload
@@ -112,6 +112,9 @@ class ConfigurationOverrides:
     def choices(self) -> Choices:
         """The choices as the action takes them. Raises NotFound for an id that is none."""
         path = ("configuration",)
+        if self.plan_id is not None:
+            # No listing has plans yet: whatever id this is, there is none of it.
+            raise NotFound.of("plan", path=(*path, "planId"))
         named = self.named_environment_id
         return Choices(
             parameters=_object(self.parameters, "parameters"),

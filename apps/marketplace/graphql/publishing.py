@@ -138,6 +138,11 @@ class PublishMetadata:
             listing_id=key_of(self.listing_id, "MarketplaceWorkflow", noun="listing", path=path)
             if self.listing_id
             else None,
+            publisher_id=key_of(
+                self.publisher_id, "Author", noun="publisher", path=("metadata", "publisherId")
+            )
+            if self.publisher_id
+            else None,
             tagline=self.tagline or "",
             tags=tuple(self.tags or []),
             channel=self.channel or Channel.STABLE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import strawberry
+from strawberry import relay
 
 from apps.kit.graphql.connections import Connection, Edge, exactly
 from apps.kit.graphql.scalars import URL, SemVer
@@ -34,10 +35,10 @@ class ReviewReply:
 
 
 @strawberry.type
-class Review:
+class Review(relay.Node):
     """What a user says of a listing."""
 
-    id: strawberry.ID
+    id: relay.NodeID[str]
     rating: int
     title: str | None
     body: str

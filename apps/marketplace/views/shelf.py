@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 
 from apps.kit.html.paging import pager, window_of
@@ -21,6 +22,7 @@ from apps.marketplace.terms import Category, PricingModel
 from apps.marketplace.words import MAX_QUERY
 from apps.tenancy import scope
 from apps.tenancy.doors import PublicRequest, public_page
+from apps.tenancy.scope import Scope
 from apps.workflows.drawing import draw
 
 COUNT_LIMIT = 1000
@@ -210,15 +212,28 @@ def facts(release: Release) -> dict[str, Any]:
 
 
 @require_safe
+def picture(request: HttpRequest, publisher: str, slug: str) -> HttpResponseBase:
+    """The graph of the newest release without words, for cards; most need no session at all."""
+    with scope.enter(Scope()):
+        try:
+            return _picture(publisher, slug)
+        except Http404:
+            pass
+    return _own_picture(request, publisher=publisher, slug=slug)
+
+
 @public_page
-def picture(request: PublicRequest, publisher: str, slug: str) -> HttpResponse:
-    """The graph of the newest release without words, for cards."""
+def _own_picture(request: PublicRequest, publisher: str, slug: str) -> HttpResponse:
+    """Of a listing that only the visitor's organization sees."""
+    return _picture(publisher, slug)
+
+
+def _picture(publisher: str, slug: str) -> HttpResponse:
     with scope.transaction():
         found = _shown(publisher, slug)
         drawing = draw(_release(found, None).document)
-    response = render(
-        request, "marketplace/picture.svg", {"drawing": drawing}, content_type="image/svg+xml"
-    )
+    svg = render_to_string("marketplace/picture.svg", {"drawing": drawing})
+    response = HttpResponse(svg, content_type="image/svg+xml")
     response["Cache-Control"] = f"{'public' if found.is_public else 'private'}, max-age=3600"
     return response
 
