@@ -478,3 +478,19 @@ def test_two_batches_that_become_one_lose_nothing() -> None:
     assert (both.status, both.started, both.left) == (RunStatus.SUCCEEDED, True, Left.FINISHED)
     assert both.consumed == first.consumed
     assert first.joined(Change(left=Left.PARKED)).status is RunStatus.RUNNING
+
+
+def test_a_run_close_to_its_deadline_is_not_parked() -> None:
+    plan = plan_of([a("a", retry={"maxAttempts": 2, "backoffSeconds": 60})])
+    script = failing(times=1, retryable=True, retry_after_seconds=0.9)
+    near = START + dt.timedelta(seconds=1)
+    world = World(plan, script=script, deadline_at=near)
+    assert world.slice().state.status is RunStatus.SUCCEEDED
+    far = World(plan, script=failing(times=1, retryable=True, retry_after_seconds=50.0))
+    far.deadline_at = START + dt.timedelta(seconds=60)
+    assert far.slice().left is Left.PARKED
+    far.now = START + dt.timedelta(seconds=59.5)
+    far.crashes = 0
+    folded = far.folded()
+    assert folded.retrying
+    assert far.slice().state.status is RunStatus.SUCCEEDED

@@ -364,3 +364,31 @@ def test_declared_writes_are_there_with_the_step(acme: Tenant) -> None:
     with scope.tenant(acme.id):
         held = {row.key: row.value for row in NodeState.objects.all()}
     assert held == {"cursor": {"at": 2}}
+
+
+def test_a_claim_whose_reply_was_lost_is_found(acme: Tenant, connections: Connections) -> None:
+    with worker() as loop:
+        run_id = start(acme, chain(2))
+        worker_id = loop.settings.worker_id
+        lost = statements.claim(
+            connections.get(), worker_id=worker_id, pool=POOL, want=1, charges={}
+        )
+        assert [claim.run_id for claim in lost] in ([run_id], [])
+        assert finished(acme, run_id).state == "SUCCEEDED"
+
+
+def test_a_cancellation_and_a_claim_do_not_wait_for_each_other(
+    acme: Tenant, connections: Connections
+) -> None:
+    run_id = start(acme, chain(2))
+    with psycopg.connect(database.url("engine")) as teller:
+        teller.execute(
+            "SELECT executions_tell_1(%s, %s, %s, 'cancel', NULL)", (acme.id, run_id, uuid.uuid4())
+        )
+        claimed = statements.claim(
+            connections.get(), worker_id=uuid.uuid4(), pool=POOL, want=1, charges={}
+        )
+        assert claimed == []
+    with worker() as loop:
+        loop.ring()
+        assert finished(acme, run_id).state == "CANCELED"

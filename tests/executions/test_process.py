@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+import redis
+from django.conf import settings
 
 from apps.billing.models import UsageEntry
 from apps.executions import history
@@ -67,6 +69,7 @@ def worker() -> Iterator[subprocess.Popen[bytes]]:
 def test_a_workflow_of_real_nodes_runs_to_its_end(
     acme: Tenant, worker: subprocess.Popen[bytes]
 ) -> None:
+    redis.Redis.from_url(settings.REDIS_BROKER_URL).flushdb()  # PostgreSQL holds the truth.
     with scope.tenant(acme.id, actor=acme.owner):
         drawn = create_workflow(actor=acme.owner, document=GREETING)
         run = start_run(actor=acme.owner, workflow_id=drawn.pk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.executions.verify import _queries, verify_tenant
@@ -42,3 +43,20 @@ def test_a_broken_row_is_named(acme: Tenant, invariant: str) -> None:
         found = {violation.invariant.split()[0] for violation in verify_tenant(acme.id)}
         cursor.execute("ROLLBACK TO SAVEPOINT whole")
     assert invariant in found
+
+
+@pytest.mark.django_db
+def test_operators_ask_by_command(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = start(acme, chain(2))
+    call_command("engine", "verify")
+    assert "every invariant holds" in capsys.readouterr().out
+    call_command("engine", "status")
+    assert "outbox: 0 to announce" in capsys.readouterr().out
+    call_command("engine", "drain")
+    with scope.tenant(acme.id), connection.cursor() as cursor:
+        cursor.execute("SAVEPOINT whole")
+        cursor.execute("DELETE FROM work_item")
+        with pytest.raises(CommandError, match="1 invariants do not hold"):
+            call_command("engine", "verify")
+        cursor.execute("ROLLBACK TO SAVEPOINT whole")
+    assert f"I1 an open run has an item or waits for a timer: {run_id}" in capsys.readouterr().out

@@ -277,6 +277,8 @@ class Slice:
         soonest = min(self.state.retrying.values(), default=now)
         if self.state.ready or self.state.cut or soonest <= now:
             return Left.YIELDED
+        # The timer of a deadline that is this near may have fired already: it is waited for.
+        soonest = min(soonest, self.claim.deadline_at or soonest)
         return Left.PARKED if soonest > now + SHORT_WAIT else None
 
     def _leave(self, left: Left) -> Outcome:

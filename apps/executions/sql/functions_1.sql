@@ -373,12 +373,15 @@ BEGIN
 END $$;
 
 -- The lease of one process incarnation covers all its items. Returns the database's time, or null
--- when this incarnation is dead: it never comes back to life under this id.
+-- when this incarnation is dead: it never comes back to life under this id. After a restart of the
+-- database everybody has a lease's time to beat again.
 CREATE FUNCTION engine_beat_1(p_worker uuid, p_seconds double precision) RETURNS timestamptz
 LANGUAGE plpgsql AS $$
 BEGIN
   UPDATE worker SET lease_until = clock_timestamp() + p_seconds * interval '1 second'
-   WHERE id = p_worker AND lease_until > clock_timestamp();
+   WHERE id = p_worker AND lease_until <> '-infinity'
+     AND greatest(lease_until, pg_postmaster_start_time() + p_seconds * interval '1 second')
+         > clock_timestamp();
   IF NOT FOUND THEN
     RETURN NULL;
   END IF;

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from apps.executions.engine.history import Event
 from apps.executions.engine.slice_ports import Batch, Claim, Inbox, LeaseLost
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
-from apps.executions.store.resilient import Patience, append_surely
+from apps.executions.store.resilient import Patience, append_surely, read_surely
 from apps.executions.store.statements import Posted
 from apps.executions.store.writer import Writer
 
@@ -67,7 +68,15 @@ class RunJournal:
 
     def inbox(self) -> Inbox:
         """What is unread."""
-        return statements.inbox(self._connections.get(), self._claim)
+        return read_surely(
+            self._connections, self._patience, lambda c: statements.inbox(c, self._claim)
+        )
+
+    def history(self) -> list[Event]:
+        """All that is durable."""
+        return read_surely(
+            self._connections, self._patience, lambda c: statements.history(c, self._claim)
+        )
 
     def _refuse_lost(self) -> None:
         if self._is_lost:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
 
 import psycopg
 from psycopg import errors
 
 from apps.executions.engine.slice_ports import Batch, Claim, LeaseLost
 from apps.executions.store import statements
-from apps.executions.store.connections import Connections
+from apps.executions.store.connections import Connection, Connections
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +22,27 @@ LONGEST_PAUSE: Final = 2.0
 CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 
 
+T = TypeVar("T")
+
+
 class Patience(Protocol):
     """How long to go on trying: while the process may trust its lease."""
 
     def is_lost(self) -> bool:
         """The lease cannot be trusted any more."""
+
+
+def read_surely(connections: Connections, patience: Patience, read: Callable[[Connection], T]) -> T:
+    """What `read` returns, as often as it takes. Raises LeaseLost when the lease is over."""
+    pause = FIRST_PAUSE
+    while not patience.is_lost():
+        try:
+            return read(connections.get())
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            logger.warning("a read met %s", type(error).__name__)
+            connections.drop()
+        pause = _rest(pause)
+    raise LeaseLost
 
 
 def append_surely(connections: Connections, patience: Patience, claim: Claim, batch: Batch) -> None:
@@ -46,10 +63,14 @@ def append_surely(connections: Connections, patience: Patience, claim: Claim, ba
             logger.warning("append of run %s met %s", claim.run_id, type(error).__name__)
             connections.drop()
             is_sure = False
-        # Jitter keeps workers from coming back in step after an outage.
-        time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
-        pause = min(pause * 2, LONGEST_PAUSE)
+        pause = _rest(pause)
     raise LeaseLost
+
+
+def _rest(pause: float) -> float:
+    """Sleep, and the next pause; jitter keeps workers from coming back in step after an outage."""
+    time.sleep(pause * (0.5 + random.random() / 2))  # noqa: S311
+    return min(pause * 2, LONGEST_PAUSE)
 
 
 def _has_landed(connections: Connections, claim: Claim, batch: Batch) -> bool:

@@ -34,6 +34,7 @@ _REGISTER: Final = (
 )
 _BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
 _MAIL: Final = "SELECT run_id FROM work_item WHERE worker_id = %s AND has_mail"
+_LEASED: Final = "SELECT id, token FROM work_item WHERE worker_id = %s"
 _GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
 _DRAINING: Final = "UPDATE worker SET draining = true WHERE id = %s"
@@ -208,9 +209,15 @@ def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | N
     connection.execute("SELECT engine_release_1(%s::uuid, %s::bigint[])", (worker_id, given))
 
 
-def give_up(connection: Connection, claim: Claim) -> None:
+def leased(connection: Connection, *, worker_id: UUID) -> dict[UUID, int]:
+    """Items that the database counts as this worker's, by token."""
+    rows = connection.execute(_LEASED, (worker_id,)).fetchall()
+    return {token: item_id for item_id, token in rows}
+
+
+def give_up(connection: Connection, *, item_id: int, token: UUID) -> None:
     """A slice broke off: its item is ready again and one crash nearer to its end."""
-    connection.execute(_GIVE_UP, (claim.item_id, claim.token))
+    connection.execute(_GIVE_UP, (item_id, token))
 
 
 def start_draining(connection: Connection, *, worker_id: UUID) -> None:

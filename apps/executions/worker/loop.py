@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from apps.executions.engine.plan import SLOTS_LIMIT
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.store import statements
-from apps.executions.store.connections import Connections
+from apps.executions.store.connections import Connection, Connections
 from apps.executions.store.writer import Writer
 from apps.executions.worker.lease import BEAT_SECONDS, LEASE_SECONDS, TRUST_SECONDS, Lease
 from apps.executions.worker.logs import LogBook
@@ -35,6 +35,7 @@ SHORT_TURN_MS: Final = 50.0
 STALE_SECONDS: Final = 1.0
 """A claimed run that has waited so long for a thread is given back."""
 LOOK_SECONDS: Final = 1.0
+SOON_SECONDS: Final = 0.05
 TICK_SECONDS: Final = 1.0
 
 
@@ -110,6 +111,7 @@ class EngineLoop:
         self._turn_ms = 0.0
         self._crowded = False
         self._has_abandoned = False
+        self._orphans: set[UUID] = set()
         self._bell = threading.Event()
         self._rung = threading.Event()
         self._helpers: list[threading.Thread] = []
@@ -199,7 +201,9 @@ class EngineLoop:
                 claimed = False
                 self._closing.wait(random.uniform(0.1, 1.0))  # noqa: S311
             if not claimed:
-                self._bell.wait(LOOK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+                # A round looks at a few lanes only; with room left the next one looks on soon.
+                pause = SOON_SECONDS if self._crowded and self._room() > 0 else LOOK_SECONDS
+                self._bell.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311
 
     def _claim_all(self) -> bool:
         """One round over the pools; whether anything was claimed."""
@@ -222,9 +226,9 @@ class EngineLoop:
             for claim in claims:
                 self._dispatch(Turn(claim, self._shop, self._warm))
             claimed = claimed or bool(claims)
-        self._crowded = self._room() <= 0 and statements.is_crowded(
-            self._connections.get(), pools=self.settings.pools
-        )
+        if not claimed:
+            connection = self._connections.get()
+            self._crowded = statements.is_crowded(connection, pools=self.settings.pools)
         return claimed
 
     def _room(self) -> int:
@@ -310,6 +314,19 @@ class EngineLoop:
         if ready & set(self.settings.pools):
             self.ring()
         self._give_back(older_than=STALE_SECONDS)
+        self._give_up_orphans(connection)
+
+    def _give_up_orphans(self, connection: Connection) -> None:
+        """Items of ours without a turn: a claim whose reply was lost, a turn that could not end.
+
+        Those seen twice: between a claim and its turn there is a moment.
+        """
+        leased = statements.leased(connection, worker_id=self.settings.worker_id)
+        held = {turn.claim.token for turn, _ in self._held()}
+        orphans = set(leased) - held
+        for token in orphans & self._orphans:
+            statements.give_up(connection, item_id=leased[token], token=token)
+        self._orphans = orphans
 
     def _give_back(self, *, older_than: float) -> None:
         """Runs that wait for a thread: another process may have one."""

@@ -165,17 +165,17 @@ class Turn:
         except PlanRefused as error:
             self._refuse(journal, error)
             return True
-        state = self.warm.take(self.claim) or self._state(plan)
+        state = self.warm.take(self.claim) or self._state(plan, journal)
         around = Around(journal=journal, pool=self.pool, control=self)
         outcome = Slice(self.claim, state, around).run()
         if outcome.left is not Left.FINISHED:
             self.warm.keep(self.claim.run_id, outcome.state)
         return True
 
-    def _state(self, plan: Plan) -> RunState:
+    def _state(self, plan: Plan, journal: RunJournal) -> RunState:
         if self.claim.head == 1:
             return fold(plan, [RunQueued(trigger="")])
-        return fold(plan, statements.history(self.shop.connections.get(), self.claim))
+        return fold(plan, journal.history())
 
     def _journal(self) -> RunJournal:
         run_id = self.claim.run_id
@@ -203,8 +203,10 @@ class Turn:
 
     def _give_up(self) -> None:
         try:
-            statements.give_up(self.shop.connections.get(), self.claim)
+            statements.give_up(
+                self.shop.connections.get(), item_id=self.claim.item_id, token=self.claim.token
+            )
         except Exception as error:
-            # The lease will end by itself and the item with it.
+            # The loop finds an item without a turn, or the reaper one without a lease.
             logger.warning("run %s was not given back: %s", self.claim.run_id, error)
             self.shop.connections.drop()
