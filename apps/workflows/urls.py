@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from apps.workflows import views
+from apps.workflows import schema_view, views
+from apps.workflows.graph.schema import SERVED_AT
 
 app_name = "workflows"
 _ONE = "t/<slug:slug>/workflows/<uuid:workflow_id>/"
 urlpatterns = [
+    path(SERVED_AT.removeprefix("/"), schema_view.document_schema, name="schema"),
     path("t/<slug:slug>/workflows/", views.index, name="list"),
     path("t/<slug:slug>/workflows/new/", views.create, name="create"),
     path(_ONE, views.detail, name="detail"),

@@ -6,7 +6,12 @@ from apps.versions.actions.approvals import (
     decide_approval,
     request_approval,
 )
-from apps.versions.actions.commits import commit_version, restore_draft, snapshot_draft
+from apps.versions.actions.commits import (
+    commit_version,
+    restore_draft,
+    restore_version,
+    snapshot_draft,
+)
 from apps.versions.actions.deployments import deploy_version, version_to_run
 
 __all__ = [
@@ -17,6 +22,7 @@ __all__ = [
     "deploy_version",
     "request_approval",
     "restore_draft",
+    "restore_version",
     "snapshot_draft",
     "version_to_run",
 ]

@@ -92,6 +92,22 @@ def restore_draft(
         )
 
 
+def restore_version(
+    *, actor: Actor, workflow_id: uuid.UUID, version: str | None = None
+) -> Workflow:
+    """Take a workflow out of the archive; with a version, that becomes the draft as well."""
+    with scope.transaction():
+        workflow = workflows.restore_workflow(actor=actor, workflow_id=workflow_id)
+        if version is None:
+            return workflow
+        return restore_draft(
+            actor=actor,
+            workflow_id=workflow_id,
+            version=version,
+            expected_revision=workflow.draft_revision,
+        )
+
+
 def found(version_id: uuid.UUID) -> WorkflowVersion:
     """The version of this id in the scope."""
     frozen: WorkflowVersion | None = (

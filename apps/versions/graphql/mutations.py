@@ -14,7 +14,12 @@ from apps.tenancy.graphql.context import Info
 from apps.tenancy.models import EnvironmentKind
 from apps.versions import actions
 from apps.versions.graphql.approvals import ApprovalPayload, ApprovalRequest
-from apps.versions.graphql.types import WorkflowVersion, WorkflowVersionPayload
+from apps.versions.graphql.types import (
+    RolloutStrategy,
+    WorkflowVersion,
+    WorkflowVersionPayload,
+)
+from apps.workflows.graphql.types import WorkflowPayload
 
 
 @strawberry.type
@@ -42,15 +47,38 @@ class Mutation:
 
     @mutation()
     def deploy_version(
-        self, info: Info, version_id: strawberry.ID, environment: EnvironmentKind
+        self,
+        info: Info,
+        version_id: strawberry.ID,
+        environment: EnvironmentKind,
+        strategy: RolloutStrategy | None = RolloutStrategy.IMMEDIATE,
+        canary_percent: int | None = None,
     ) -> WorkflowVersionPayload | None:
-        """Let a committed version stand in an environment."""
+        """Let a committed version stand in an environment, at once."""
+        if strategy not in (None, RolloutStrategy.IMMEDIATE) or canary_percent is not None:
+            raise Refusal(
+                "Versions take an environment over at once so far. Use IMMEDIATE and leave "
+                "canaryPercent out.",
+                path=("strategy",),
+            )
         deployment = actions.deploy_version(
             actor=info.context.actor,
             version_id=key_of(version_id, "WorkflowVersion", noun="version", path=("versionId",)),
             environment=environment,
         )
         return WorkflowVersionPayload(version=WorkflowVersion.of(deployment.version))
+
+    @mutation()
+    def restore_workflow(
+        self, info: Info, workflow_id: strawberry.ID, version: str | None = None
+    ) -> WorkflowPayload | None:
+        """Take a workflow out of the archive; a version named becomes its draft again."""
+        row = actions.restore_version(
+            actor=info.context.actor,
+            workflow_id=key_of(workflow_id, "Workflow", path=("workflowId",)),
+            version=version,
+        )
+        return WorkflowPayload.of(row)
 
     @mutation()
     def decide_approval(

@@ -27,6 +27,7 @@ from apps.versions.graphql.approvals import ApprovalComment, ApprovalRequest, co
 from apps.versions.graphql.changes import GraphChanges
 from apps.versions.models import ApprovalStatus
 from apps.workflows.graph import catalogue
+from apps.workflows.graph import document as language
 from apps.workflows.graph.validate import validate
 from apps.workflows.graphql.reports import ValidationReport
 from apps.workflows.graphql.types import person
@@ -118,7 +119,8 @@ class WorkflowVersion(TenantType, relay.Node):
     @field(points=3)
     def validation(self, root: strawberry.Parent[models.WorkflowVersion]) -> ValidationReport:
         """What today's catalogue says of it."""
-        return ValidationReport.of(validate(root.graph, catalogue.INSTALLED))
+        document = language.parse(_document(root))
+        return ValidationReport.of(validate(document, catalogue.INSTALLED))
 
     @field()
     def approval(self, root: strawberry.Parent[models.WorkflowVersion]) -> ApprovalState:
@@ -143,9 +145,7 @@ class WorkflowVersion(TenantType, relay.Node):
     @field()
     def definition(self, root: strawberry.Parent[models.WorkflowVersion]) -> JSON:
         """The document."""
-        if "document" not in root.get_deferred_fields():
-            return JSON(root.document)
-        return JSON(batched(root, "document", _documents, root.pk))
+        return JSON(_document(root))
 
 
 @strawberry.type
@@ -189,6 +189,13 @@ def _places(rows: tuple[models.WorkflowVersion, ...]) -> dict[Any, list[Environm
     for deployment in standing.filter(version__in=[row.pk for row in rows]):
         found[deployment.version_id].append(EnvironmentKind(deployment.environment.kind))
     return found
+
+
+def _document(row: models.WorkflowVersion) -> Any:
+    """Lists leave documents out; asked for, they are loaded for the whole page."""
+    if "document" not in row.get_deferred_fields():
+        return row.document
+    return batched(row, "document", _documents, row.pk)
 
 
 def _documents(rows: tuple[models.WorkflowVersion, ...]) -> dict[Any, Any]:
