@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from asgiref.testing import ApplicationCommunicator
+from asgiref import testing
 
 from config.asgi import application
 
 T = TypeVar("T")
 PROTOCOL = "graphql-transport-ws"
 PATIENCE = 10
+# asgiref annotates nothing here.
+COMMUNICATOR: Any = testing.ApplicationCommunicator
 
 
 class HandshakeRefused(Exception):
@@ -24,7 +26,7 @@ class HandshakeRefused(Exception):
 class Socket:
     """One connection."""
 
-    def __init__(self, communicator: ApplicationCommunicator) -> None:
+    def __init__(self, communicator: Any) -> None:
         self.communicator = communicator
 
     async def send(self, **message: Any) -> None:
@@ -68,7 +70,7 @@ async def socket(
     *, path: str = "/graphql", protocols: list[str] | None = None, headers: Any = ()
 ) -> AsyncIterator[Socket]:
     """An accepted connection."""
-    communicator = ApplicationCommunicator(
+    communicator = COMMUNICATOR(
         application,
         {
             "type": "websocket",
