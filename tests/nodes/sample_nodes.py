@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from apps.workflows.graph.declaration import (
@@ -90,6 +93,27 @@ def _write(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
     return {"value": None}
 
 
+def _walls(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    def works(act: Callable[[], object]) -> bool:
+        try:
+            act()
+        except OSError:
+            return False
+        return True
+
+    return {
+        "value": {
+            "reads": [path for path in inputs["data"] if works(Path(path).read_bytes)],
+            "writes": [path for path in inputs["data"] if works(Path(path).touch)],
+            "own": works(lambda: (context.work_directory / "x").write_text("x")),
+            "connects": works(lambda: socket.create_connection(("127.0.0.1", 1), timeout=1))
+            or works(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM)),
+            "kills": works(lambda: os.kill(parameters.number, 0)),
+            "forks": works(lambda: subprocess.run(["true"], check=False)),
+        }
+    }
+
+
 _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "ok": _ok,
     "refuse": _refuse,
@@ -101,6 +125,7 @@ _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "artifact": _artifact,
     "send": _send,
     "write": _write,
+    "walls": _walls,
     "large": lambda parameters, inputs, context: {"value": {"text": "x" * 100_000}},
     "nan": lambda parameters, inputs, context: {"value": float("nan")},
     "object": lambda parameters, inputs, context: {"value": object()},

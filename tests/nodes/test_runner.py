@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,8 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.runner.doors import Doors
 from apps.executions.runner.local import LocalRunner
-from apps.executions.sandbox import shared
+from apps.executions.runner.process import confinement
+from apps.executions.sandbox import Tier, shared
 from apps.workflows.graph.declaration import NodeType, node_type_of
 from apps.workflows.graph.shape import Connection, Node, Resources
 from tests.nodes import sample_nodes
@@ -251,6 +254,24 @@ def test_a_process_sees_nothing_of_the_worker(
 
     assert "DATABASE_URL" not in outcome.outputs["value"]["names"]
     assert outcome.outputs["value"]["django"] is False
+
+
+@pytest.mark.skipif(
+    confinement.detect().tier is not Tier.BUBBLEWRAP, reason="bubblewrap does not work here"
+)
+def test_a_process_reaches_nothing_but_its_own_directory(bench: Bench, tmp_path: Path) -> None:
+    outside = tmp_path / "of another tenant"
+    outside.write_text("private")
+    places = [str(outside), "/etc/passwd", str(Path(__file__).parents[2] / "pyproject.toml")]
+
+    outcome = bench.done(PROCESS, {"mode": "walls", "number": os.getpid()}, inputs={"data": places})
+
+    found = outcome.outputs["value"]
+    assert found["reads"] == []
+    assert found["writes"] == []
+    assert found["own"] is True
+    assert found["connects"] is False
+    assert found["kills"] is False
 
 
 @EVERYWHERE

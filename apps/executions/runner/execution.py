@@ -14,6 +14,7 @@ from typing import Any, assert_never
 from apps.executions.engine.ports import StepCall, StopReason, StopSignal
 from apps.executions.runner import failures
 from apps.executions.runner.context import StepContext
+from apps.executions.runner.directory import StepDirectories
 from apps.executions.runner.host import Host
 from apps.executions.runner.process.pool import (
     Ended,
@@ -66,7 +67,8 @@ class Executor:
     """Runs handlers of every kind with the same promise: outputs, NodeError or StoppedError."""
 
     def __init__(self) -> None:
-        self._processes = ProcessPool()
+        self.directories = StepDirectories()
+        self._processes = ProcessPool(self.directories)
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
         self.overrun = False
@@ -101,6 +103,7 @@ class Executor:
     def close(self) -> None:
         """End processes and the loop."""
         self._processes.close()
+        self.directories.remove()
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is not None:

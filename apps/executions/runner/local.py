@@ -99,7 +99,7 @@ class _Attempt:
         self._executor = executor
         self._began = time.monotonic()
         self._deadline = self._began + (call.deadline_at - clock.now()).total_seconds()
-        self._directory = WorkDirectory()
+        self._directory = WorkDirectory(executor.directories)
         self._context: StepContext | None = None
         self._execution = Execution()
 

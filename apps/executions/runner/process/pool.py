@@ -17,9 +17,12 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from apps.executions.engine.ports import StopReason
+from apps.executions.runner.directory import StepDirectories
+from apps.executions.runner.process import confinement
 from apps.executions.runner.process.channel import Channel, ChannelClosedError
 from apps.executions.runner.process.zygote import PACKET
 
@@ -75,7 +78,8 @@ class ProcessUnavailableError(Exception):
 class ProcessPool:
     """Thread safe; zygotes start on first use and stay."""
 
-    def __init__(self) -> None:
+    def __init__(self, directories: StepDirectories) -> None:
+        self._directories = directories
         self._lock = threading.Lock()
         self._zygotes: dict[tuple[str, ...], _Zygote] = {}
 
@@ -110,7 +114,8 @@ class ProcessPool:
         with self._lock:
             zygote = self._zygotes.get(libraries)
             if zygote is None or not zygote.alive:
-                zygote = self._zygotes[libraries] = _Zygote(libraries)
+                zygote = _Zygote(libraries, directories=self._directories)
+                self._zygotes[libraries] = zygote
         zygote.wait_ready()
         return zygote
 
@@ -149,21 +154,14 @@ def _follow(
 class _Zygote:
     """One process that has its libraries loaded and forks."""
 
-    def __init__(self, libraries: tuple[str, ...]) -> None:
+    def __init__(self, libraries: tuple[str, ...], *, directories: StepDirectories) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._exits: dict[int, Future[dict[str, Any]]] = {}
         self._ready: Future[None] = Future()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", _ZYGOTE, str(theirs.fileno()), *libraries],
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+            self._process = _launch(theirs.fileno(), libraries, writable=directories.root)
         self._reader = threading.Thread(target=self._read, name="step-processes", daemon=True)
         self._reader.start()
 
@@ -267,15 +265,39 @@ class _Running:
             return {}
 
 
+def _launch(control: int, libraries: tuple[str, ...], *, writable: Path) -> subprocess.Popen[bytes]:
+    """Start a zygote behind the strongest walls there are."""
+    program = [sys.executable, "-m", _ZYGOTE, str(control), *libraries]
+    walls = confinement.detect()
+    descriptors = [control]
+    if walls.bwrap is not None:
+        descriptors.append(confinement.filter_file())
+        program = confinement.command(
+            program, bwrap=walls.bwrap, filter_descriptor=descriptors[-1], writable=writable
+        )
+    try:
+        return subprocess.Popen(
+            program,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+    finally:
+        for descriptor in descriptors[1:]:
+            os.close(descriptor)
+
+
 def _environment() -> dict[str, str]:
     """Nothing of the worker's: no database address, no key, no token."""
-    own = {
-        name: os.environ[name] for name in ("PATH", "LANG", "TZ", "TMPDIR") if name in os.environ
-    }
+    own = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
     return {
         **own,
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
         "PYTHONDONTWRITEBYTECODE": "1",
+        # Behind the walls the temporary directory of the worker does not exist.
+        "TMPDIR": "/tmp",  # noqa: S108
         # One step, one core: parallelism is the engine's affair.
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
