@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
@@ -14,7 +15,14 @@ from typing import Any
 from django.db import connection
 
 from apps.executions.engine.plan import compile_plan
-from apps.executions.engine.ports import LogSink, StepCall, StepDone, StepOutcome, StopSignal
+from apps.executions.engine.ports import (
+    LogLevel,
+    LogSink,
+    StepCall,
+    StepDone,
+    StepOutcome,
+    StopSignal,
+)
 from apps.executions.engine.slice_ports import Claim
 from apps.executions.models import Run, RunEvent
 from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
@@ -22,7 +30,7 @@ from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from apps.workflows.graph.document import Document, parse
 from tests import database
-from tests.factories.graphs import CATALOGUE
+from tests.factories.graphs import CATALOGUE, a, raw
 from tests.factories.tenancy import Tenant
 
 POOL = "io"
@@ -61,10 +69,10 @@ VERSIONS = Versions()
 
 
 def start(
-    tenant: Tenant, raw: Mapping[str, Any], *, timeout_seconds: float | None = None, **facts: Any
+    tenant: Tenant, drawn: Mapping[str, Any], *, timeout_seconds: float | None = None, **facts: Any
 ) -> uuid.UUID:
     """T0 through the SQL function, as start_run does, without the rest of the product."""
-    document = parse(dict(raw))
+    document = parse(dict(drawn))
     version_id, run_id = uuid7(), uuid7()
     VERSIONS.documents[version_id] = document
     plan = compile_plan(document, CATALOGUE)
@@ -131,3 +139,44 @@ def types(tenant: Tenant, run_id: uuid.UUID) -> list[str]:
         events = list(RunEvent.objects.filter(run_id=run_id).order_by("seq"))
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     return [f"{event.type} {event.path or ''}".strip() for event in events]
+
+
+class Silent:
+    """A sink that keeps nothing."""
+
+    def log(self, message: str, *, level: LogLevel, fields: Mapping[str, Any]) -> None:
+        pass
+
+    def metric(self, name: str, *, value: float) -> None:
+        pass
+
+    def progress(self, *, done: int, total: int | None) -> None:
+        pass
+
+
+def call_of(path: str, *, attempt: int = 1) -> StepCall:
+    """A call of a pure step, for what runs steps."""
+    step = compile_plan(parse(raw([a(path)])), CATALOGUE).step(path)
+    now = dt.datetime.now(dt.UTC)
+    nobody = uuid.UUID(int=0)
+    return StepCall(
+        tenant_id=nobody,
+        run_id=nobody,
+        lineage_id=nobody,
+        workflow_id=nobody,
+        environment="DEVELOPMENT",
+        environment_id=nobody,
+        node=step.node,
+        node_type=step.node_type,
+        path=path,
+        attempt=attempt,
+        generation=1,
+        inputs={},
+        parameters={},
+        variables={},
+        upstream={},
+        outgoing=(),
+        started_at=now,
+        deadline_at=now + dt.timedelta(seconds=60),
+        fence=nobody,
+    )

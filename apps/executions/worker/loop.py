@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from apps.executions.engine.plan import SLOTS_LIMIT
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
+from apps.executions.engine.slice import GRACE
 from apps.executions.store import statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.store.writer import Writer
@@ -315,6 +316,10 @@ class EngineLoop:
             self.ring()
         self._give_back(older_than=STALE_SECONDS)
         self._give_up_orphans(connection)
+        overdue = self._lease.now() - GRACE
+        for turn, _ in self._held():
+            if (call := turn.pool.overdue(before=overdue)) is not None:
+                self._abandoned(call)
 
     def _give_up_orphans(self, connection: Connection) -> None:
         """Items of ours without a turn: a claim whose reply was lost, a turn that could not end.

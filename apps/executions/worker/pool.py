@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import queue
 import random
@@ -88,6 +89,7 @@ class SlicePool:
         self._quick: deque[tuple[int, StepCall]] = deque()
         self._back: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
         self._flying: dict[int, StepCall] = {}
+        self._here: StepCall | None = None
 
     def submit(self, index: int, call: StepCall, *, light: bool) -> None:
         """Start an attempt on a thread, or keep a quick one for `arrivals`."""
@@ -103,7 +105,9 @@ class SlicePool:
         until = time.monotonic() + TURN_SECONDS
         while self._quick:
             index, call = self._quick.popleft()
+            self._here = call
             landed.append(self._arrival(index, call))
+            self._here = None
             if time.monotonic() >= until:
                 break
         try:
@@ -124,6 +128,14 @@ class SlicePool:
     def abandon(self, index: int) -> None:
         """Its outcome will not be delivered; the process is told, for its thread is stuck."""
         self._on_abandoned(self._flying.pop(index))
+
+    def overdue(self, *, before: dt.datetime) -> StepCall | None:
+        """The step on the slice's own thread, if it should have ended before that instant.
+
+        The slice cannot see this itself: it is inside the step.
+        """
+        call = self._here
+        return call if call is not None and call.deadline_at < before else None
 
     def nudge(self) -> None:
         """Let `arrivals` return early."""
