@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -24,10 +24,11 @@ from apps.executions.runner.doors import Doors
 from apps.executions.runner.local import LocalRunner
 from apps.executions.runner.process import confinement
 from apps.executions.sandbox import Tier, shared
+from apps.workflows.graph.context import ArtifactRef
 from apps.workflows.graph.declaration import NodeType, node_type_of
 from apps.workflows.graph.shape import Connection, Node, Resources
 from tests.nodes import sample_nodes
-from tests.nodes.doubles import Logs, MemorySecrets, Stop, Surroundings, step_call
+from tests.nodes.doubles import Logs, MemoryObjects, MemorySecrets, Stop, Surroundings, step_call
 
 INLINE = node_type_of(sample_nodes.inline)
 PROCESS = node_type_of(sample_nodes.process)
@@ -448,3 +449,18 @@ def test_the_runner_never_raises(bench: Bench) -> None:
     assert isinstance(outcome, StepFailed)
     assert outcome.code == "RUNNER_FAILED"
     assert "no doors" not in outcome.message
+
+
+def test_a_broken_host_call_ends_the_step_and_its_process(bench: Bench) -> None:
+    class Broken(MemoryObjects):
+        def put(self, content: BinaryIO, *, media_type: str) -> ArtifactRef:
+            raise ConnectionError("the database is gone")
+
+    bench.around.objects = Broken()
+
+    failed = bench.failed(PROCESS, {"mode": "artifact"})
+
+    assert failed.code == "RUNNER_FAILED"
+    assert failed.retryable
+    assert "database" not in failed.message
+    assert bench.done(PROCESS, {}).outputs["value"] == {"number": 1}

@@ -16,13 +16,8 @@ from apps.executions.runner import failures
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import StepDirectories
 from apps.executions.runner.host import Host
-from apps.executions.runner.process.pool import (
-    Ended,
-    Ending,
-    Job,
-    ProcessPool,
-    ProcessUnavailableError,
-)
+from apps.executions.runner.process.endings import Ended, Ending, Job, ProcessUnavailableError
+from apps.executions.runner.process.pool import ProcessPool
 from apps.executions.runner.quantities import byte_count
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.context import NodeError

@@ -1,0 +1,54 @@
+"""One call of one handler in a process, and the ways it may end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from apps.executions.engine.ports import StopReason
+
+Stopped = Callable[[], StopReason | None]
+"""Asked while a step runs: why it should stop, None while it should go on."""
+Serve = Callable[[dict[str, Any]], dict[str, Any] | None]
+"""Answers a host call of the child; None where the child expects no answer."""
+
+
+class Ending(StrEnum):
+    """How a step's process came to its end."""
+
+    DONE = "done"
+    FAILED = "failed"
+    CRASHED = "crashed"
+    MEMORY = "memory"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+    DIED = "died"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One call of one handler; `deadline` is monotonic, memory in bytes, cpu in seconds."""
+
+    libraries: tuple[str, ...]
+    call: Mapping[str, Any]
+    memory: int
+    cpu: int
+    deadline: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The outcome, with what was measured from outside the child."""
+
+    ending: Ending
+    message: Mapping[str, Any]
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+    exit_code: int | None = None
+    stopped: StopReason | None = None
+
+
+class ProcessUnavailableError(Exception):
+    """No step process could be started; the worker may try again."""
