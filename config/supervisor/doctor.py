@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from apps.executions.sandbox import detect
+from apps.executions import sandbox
+from apps.executions.runner.process import confinement
 from config.env import ROOT
 from config.supervisor import binaries, kernel, ports, roles, up
 from config.supervisor.failure import CannotStart
@@ -132,16 +133,15 @@ def _sandbox() -> Iterator[Finding]:
         bubblewrap or "not installed: `apt-get install bubblewrap` adds a wall around sandboxes",
         bool(bubblewrap),
     )
-    yield _sandbox_tier()
+    for what, report in (
+        ("Sandbox of expressions", sandbox.detect()),
+        ("Sandbox of step processes", confinement.detect()),
+    ):
+        yield Finding(what, f"{report.tier}: {report.reason}", good=True)
     monty = _installed("pydantic-monty")
     yield Finding(
         "Expressions", f"pydantic-monty {monty}" if monty else "run `make bootstrap`", bool(monty)
     )
-
-
-def _sandbox_tier() -> Finding:
-    report = detect()
-    return Finding("Sandbox tier", f"{report.tier}: {report.reason}", good=True)
 
 
 def _packages() -> Iterator[Finding]:
