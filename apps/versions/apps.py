@@ -9,3 +9,7 @@ class VersionsConfig(AppConfig):
     name = "apps.versions"
     label = "versions"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Listen, and say what is still referred to."""
+        from apps.versions import reactions  # noqa: F401

@@ -164,8 +164,11 @@ def found(workflow_id: uuid.UUID) -> Workflow:
 
 
 def living(workflow_id: uuid.UUID) -> Workflow:
-    """The workflow of this id, if it may be worked with: WorkflowIsArchived else."""
-    workflow = found(workflow_id)
+    """The workflow of this id, its draft left out, unless it is archived (WorkflowIsArchived)."""
+    rows = Workflow.objects.without_draft()
+    workflow: Workflow | None = rows.filter(pk=workflow_id).first()
+    if workflow is None:
+        raise NotFound.of("workflow", path=("workflowId",))
     _refuse_archived(workflow)
     return workflow
 

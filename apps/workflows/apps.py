@@ -9,3 +9,7 @@ class WorkflowsConfig(AppConfig):
     name = "apps.workflows"
     label = "workflows"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Listen, and say what is still referred to."""
+        from apps.workflows import reactions  # noqa: F401

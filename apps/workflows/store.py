@@ -1,4 +1,4 @@
-"""What only PostgreSQL can answer well: which workflows refer to which secret."""
+"""What only PostgreSQL can answer well: what the texts of all drafts refer to."""
 
 from __future__ import annotations
 
@@ -27,3 +27,19 @@ def users_of_secrets() -> dict[str, list[uuid.UUID]]:
         for workflow_id, name in cursor.fetchall():
             users[name].append(workflow_id)
     return users
+
+
+_DIGESTS = r"""
+SELECT DISTINCT found.digest[1]
+  FROM workflows_workflow AS workflow,
+       regexp_matches(workflow.draft_document::text,
+                      '"(sha256:[0-9a-f]{64})"', 'g') AS found (digest)
+ WHERE workflow.tenant_id = %s
+"""
+
+
+def artifacts_in_drafts() -> list[str]:
+    """Every digest that a draft of the tenant in force names, archived ones too."""
+    with scope.transaction(), connection.cursor() as cursor:
+        cursor.execute(_DIGESTS, [scope.current_tenant_id()])
+        return [digest for (digest,) in cursor.fetchall()]

@@ -200,6 +200,7 @@ def test_the_catalogue_finds_majors_and_the_newest() -> None:
 def test_a_misspelt_type_is_recognized() -> None:
     assert workflow_nodes.catalogue().closest("test.trian") == "test.train"
     assert workflow_nodes.catalogue().closest("zzz") is None
+    assert workflow_nodes.catalogue().closest("test.train" * 9) is None
 
 
 def test_the_same_type_twice_is_nothing_another_is_refused() -> None:

@@ -116,6 +116,7 @@ def test_a_plain_text_stays_one() -> None:
         ("{{ 'x }}", "EXPRESSION_NOT_CLOSED"),
         ("{{ (x }}", "EXPRESSION_NOT_CLOSED"),
         ("{{ }}", "EXPRESSION_EMPTY"),
+        ("{{ a }}" * 201, "EXPRESSION_TOO_LARGE"),
         ("Bearer {{ secrets.TOKEN }}", "SECRET_NOT_ALONE"),
         ("{{ secrets.TOKEN + 'x' }}", "SECRET_NOT_ALONE"),
         ("{{ secrets['TOKEN'] }}", "SECRET_NOT_ALONE"),

@@ -190,6 +190,12 @@ def test_a_cycle_names_its_nodes_and_the_arrow_to_remove() -> None:
     assert issue.fix == ({"op": "remove", "path": "/connections/2"},)
 
 
+def test_a_long_cycle_is_named_by_its_beginning() -> None:
+    merges = [{"type": "test.merge"} for _ in range(30)]
+    arrows = [(f"n{at}", "table", f"n{(at + 1) % 30}", "first") for at in range(30)]
+    assert "n8 → n9 → … → n0" in the_issue(small(*merges, connections=arrows), "CYCLE").message
+
+
 def test_the_same_connection_twice_is_refused_another_condition_is_not() -> None:
     arrow = ("n0", "table", "n1", "table")
     train = {"type": "test.train", "typeVersion": "2", "configuration": {"target": "x"}}
@@ -499,6 +505,7 @@ def parameter(**fields: Any) -> dict[str, Any]:
         (parameter(schema={"pattern": "(a+)+$"}), "PARAMETER_SCHEMA_INVALID"),
         (parameter(schema={"allOf": [{"$ref": "#"}]}), "PARAMETER_SCHEMA_INVALID"),
         (parameter(schema={"type": "string"}, default=1), "PARAMETER_DEFAULT_INVALID"),
+        (parameter(schema={"title": "x" * 65_536}), "PARAMETER_SCHEMA_INVALID"),
         ({"variables": {"a b": 1}}, "VARIABLE_NAME_INVALID"),
         ({"schedules": [{"cron": "every day"}]}, "SCHEDULE_INVALID"),
         ({"schedules": [{"cron": "0 6 * * *", "timezone": "Mars/Olympus"}]}, "TIMEZONE_UNKNOWN"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from apps.versions.events import ApprovalDecided, ApprovalRequested
 from apps.versions.models import Approval, ApprovalKind, ApprovalStatus, ApprovalVote
 
 MAX_COMMENT = 5_000
+MAX_FORM = 32_768
 MAX_STAGES = 5
 
 
@@ -95,6 +97,8 @@ def decide_approval(
         raise Refusal(f"A comment has at most {MAX_COMMENT} characters.", path=("comment",))
     if not approve and not comment.strip():
         raise Refusal("Say why, so that it can be mended.", path=("comment",))
+    if form is not None and len(json.dumps(form)) > MAX_FORM:
+        raise Refusal(f"A form has at most {MAX_FORM} characters of JSON.", path=("form",))
     with scope.transaction():
         seen = found(approval_id, actor=actor)
         with _scope_of(seen, actor), scope.transaction():

@@ -4,12 +4,12 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from types import ModuleType
 
 from apps.workflows.graph.declaration import NodeType, declared_in
+from apps.workflows.graph.nearby import closest
 
 ENTRY_POINT_GROUP = "nstarx.nodes"
 """A third party's distribution names its package of node modules in this group."""
@@ -66,8 +66,7 @@ class Catalogue:
 
     def closest(self, type: str) -> str | None:
         """The known type a misspelt one probably meant."""
-        names = sorted({name for name, _ in self._by_key})
-        return next(iter(get_close_matches(type, names, n=1, cutoff=0.6)), None)
+        return closest(type, sorted({name for name, _ in self._by_key}))
 
 
 INSTALLED = Catalogue()

@@ -1,7 +1,6 @@
 """How a workflow document is read and written: strict JSON in, frozen values, minimal JSON out."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -9,6 +8,7 @@ from pydantic_core import ErrorDetails
 
 from apps.workflows.graph import arrival, migrate, plain
 from apps.workflows.graph.issues import DocumentInvalid, Fix, Issue
+from apps.workflows.graph.nearby import meant
 from apps.workflows.graph.shape import (
     MAX_NODES,
     Budget,
@@ -64,6 +64,7 @@ __all__ = [
     "to_json",
 ]
 
+MAX_ISSUES = 200
 ADAPTER: TypeAdapter[Document] = TypeAdapter(Document)
 
 
@@ -84,7 +85,7 @@ def parse_with_claims(raw: object) -> tuple[Document, Claims]:
     try:
         return ADAPTER.validate_json(plain.encode(full), strict=True), claims
     except ValidationError as error:
-        details = error.errors(include_url=False, include_input=False)
+        details = error.errors(include_url=False, include_input=False)[:MAX_ISSUES]
         raise DocumentInvalid([_issue(detail, full) for detail in details]) from None
 
 
@@ -113,7 +114,7 @@ def _issue(detail: ErrorDetails, full: Mapping[str, Any]) -> Issue:
     match detail["type"]:
         case "unexpected_keyword_argument":
             code = "UNKNOWN_FIELD"
-            message = f"There is no field `{where}`; {_instead(path, full)}."
+            message = f"There is no field `{where}`; {_instead(path, full)}"
             fix = ({"op": "remove", "path": pointer(path)},)
         case "missing":
             code, message = "FIELD_REQUIRED", f"Add the field `{where}`."
@@ -144,8 +145,7 @@ def _instead(path: tuple[str, ...], full: Mapping[str, Any]) -> str:
     """The known sibling it may have been meant for, else to remove it."""
     known = {"nodes": arrival.NODE_FIELDS, "connections": arrival.CONNECTION_FIELDS}
     names = known.get(path[0], arrival.DOCUMENT_FIELDS) if len(path) in (1, 3) else frozenset()
-    close = get_close_matches(path[-1], sorted(names), n=1, cutoff=0.5)
-    return f"did you mean `{close[0]}`?" if close else "remove it"
+    return meant(path[-1], sorted(names), otherwise="remove it.", cutoff=0.5)
 
 
 def _id_at(full: Mapping[str, Any], path: tuple[str, ...], collection: str) -> str | None:

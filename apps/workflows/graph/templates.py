@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 from apps.workflows.graph.declaration import SECRET_PATTERN
 from apps.workflows.graph.expressions import Expression, ExpressionInvalid, parse
 
+MAX_EXPRESSIONS = 200
+
 Path: TypeAlias = tuple[str | int, ...]
 
 
@@ -130,6 +132,11 @@ def _content(text: str) -> Template | SecretReference:
 
 
 def _pieces(text: str) -> Iterator[str | Expression]:
+    if text.count("{{") > MAX_EXPRESSIONS:
+        message = (
+            f"A text holds at most {MAX_EXPRESSIONS} expressions; use a template or code node."
+        )
+        raise ExpressionInvalid("EXPRESSION_TOO_LARGE", message)
     at = 0
     while (begin := text.find("{{", at)) >= 0:
         if begin > at:

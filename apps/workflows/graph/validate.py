@@ -1,7 +1,9 @@
 """Everything that can be said about a document without running it: one pure validator for all."""
 
+from itertools import islice
+
 from apps.workflows.graph.catalogue import Catalogue
-from apps.workflows.graph.document import parse
+from apps.workflows.graph.document import MAX_ISSUES, parse
 from apps.workflows.graph.issues import DocumentInvalid, Issue, Report, Severity, Status
 from apps.workflows.graph.normal import normalize
 from apps.workflows.graph.rules import (
@@ -19,13 +21,12 @@ from apps.workflows.graph.shape import Document
 __all__ = ["Issue", "Report", "Severity", "Status", "read_and_validate", "require", "validate"]
 
 RULES = (identity, levels, wiring, own_ports, configuration, references, settings)
-MAX_ISSUES = 200
 
 
 def validate(document: Document, catalogue: Catalogue) -> Report:
     """Hold a document against every rule; errors first. Never raises, linear in the document."""
     drawing = Drawing.of(document, catalogue)
-    issues = [issue for rule in RULES for issue in rule.check(drawing)]
+    issues = [issue for rule in RULES for issue in islice(rule.check(drawing), MAX_ISSUES)]
     issues.sort(key=lambda issue: list(Severity).index(issue.severity))
     return Report(tuple(issues[:MAX_ISSUES]))
 

@@ -7,6 +7,8 @@ from apps.workflows.graph.issues import Fix, Issue, Severity
 from apps.workflows.graph.rules.drawing import Drawing, remove_connection
 from apps.workflows.graph.shape import MAX_CONTAINER_DEPTH, Node
 
+MAX_SHOWN = 10
+
 
 def check(drawing: Drawing) -> Iterator[Issue]:
     """All rules of this file."""
@@ -62,7 +64,7 @@ def _cycle(drawing: Drawing, cycle: tuple[str, ...]) -> Issue:
     return Issue(
         code="CYCLE",
         message=(
-            f"The nodes {' → '.join((*cycle, cycle[0]))} wait for each other. "
+            f"The nodes {_shown(cycle)} wait for each other. "
             "Remove one of the connections, or put what repeats into a control.loop."
         ),
         path=("connections", str(place)),
@@ -70,3 +72,9 @@ def _cycle(drawing: Drawing, cycle: tuple[str, ...]) -> Issue:
         connection_id=drawing.document.connections[place].id,
         fix=fix,
     )
+
+
+def _shown(cycle: tuple[str, ...]) -> str:
+    """A circle of hundreds is recognized by its beginning."""
+    shown = (*cycle[:MAX_SHOWN], "…") if len(cycle) > MAX_SHOWN else cycle
+    return " → ".join((*shown, cycle[0]))

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from apps.workflows.graph import order, templates
 from apps.workflows.graph.expressions import (
@@ -12,6 +11,7 @@ from apps.workflows.graph.expressions import (
     Reference,
 )
 from apps.workflows.graph.issues import Issue, Severity
+from apps.workflows.graph.nearby import meant
 from apps.workflows.graph.rules.drawing import Drawing, connection_issue
 from apps.workflows.graph.shape import Node
 
@@ -49,8 +49,7 @@ class References:
         """Why the reference will have no value there, None when it will."""
         root = reference[0]
         if root not in place.names:
-            close = get_close_matches(root, sorted(place.names), n=1)
-            mend = f"did you mean `{close[0]}`?" if close else f"use {_listed(SCOPE)}."
+            mend = meant(root, sorted(place.names), otherwise=f"use {_listed(SCOPE)}.")
             return Problem("EXPRESSION_NAME_UNKNOWN", f"There is no `{root}` here; {mend}")
         if root in {"item", "index"} and place.node.parent_id is None:
             message = f"`{root}` exists only inside a container; move the node into one."
@@ -74,8 +73,7 @@ class References:
     def _node(self, reference: Reference, place: Place) -> Problem | None:
         named = reference[1]
         if named not in self._drawing.nodes:
-            close = get_close_matches(named, list(self._drawing.nodes), n=1)
-            mend = f"did you mean `{close[0]}`?" if close else "name one that is."
+            mend = meant(named, self._drawing.nodes, otherwise="name one that is.")
             message = f"`{named}` is no node of this workflow; {mend}"
             return Problem("EXPRESSION_NODE_UNKNOWN", message)
         if not self._precedes(named, place):

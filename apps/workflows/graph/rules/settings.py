@@ -1,5 +1,6 @@
 """Rules about the workflow as a whole: its parameters, variables, schedules and time zones."""
 
+import json
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -10,6 +11,8 @@ from apps.workflows.graph.issues import Issue
 from apps.workflows.graph.rules.drawing import Drawing
 from apps.workflows.graph.shape import Parameter, Schedule
 
+MAX_SCHEMAS = 65_536
+"""Checking a schema costs a thousand times what reading it does."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _CRON_RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 _CRON_NAMES = {
@@ -27,12 +30,18 @@ def check(drawing: Drawing) -> Iterator[Issue]:
     """All rules of this file."""
     configuration = drawing.document.configuration
     seen: set[str] = set()
+    size = 0
     for number, parameter in enumerate(configuration.parameters):
         path = ("configuration", "parameters", str(number))
         if parameter.name in seen:
             message = f"Two parameters are called `{parameter.name}`; rename or remove one."
             yield Issue(code="PARAMETER_DUPLICATE", message=message, path=path)
         seen.add(parameter.name)
+        size += len(json.dumps(parameter.schema))
+        if size > MAX_SCHEMAS:
+            message = f"The schemas of all parameters together have at most {MAX_SCHEMAS} bytes."
+            yield Issue(code="PARAMETER_SCHEMA_INVALID", message=message, path=path)
+            break
         yield from _parameter(parameter, path)
     for name in configuration.variables:
         if not _VARIABLE.fullmatch(name):

@@ -1,10 +1,10 @@
 """Rules about connections and ports: ends exist, walls hold, types fit, required inputs are fed."""
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 
 from apps.workflows.graph import order
 from apps.workflows.graph.issues import Issue, Severity
+from apps.workflows.graph.nearby import closest
 from apps.workflows.graph.ports import ERROR_PORT, PortSpec
 from apps.workflows.graph.rules.drawing import Drawing, connection_issue, remove_connection
 from apps.workflows.graph.shape import Connection, ErrorAction, Node
@@ -87,9 +87,9 @@ def _port_issue(
         message = f"Name the {side} port of `{node_id}`: it has {listed}."
         return connection_issue(place, connection, "PORT_UNNAMED", message, field)
     message = f"`{node_id}` has no {side} port `{name}` on this side; it has {listed}."
-    close = get_close_matches(name, known, n=1)
+    close = closest(name, known)
     path = f"/connections/{place}/{field}"
-    fix = ({"op": "replace", "path": path, "value": close[0]},) if close else ()
+    fix = ({"op": "replace", "path": path, "value": close},) if close else ()
     return connection_issue(place, connection, "PORT_UNKNOWN", message, field, fix=fix)
 
 
