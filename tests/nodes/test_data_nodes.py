@@ -199,7 +199,7 @@ def test_rows_that_are_none_are_refused(node_bench: Bench) -> None:
 
 
 def test_a_file_that_is_no_table_is_refused(node_bench: Bench) -> None:
-    reference = {"$artifact": "sha256:0", "mediaType": "text/csv", "bytes": 3}
+    reference = {"$artifact": f"sha256:{0:064x}", "mediaType": "text/csv", "bytes": 3}
 
     outcome = node_bench.run(step_call("data.to_rows", inputs={"table": reference}))
 

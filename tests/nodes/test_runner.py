@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from apps.executions.engine.ports import (
 from apps.executions.runner.doors import Doors
 from apps.executions.runner.local import LocalRunner
 from apps.executions.runner.process import confinement
+from apps.executions.runner.values import OFFLOADED
 from apps.executions.sandbox import Tier, shared
 from apps.workflows.graph.context import ArtifactRef
 from apps.workflows.graph.declaration import NodeType, node_type_of
@@ -464,3 +466,23 @@ def test_a_broken_host_call_ends_the_step_and_its_process(bench: Bench) -> None:
     assert failed.retryable
     assert "database" not in failed.message
     assert bench.done(PROCESS, {}).outputs["value"] == {"number": 1}
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        {"$artifact": "sha256:0", "mediaType": "text/csv", "bytes": 1},
+        {"$artifact": f"sha256:{0:064x}"},
+        {"$artifact": f"sha256:{0:064x}", "mediaType": "text/csv", "bytes": "1"},
+        {"$artifact": "../../etc/passwd", "mediaType": "text/csv", "bytes": 1},
+    ],
+)
+def test_a_broken_reference_is_refused(bench: Bench, reference: dict[str, Any]) -> None:
+    assert bench.failed(INLINE, {}, inputs={"data": reference}).code == "INPUT_INVALID"
+
+
+def test_a_reference_that_lies_about_its_size_is_not_read_whole(bench: Bench) -> None:
+    large = bench.around.objects.put(io.BytesIO(b"1" * (9 << 20)), media_type=OFFLOADED)
+    liar = {**large.to_json(), "bytes": 1}
+
+    assert bench.failed(INLINE, {}, inputs={"data": liar}).code == "INPUT_TOO_LARGE"

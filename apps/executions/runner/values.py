@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from apps.workflows.graph.ports import Port
 INLINE_BYTES = 32 * 1024
 MAX_BYTES = 16 << 20
 MAX_LOADED_BYTES = 8 << 20
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OFFLOADED = "application/vnd.nstarx.value+json"
 """Media type of a plain value that was only too large to travel inline."""
 
@@ -29,6 +31,8 @@ _BY_REFERENCE = frozenset(
 def fits(value: Any, port: Port) -> str | None:
     """What is wrong with a value for a port type; None when nothing is."""
     reference = ArtifactRef.is_reference(value)
+    if reference and not _is_whole(value):
+        return "holds a broken reference to a stored object"
     match port:
         case Port.ANY | Port.JSON | Port.MESSAGE | Port.REPORT:
             return None
@@ -40,6 +44,16 @@ def fits(value: Any, port: Port) -> str | None:
         case _ if port in _BY_REFERENCE and not reference:
             return "must be a reference to a stored object; rows and bytes do not travel inline"
     return None
+
+
+def _is_whole(reference: Mapping[str, Any]) -> bool:
+    size = reference.get("bytes")
+    return (
+        _DIGEST.fullmatch(reference["$artifact"]) is not None
+        and isinstance(reference.get("mediaType"), str)
+        and isinstance(size, int)
+        and size >= 0
+    )
 
 
 def _is_number(value: object) -> bool:
@@ -69,15 +83,15 @@ def load(value: Any, objects: ObjectStore, *, limit: int = MAX_LOADED_BYTES) -> 
     """What `offload` made of a value, undone; every other value as it is."""
     if not ArtifactRef.is_reference(value) or value.get("mediaType") != OFFLOADED:
         return value
-    reference = ArtifactRef.from_json(value)
-    if reference.bytes > limit:
-        raise NodeError(
-            "INPUT_TOO_LARGE",
-            f"A value of {reference.bytes} bytes is too large to be read here (limit {limit}).",
-        )
     try:
-        with objects.open(reference) as stream:
-            return json.loads(stream.read())
+        with objects.open(ArtifactRef.from_json(value)) as stream:
+            # The size in a reference is what somebody wrote; the stream's is what counts.
+            data = stream.read(limit + 1)
+        if len(data) > limit:
+            raise NodeError(
+                "INPUT_TOO_LARGE", f"A value of more than {limit} bytes cannot be read here."
+            )
+        return json.loads(data)
     except LookupError:
         raise NodeError(
             "ARTIFACT_MISSING", "A stored value does not exist any more; run the step before again."

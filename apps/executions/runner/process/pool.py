@@ -63,14 +63,17 @@ class ProcessPool:
 
     def _zygote(self, libraries: tuple[str, ...]) -> Zygote:
         with self._lock:
+            # Loaded libraries are hundreds of megabytes: who has not been needed for long, leaves.
+            leaving = [
+                self._zygotes.pop(key)
+                for key, one in list(self._zygotes.items())
+                if not one.alive or (key != libraries and one.idle_seconds > _IDLE_SECONDS)
+            ]
             zygote = self._zygotes.get(libraries)
-            if zygote is None or not zygote.alive:
+            if zygote is None:
                 zygote = Zygote(libraries, directories=self._directories)
                 self._zygotes[libraries] = zygote
             zygote.touch()
-            # Loaded libraries are hundreds of megabytes: who has not been needed for long, leaves.
-            idle = [key for key, one in self._zygotes.items() if one.idle_seconds > _IDLE_SECONDS]
-            leaving = [self._zygotes.pop(key) for key in idle if key != libraries]
         for one in leaving:
             one.close()
         return zygote

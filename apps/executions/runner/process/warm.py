@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,8 @@ from apps.executions.runner.process.endings import (
     Stopped,
 )
 from apps.executions.runner.process.zygote import PACKET
+
+logger = logging.getLogger(__name__)
 
 _ZYGOTE = "apps.executions.runner.process.zygote"
 _START_SECONDS = 120.0
@@ -148,6 +151,8 @@ class Zygote:
 
     def _heard(self, message: dict[str, Any]) -> None:
         if message["op"] == "ready":
+            if message["missing"]:
+                logger.warning("Libraries could not be loaded: %s", ", ".join(message["missing"]))
             self._ready.set_result(None)
             return
         with self._lock:
