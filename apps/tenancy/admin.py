@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.decorators import secure_admin_login
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from apps.tenancy.models import User
+from apps.tenancy.doors.support import leave, look_after
+from apps.tenancy.models import ApiKey, AuditRow, Environment, Membership, Organization, User
 
 # The same sign-in, throttled in the same way, for everybody.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -29,3 +33,86 @@ class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Accounts are deactivated: their traces in audit logs stay theirs."""
         return False
+
+
+class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
+    """Rows of the scope that staff are in; actions write, the admin looks."""
+
+    show_full_result_count = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """All staff."""
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """All staff."""
+        return self.has_view_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Never."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Never."""
+        return False
+
+
+@admin.register(Organization)
+class OrganizationAdmin(ReadOnly):
+    """Where support begins: choose whom to look after."""
+
+    list_display = ("slug", "name", "plan_key", "created_at")
+    search_fields = ("slug", "name")
+    actions = ("look_after_it", "leave_it")
+
+    @admin.action(description="Look after the chosen organization (is written into its audit log)")
+    def look_after_it(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        """From the next page on the admin shows this organization's rows."""
+        chosen = list(queryset[:2])
+        if len(chosen) != 1:
+            self.message_user(request, "Choose exactly one organization.", messages.ERROR)
+            return
+        look_after(request, chosen[0])
+        self.message_user(request, f"You look after {chosen[0].name} now.", messages.SUCCESS)
+
+    @admin.action(description="Go back to all organizations")
+    def leave_it(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
+        """Back to the platform scope."""
+        leave(request)
+        self.message_user(request, "You look after nobody now.", messages.SUCCESS)
+
+
+@admin.register(Membership)
+class MembershipAdmin(ReadOnly):
+    """Who belongs to the organization."""
+
+    list_display = ("user", "role", "joined_at")
+    list_select_related = ("user",)
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(ReadOnly):
+    """Where it deploys."""
+
+    list_display = ("name", "kind", "is_default")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnly):
+    """Its keys, without anything that could open a door."""
+
+    list_display = ("name", "prefix", "user", "created_at", "last_used_at", "revoked_at")
+    list_select_related = ("user",)
+    exclude = ("digest",)
+
+
+@admin.register(AuditRow)
+class AuditRowAdmin(ReadOnly):
+    """What was done in it."""
+
+    list_display = ("at", "actor", "action", "target", "ip")
+    search_fields = ("action", "target")

@@ -7,7 +7,6 @@ from apps.tenancy.doors.identity import (
     places_of,
     signed_in,
     staff_actor,
-    staff_place,
     still_holds,
 )
 from apps.tenancy.doors.pages import (
@@ -39,7 +38,6 @@ __all__ = [
     "signed_in",
     "staff_actor",
     "staff_page",
-    "staff_place",
     "still_holds",
     "tenant_page",
 ]

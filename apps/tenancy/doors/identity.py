@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from apps.kit.clock import now
 from apps.kit.errors import Unauthenticated
-from apps.tenancy import audit, scope
+from apps.tenancy import scope
 from apps.tenancy.actors import Actor, Permission, Role
 from apps.tenancy.models import ApiKey, Membership, Organization, User
 from apps.tenancy.scope import Scope
@@ -94,30 +94,6 @@ def staff_actor(user: User, *, ip: str | None = None) -> Actor | None:
     if not (user.is_active and user.is_staff):
         return None
     return Actor.staff(user_id=user.pk, name=user.display_name, ip=ip)
-
-
-def staff_place(user: User, *, slug: str, ip: str | None = None) -> Place | None:
-    """A tenant that staff look after in its ordinary scope, written into the tenant's audit log."""
-    staff = staff_actor(user, ip=ip)
-    if staff is None:
-        return None
-    with scope.platform(actor=staff):
-        organization = Organization.objects.filter(slug=slug).first()
-    if organization is None:
-        return None
-    actor = Actor(
-        tenant_id=organization.pk,
-        user_id=user.pk,
-        name=f"{user.display_name} (platform staff)",
-        permissions=frozenset(
-            {Permission.WORKFLOWS_READ, Permission.AUDIT_READ, Permission.BILLING_READ}
-        ),
-        is_staff=True,
-        ip=ip,
-    )
-    with scope.tenant(organization.pk, actor=actor):
-        audit.record(actor=actor, action="staff.enter", target=f"Tenant:{organization.pk}")
-    return Place(organization=organization, actor=actor)
 
 
 def still_holds(actor: Actor) -> bool:

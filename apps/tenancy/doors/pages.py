@@ -8,6 +8,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 
 from apps.tenancy import scope
 from apps.tenancy.actors import Actor
@@ -123,10 +124,14 @@ def chosen_place(request: HttpRequest) -> Place | None:
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """Context processor: the signed-in person's organizations and the one being looked at."""
-    user = signed_in(getattr(request, "user", None))
-    organizations = [] if user is None else [place.organization for place in places_of(user)]
+
+    def organizations() -> list[Organization]:
+        user = signed_in(getattr(request, "user", None))
+        return [] if user is None else [place.organization for place in places_of(user)]
+
     return {
-        "organizations": organizations,
+        # Asked for by pages with a navigation, not by the parts that move every second.
+        "organizations": SimpleLazyObject(organizations),
         "organization": getattr(request, "organization", None),
     }
 
