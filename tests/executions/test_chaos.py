@@ -14,11 +14,11 @@ from tests.executions.world import finished, start, types
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 __all__ = ["sink"]
-RUNS = 80
-KILLS = 8
+RUNS = 40
+KILLS = 4
 
 
 def test_random_kills(acme: Tenant, globex: Tenant, sink: Sink) -> None:

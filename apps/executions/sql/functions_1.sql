@@ -457,8 +457,9 @@ BEGIN
   END LOOP;
 END $$;
 
--- A slice broke off in a living process: like a death, for this item alone.
-CREATE FUNCTION engine_give_up_1(p_item bigint, p_token uuid) RETURNS void
+-- A living process drops one item that is still its own. Broken: something in the run broke the
+-- slice, which counts like a death; otherwise only the lease was in doubt.
+CREATE FUNCTION engine_give_up_1(p_item bigint, p_token uuid, p_broken boolean) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
   item record;
@@ -466,7 +467,8 @@ BEGIN
   SELECT tenant_id, pool INTO item FROM work_item WHERE id = p_item AND token = p_token;
   IF FOUND THEN
     PERFORM engine_ready_1(item.tenant_id, item.pool);
-    UPDATE work_item SET worker_id = NULL, token = NULL, granted = 0, crashes = crashes + 1
+    UPDATE work_item SET worker_id = NULL, token = NULL, granted = 0,
+           crashes = crashes + p_broken::int
      WHERE id = p_item AND token = p_token;
   END IF;
 END $$;

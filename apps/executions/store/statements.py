@@ -35,7 +35,7 @@ _REGISTER: Final = (
 _BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
 _MAIL: Final = "SELECT run_id FROM work_item WHERE worker_id = %s AND has_mail"
 _LEASED: Final = "SELECT id, token FROM work_item WHERE worker_id = %s"
-_GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid)"
+_GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid, %s)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
 _DRAINING: Final = "UPDATE worker SET draining = true WHERE id = %s"
 _TOLD: Final = "SELECT draining FROM worker WHERE id = %s"
@@ -215,9 +215,9 @@ def leased(connection: Connection, *, worker_id: UUID) -> dict[UUID, int]:
     return {token: item_id for item_id, token in rows}
 
 
-def give_up(connection: Connection, *, item_id: int, token: UUID) -> None:
-    """A slice broke off: its item is ready again and one crash nearer to its end."""
-    connection.execute(_GIVE_UP, (item_id, token))
+def give_up(connection: Connection, *, item_id: int, token: UUID, broken: bool) -> None:
+    """Drop an item: it is ready again; `broken`, and one crash nearer to its end."""
+    connection.execute(_GIVE_UP, (item_id, token, broken))
 
 
 def start_draining(connection: Connection, *, worker_id: UUID) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from uuid import UUID
 
+import psycopg
+
 from apps.executions.engine.history import Unstorable, dumps
 from apps.executions.engine.ports import LogLevel, StepCall
 from apps.executions.store import statements
@@ -79,24 +81,36 @@ class LogBook:
             self._full.wait(FLUSH_SECONDS)
             self._full.clear()
             self._flush()
+        self._flush()
 
     def _flush(self) -> None:
         with self._lock:
             lines = [*self._lines, *self._progress.values()]
-            self._lines, self._bytes = [], 0
+            size, self._bytes = self._bytes, 0
+            self._lines = []
             self._progress.clear()
         tenants: dict[UUID, list[Line]] = {}
         for line in lines:
             tenants.setdefault(line.tenant_id, []).append(line)
-        for tenant_id, mine in tenants.items():
+        for tenant_id in list(tenants):
             try:
-                statements.write_log(self._connections.get(), tenant_id, mine)
-            except Exception:
-                logger.warning("%d log lines were lost", len(mine), exc_info=True)
+                statements.write_log(self._connections.get(), tenant_id, tenants[tenant_id])
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                logger.warning("log lines wait for the database: %s", error)
                 self._connections.drop()
-                continue
-            for run_id in {line.run_id for line in mine}:
+                self._keep([line for mine in tenants.values() for line in mine], size=size)
+                return
+            except Exception:
+                logger.exception("%d log lines were lost", len(tenants[tenant_id]))
+                self._connections.drop()
+            for run_id in {line.run_id for line in tenants.pop(tenant_id)}:
                 self._tell(run_id)
+
+    def _keep(self, lines: list[Line], *, size: int) -> None:
+        """Back in front of what has come since."""
+        with self._lock:
+            self._lines = lines + self._lines
+            self._bytes += size
 
 
 class AttemptLog:

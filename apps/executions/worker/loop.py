@@ -330,7 +330,7 @@ class EngineLoop:
         held = {turn.claim.token for turn, _ in self._held()}
         orphans = set(leased) - held
         for token in orphans & self._orphans:
-            statements.give_up(connection, item_id=leased[token], token=token)
+            statements.give_up(connection, item_id=leased[token], token=token, broken=False)
         self._orphans = orphans
 
     def _give_back(self, *, older_than: float) -> None:

@@ -139,38 +139,32 @@ class Turn:
         began = time.monotonic()
         journal = self._journal()
         try:
-            settled = self._slice(journal)
+            self._slice(journal)
         except LeaseLost:
-            logger.info("run %s has another owner now", self.claim.run_id)
-            settled = False
+            logger.info("run %s has another owner now, or its lease is in doubt", self.claim.run_id)
+            self._drop(broken=False)
         except Exception:
             logger.exception("the slice of run %s broke off", self.claim.run_id)
-            settled = False
+            self._drop(broken=True)
         self.busy_ms = (time.monotonic() - began) * 1000 * self.claim.slots
-        if not settled:
-            self.pool.stop(StopReason.LEASE_LOST)
-            self._give_up()
-            done(self)
-            return
-        journal.when_settled(lambda held: self._finished(held, done))
+        journal.when_settled(lambda held: self._end(done, held=held))
 
-    def _finished(self, held: bool, done: Callable[[Turn], None]) -> None:  # noqa: FBT001
+    def _end(self, done: Callable[[Turn], None], *, held: bool) -> None:
         if not held:
-            self._give_up()
+            self._drop(broken=False)
         done(self)
 
-    def _slice(self, journal: RunJournal) -> bool:
+    def _slice(self, journal: RunJournal) -> None:
         try:
             plan = self.shop.plans.of(self.claim)
         except PlanRefused as error:
             self._refuse(journal, error)
-            return True
+            return
         state = self.warm.take(self.claim) or self._state(plan, journal)
         around = Around(journal=journal, pool=self.pool, control=self)
         outcome = Slice(self.claim, state, around).run()
         if outcome.left is not Left.FINISHED:
             self.warm.keep(self.claim.run_id, outcome.state)
-        return True
 
     def _state(self, plan: Plan, journal: RunJournal) -> RunState:
         if self.claim.head == 1:
@@ -201,10 +195,14 @@ class Turn:
         rows = tuple(encode(event) for event in events)
         journal.append(Batch(head=self.claim.head, rows=rows, settled=0, change=change))
 
-    def _give_up(self) -> None:
+    def _drop(self, *, broken: bool) -> None:
+        self.pool.stop(StopReason.LEASE_LOST)
         try:
             statements.give_up(
-                self.shop.connections.get(), item_id=self.claim.item_id, token=self.claim.token
+                self.shop.connections.get(),
+                item_id=self.claim.item_id,
+                token=self.claim.token,
+                broken=broken,
             )
         except Exception as error:
             # The loop finds an item without a turn, or the reaper one without a lease.
