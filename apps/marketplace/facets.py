@@ -12,10 +12,13 @@ from django.db.models.expressions import Combinable
 from apps.marketplace import search
 from apps.marketplace.models import SearchRow, SearchWord
 from apps.marketplace.models.search_rows import SCORE
+from apps.marketplace.terms import Category
 from apps.marketplace.words import MAX_QUERY, words_of
 
 SAMPLE = 5_000
 MAX_BUCKETS = 20
+SUGGESTED_FROM = 100
+COUNTED = 1_001
 
 
 class FacetName(StrEnum):
@@ -118,12 +121,13 @@ def suggest(prefix: str, *, tenant_id: uuid.UUID | None, limit: int) -> list[Sug
         for listing_id, name in rows.values_list("listing_id", "name")[:limit]
     ]
     beginning = words[-1]
-    public = SearchRow.objects.found_by(None)
-    tags = public.annotate(tag=_Unnest(F("tags"))).values_list("tag", flat=True)[:SAMPLE]
+    # A tag is among the keywords, so whatever has it was found by its beginning.
+    tags = rows.values_list("tags", flat=True)[:SUGGESTED_FROM]
     found += [
         Suggestion(tag, SuggestionKind.TAG)
-        for tag in sorted({tag for tag in tags if tag.lower().startswith(beginning)})[:limit]
+        for tag in sorted({tag for row in tags for tag in row if tag.startswith(beginning)})[:limit]
     ]
+    public = SearchRow.objects.found_by(None)
     handles = public.filter(publisher_handle__startswith=beginning).order_by("publisher_handle")
     found += [
         Suggestion(handle, SuggestionKind.PUBLISHER)
@@ -139,13 +143,8 @@ def suggest(prefix: str, *, tenant_id: uuid.UUID | None, limit: int) -> list[Sug
 
 def category_counts(*, tenant_id: uuid.UUID | None) -> dict[str, int]:
     """How many listings each category shows, counted to a thousand and one."""
+    visible = SearchRow.objects.found_by(tenant_id)
     return {
-        category: SearchRow.objects.found_by(tenant_id)
-        .filter(category=category)
-        .order_by()[:1_001]
-        .count()
-        for category in SearchRow.objects.found_by(tenant_id)
-        .order_by("category")
-        .values_list("category", flat=True)
-        .distinct()
+        category.value: visible.filter(category=category).order_by()[:COUNTED].count()
+        for category in Category
     }

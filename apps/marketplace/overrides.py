@@ -10,7 +10,10 @@ from typing import Any
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
+from apps.security_scan.scanner import braces
+
 _SECRET_REFERENCE = re.compile(r"\{\{\s*secrets\.[A-Za-z_]\w*\s*\}\}")
+_SECRET_NAME = re.compile(r"(\bsecrets\s{0,9}\.\s{0,9})([A-Za-z_]\w*)")
 _RESOURCES = frozenset(
     {"cpu", "memory", "gpu", "pool", "priority", "timeoutSeconds", "maxConcurrency"}
 )
@@ -105,7 +108,4 @@ def _renamed(text: str, renamed: Mapping[str, str]) -> str:
     def replace(match: re.Match[str]) -> str:
         return match.group(1) + renamed.get(match.group(2), match.group(2))
 
-    def inside(match: re.Match[str]) -> str:
-        return re.sub(r"(\bsecrets\s*\.\s*)([A-Za-z_]\w*)", replace, match.group())
-
-    return re.sub(r"\{\{.*?\}\}", inside, text, flags=re.DOTALL)
+    return braces.replaced(text, lambda inside: _SECRET_NAME.sub(replace, inside))

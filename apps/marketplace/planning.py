@@ -15,6 +15,8 @@ from apps.marketplace.models import Listing, Release
 from apps.marketplace.policies import can_install
 from apps.marketplace.requirements import Permission, Requirements, Slot, strings
 from apps.marketplace.terms import Channel, PricingModel, ReleaseStatus, UpdatePolicy
+from apps.security_scan.scanner import braces
+from apps.tenancy import scope
 from apps.tenancy.actors import Actor
 from apps.tenancy.models import Environment
 from apps.vault.models import Connection
@@ -22,7 +24,6 @@ from apps.vault.secrets import missing_secrets, variables_of
 from apps.workflows.graph import catalogue
 
 _VARIABLE = re.compile(r"\bvariables\s*\.\s*([A-Za-z_]\w*)")
-_EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 MAX_CANDIDATES = 500
 _CHANNELS = {
     Channel.STABLE: (Channel.STABLE,),
@@ -90,8 +91,13 @@ def plan_install(
     *, listing_id: uuid.UUID, environment_kind: str, choices: Choices | None = None
 ) -> Plan:
     """The plan for the organization in force. Raises NotFound and YANKED, writes nothing."""
-    chosen = choices or Choices()
-    listing = Listing.objects.shown().filter(pk=listing_id).first()
+    with scope.transaction():
+        return _plan(listing_id, environment_kind, choices or Choices())
+
+
+def _plan(listing_id: uuid.UUID, environment_kind: str, chosen: Choices) -> Plan:
+    shown = Listing.objects.shown().select_related("publisher")
+    listing = shown.filter(pk=listing_id).first()
     if listing is None:
         raise NotFound.of("workflow", path=("workflowId",))
     release = resolve_release(listing, version=chosen.version, channel=chosen.channel)
@@ -230,7 +236,7 @@ def _missing_variables(document: Mapping[str, Any], environment: Environment) ->
     used = {
         name
         for text in strings([document.get("nodes"), document.get("connections")])
-        for inside in _EXPRESSION.findall(text)
+        for inside in braces.insides(text)
         for name in _VARIABLE.findall(inside)
     }
     if not used:

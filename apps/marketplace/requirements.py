@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from apps.marketplace.terms import Risk
+from apps.security_scan.scanner import braces
 from apps.workflows.graph.declaration import NodeType
 
-_EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _SECRET = re.compile(r"\bsecrets\s*\.\s*([A-Za-z_]\w*)")
 _ROOT = re.compile(r"^\s*(parameters|variables)\s*\.\s*([A-Za-z_]\w*)")
 SECRET_CONNECTOR = "secret"  # noqa: S105 - the connector type of a slot that holds one secret
@@ -138,7 +138,7 @@ def _slots(nodes: list[Mapping[str, Any]]) -> Iterator[Slot]:
     users: dict[str, list[str]] = {}
     for node in nodes:
         for text in strings(node.get("configuration")):
-            for inside in _EXPRESSION.findall(text):
+            for inside in braces.insides(text):
                 for name in _SECRET.findall(inside):
                     label = str(node.get("name") or node["id"])
                     if label not in users.setdefault(name, []):
@@ -182,15 +182,15 @@ def _egress(node: Mapping[str, Any], kind: NodeType | None, label: str) -> Itera
 
 def _address(text: str, label: str) -> Permission:
     """The permission behind an address: its host, or who decides the host."""
-    expression = _EXPRESSION.search(text)
-    before = text[: expression.start()] if expression else text
+    expression = next(braces.spans(text), None)
+    before = text[: expression[0]] if expression else text
     rest = before.partition("://")[2] if "://" in before else before
     if expression is None or "/" in rest:
         host = urlsplit(before if "://" in before else f"//{before}").hostname or "unknown"
         return Permission(
             key=f"egress:{host}", reason=f"{label} sends data to {host}.", risk=Risk.MEDIUM
         )
-    named = _ROOT.match(expression.group(1))
+    named = _ROOT.match(braces.insides(text)[0])
     if named is None:
         return Permission(
             key="egress:*",
@@ -218,10 +218,10 @@ def strings(value: Any) -> Iterator[str]:
     """Every string in a JSON value, in order."""
     pending = [value]
     while pending:
-        current = pending.pop(0)
+        current = pending.pop()
         if isinstance(current, str):
             yield current
         elif isinstance(current, Mapping):
-            pending[:0] = current.values()
+            pending.extend(reversed([*current.values()]))
         elif isinstance(current, list | tuple):
-            pending[:0] = current
+            pending.extend(reversed(current))

@@ -14,9 +14,11 @@ from apps.kit.errors import (
     Forbidden,
     IdempotencyMismatch,
     NotFound,
+    QuotaExceeded,
     Refusal,
 )
 from apps.marketplace import actions
+from apps.marketplace.actions import publishing
 from apps.marketplace.errors import ScanRefused, VersionConflict
 from apps.marketplace.models import Listing, Publisher, Release, SearchRow
 from apps.marketplace.sources import Source
@@ -304,6 +306,19 @@ def test_the_same_key_for_another_request_is_refused(acme: Tenant) -> None:
     publish(acme, idempotency_key="k1")
     with pytest.raises(IdempotencyMismatch):
         publish(acme, idempotency_key="k1", version="1.0.1")
+    with scope.tenant(acme.id):
+        assert Release.objects.count() == 1
+
+
+@pytest.mark.parametrize("limit", ["MAX_LISTINGS", "MAX_RELEASES", "MAX_WAITING"])
+def test_shelves_and_queues_are_finite(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    make.submitted(acme)
+    monkeypatch.setattr(publishing, limit, 1)
+    name = "Another" if limit == "MAX_LISTINGS" else make.SUBMISSION.name
+    with pytest.raises(QuotaExceeded):
+        publish(acme, name=name, version="1.0.1")
     with scope.tenant(acme.id):
         assert Release.objects.count() == 1
 

@@ -40,6 +40,7 @@ TOKENS = {
     "basic-auth": "https://robot:" + "Tr0ub4dor3" + "@api.example.com/v1",
     "jwt": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9." + "eyJzdWIiOiIxMjM0NTY3ODkwIn0."
     + "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "telegram": "123456789:" + MIXED[:35],
     "twilio": "SK" + HEX[:32],
     "nstarx": "nsx_acme_" + MIXED[:12] + "_" + MIXED[:40],
 }  # fmt: skip
@@ -83,6 +84,11 @@ def test_a_token_is_found_wherever_it_stands() -> None:
 
 def test_a_token_behind_a_long_line_is_found() -> None:
     assert findings("word " * 20_000 + TOKENS["github"] + " word" * 20_000)
+
+
+def test_the_line_of_a_token_is_named() -> None:
+    text = "first\n" * 1_500 + TOKENS["npm"] + "\nlast"
+    assert [one.line for one in findings(text)] == [1_501]
 
 
 def test_an_allow_list_comment_does_not_silence_the_scan() -> None:

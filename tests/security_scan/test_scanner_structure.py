@@ -148,3 +148,22 @@ def test_the_scanner_is_pure() -> None:
         "sys.exit(any(name.split('.')[0] in {'django', 'strawberry'} for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{{" * 50_000, "{{x}}" * 20_000, "copy " * 20_000, "x\n" * 50_000, "https://" + "a:" * 50_000,
+     "[" * 100_000, "secret_key = '" * 7_000, "(" * 100_000],
+    ids=["open", "closed", "copy", "lines", "address", "brackets", "assignments", "parentheses"],
+)  # fmt: skip
+def test_no_text_takes_the_scanner_long(text: str) -> None:
+    """Each took minutes in one version or other; pytest's own patience is the clock."""
+    scan(document(node("data.sql", statement=text)), CATALOGUE)
+    scan(document(node("transform.template", text=text)), CATALOGUE)
+
+
+def test_more_code_than_is_examined_is_refused() -> None:
+    nodes = [node("code.python", id=f"n{i}", code="x = 1\n" * 9_000) for i in range(5)]
+    report = scan(document(*nodes), CATALOGUE)
+    assert names(report) == ["code.unexaminable"]
+    assert report.findings[0].node_id == "n4"

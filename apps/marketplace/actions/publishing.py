@@ -8,7 +8,7 @@ from typing import Any
 
 from apps.kit import events
 from apps.kit.clock import now
-from apps.kit.errors import NotFound
+from apps.kit.errors import NotFound, QuotaExceeded
 from apps.marketplace import packaging, semver, sources
 from apps.marketplace.errors import ScanRefused, VersionConflict
 from apps.marketplace.events import ReleaseSubmitted
@@ -28,6 +28,9 @@ from apps.tenancy.models import Organization
 from apps.tenancy.policies import require
 from apps.workflows.graph import catalogue
 
+MAX_LISTINGS = 500
+MAX_RELEASES = 500
+MAX_WAITING = 50
 SUBJECT = "ListingVersion"
 """The GraphQL type by whose id scans and approvals name a release."""
 
@@ -102,6 +105,7 @@ def rehearse(
 def _listing(actor: Actor, submission: Submission) -> Listing:
     """The listing this release belongs to, with the metadata as handed in."""
     listing = _existing(submission)
+    _require_room(listing)
     if listing is not None:
         _refuse_taken(listing, submission.version)
         # What everybody reads changes when the release is published, not when it is handed in.
@@ -119,6 +123,22 @@ def _listing(actor: Actor, submission: Submission) -> Listing:
     _describe(listing, submission)
     listing.save(force_insert=True)
     return listing
+
+
+def _require_room(listing: Listing | None) -> None:
+    """Shelves and queues are finite: people read what waits."""
+    mine = scope.current_tenant_id()
+    waiting = Release.objects.filter(
+        tenant_id=mine, status__in=[ReleaseStatus.SCANNING, ReleaseStatus.AWAITING_APPROVAL]
+    ).count()
+    if waiting >= MAX_WAITING:
+        raise QuotaExceeded(metric="releases waiting", limit=MAX_WAITING, used=waiting)
+    held = Listing.objects.filter(tenant_id=mine).count() if listing is None else 0
+    if held >= MAX_LISTINGS:
+        raise QuotaExceeded(metric="listings", limit=MAX_LISTINGS, used=held)
+    releases = Release.objects.filter(listing=listing).count() if listing is not None else 0
+    if releases >= MAX_RELEASES:
+        raise QuotaExceeded(metric="releases of a listing", limit=MAX_RELEASES, used=releases)
 
 
 def _existing(submission: Submission) -> Listing | None:

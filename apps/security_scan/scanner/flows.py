@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from apps.security_scan.scanner import braces
 from apps.security_scan.scanner.findings import Finding
 from apps.security_scan.scanner.patterns import is_placeholder, names_a_secret
 from apps.security_scan.scanner.rules import RULES
-from apps.security_scan.scanner.subject import EXPRESSION, SECRET_REFERENCE, Step, Subject, Text
+from apps.security_scan.scanner.subject import SECRET_REFERENCE, Step, Subject, Text
 
 _URL = re.compile(
     r"(?i)\b(?:https?|wss?|ftp)://(?:\[[0-9a-f:.%]{2,60}\])?[^\s\"'<>`\\)\[\]}]{0,2000}"
@@ -20,8 +21,8 @@ _INTERNAL_SUFFIXES = (".local", ".internal", ".localhost", ".svc", ".cluster.loc
 _INTERNAL_NAMES = frozenset({"localhost", "metadata", "metadata.google.internal"})
 _DATA = re.compile(r"\b(?:nodes|item|inputs)\b")
 _SQL_OUTSIDE = re.compile(
-    r"(?is)\b(?:install|attach|load)\s+['\"\w]|\bcopy\b.{0,2000}?\bto\b\s*'|"
-    r"\b(?:read_(?:csv|parquet|json|text|blob)\w*|glob|from)\s*\(?\s*'[^']{0,20}(?:://|/)"
+    r"(?is)\b(?:install|attach|load)\s{1,9}['\"\w]|\bcopy\b[^;']{0,200}\bto\b\s{0,9}'|"
+    r"\b(?:read_(?:csv|parquet|json|text|blob)\w*|glob|from)\s{0,9}\(?\s{0,9}'[^']{0,20}(?:://|/)"
 )
 _EXPRESSION_MARK = "expression"
 
@@ -90,7 +91,7 @@ def find_parameters(subject: Subject) -> Iterator[Finding]:
         name = str(parameter.get("name") or "")
         path = f"configuration.parameters[{index}]"
         default = parameter.get("default")
-        filled = isinstance(default, str) and bool(default) and not EXPRESSION.search(default)
+        filled = isinstance(default, str) and bool(default) and not braces.insides(default)
         secret = parameter.get("secret") is True
         if filled and (secret or names_a_secret(name)) and not is_placeholder(str(default)):
             yield RULES["secret.parameter-default"].found(
@@ -129,7 +130,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def _hosts(text: Text, *, bare: bool) -> Iterator[str]:
     """Literal hosts of a text; `bare` also takes a text that is a host and nothing else."""
-    literal = EXPRESSION.sub(_EXPRESSION_MARK, text.value)
+    literal = braces.replaced(text.value, lambda _: _EXPRESSION_MARK)
     for match in _URL.finditer(literal):
         host = _host_of(match.group())
         if host and _EXPRESSION_MARK not in host:
@@ -160,12 +161,13 @@ def _chosen_by_data(text: Text) -> Iterator[Finding]:
 
 
 def _host_is_data(text: Text) -> bool:
-    match = EXPRESSION.search(text.value)
-    if match is None:
+    first = next(braces.spans(text.value), None)
+    if first is None:
         return False
-    before = text.value[: match.start()]
+    start, end = first
+    before = text.value[:start]
     in_host = "/" not in before.partition("://")[2] if "://" in before else "/" not in before
-    return in_host and bool(_DATA.search(match.group(1)))
+    return in_host and bool(_DATA.search(text.value[start:end]))
 
 
 def _secrets_in(text: Text) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ PATTERNS = (
     _pattern("OpenAI API key", _START + r"sk-(?:proj|svcacct|admin)-[A-Za-z0-9_-]{20,200}"),
     _pattern("Google API key", _START + r"AIza[0-9A-Za-z_-]{35}"),
     _pattern("Google OAuth client secret", _START + r"GOCSPX-[A-Za-z0-9_-]{28}"),
+    _pattern("Telegram bot token", r"(?<!\d)\d{8,10}:[0-9A-Za-z_-]{35}(?![0-9A-Za-z_-])"),
     _pattern("npm token", _START + r"npm_[A-Za-z0-9]{36}"),
     _pattern("Hugging Face token", _START + r"hf_[A-Za-z0-9]{30,60}"),
     _pattern(

@@ -18,7 +18,7 @@ from apps.security_scan.scanner.subject import Code
 # Bandit logs each file it cannot name a module for; our files have no names.
 logging.getLogger("bandit").setLevel(logging.CRITICAL)
 
-MAX_CODE_BYTES = 256 * 1024
+MAX_CODE_BYTES = 64 * 1024
 _FILE = "node.py"
 _EXECUTORS = frozenset({"eval", "exec", "compile", "__import__"})
 _DECODERS = frozenset(
@@ -52,6 +52,11 @@ def examine(code: Code) -> Iterator[Finding]:
         return
     yield from _bandit(code, source)
     yield from _tree(code, tree)
+
+
+def refuse(code: Code) -> Iterator[Finding]:
+    """The finding of code that a document has too much of."""
+    yield _unexaminable(code, "the document holds more code than is examined")
 
 
 def examine_expression(code: Code) -> Iterator[Finding]:

@@ -13,10 +13,12 @@ from apps.security_scan.scanner.flows import (
     find_secret_flows,
     find_sql,
 )
-from apps.security_scan.scanner.python_code import examine, examine_expression
+from apps.security_scan.scanner.python_code import examine, examine_expression, refuse
 from apps.security_scan.scanner.secrets import find_secrets
 from apps.security_scan.scanner.subject import Catalogue, Subject, flatten
 
+MAX_CODE_BYTES = 256 * 1024
+"""Code of one document that is examined: what goes beyond is refused, not passed over."""
 RULES_VERSION = "1"
 """Raised with every change of a rule; a scan by an older number is stale."""
 
@@ -39,8 +41,10 @@ def scanner_versions() -> dict[str, str]:
 def _findings(subject: Subject) -> Iterator[Finding]:
     for text in subject.texts:
         yield from find_secrets(text)
+    room = MAX_CODE_BYTES
     for code in subject.python:
-        yield from examine(code)
+        room -= len(code.source)
+        yield from examine(code) if room >= 0 else refuse(code)
     for code in subject.expressions:
         yield from examine_expression(code)
     yield from find_sql(subject)

@@ -26,7 +26,6 @@ from detect_secrets.plugins.sendgrid import SendGridDetector
 from detect_secrets.plugins.slack import SlackDetector
 from detect_secrets.plugins.square_oauth import SquareOAuthDetector
 from detect_secrets.plugins.stripe import StripeDetector
-from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
 from detect_secrets.plugins.twilio import TwilioKeyDetector
 
 from apps.security_scan.scanner.findings import Finding
@@ -54,11 +53,10 @@ _DETECTORS: tuple[BasePlugin, ...] = (
     SlackDetector(),
     SquareOAuthDetector(),
     StripeDetector(),
-    TelegramBotTokenDetector(),
     TwilioKeyDetector(),
 )
 
-# A long line is read in overlapping windows: no pattern may take quadratic time on a hostile text.
+# A text is read in overlapping windows: no pattern may take quadratic time on a hostile one.
 WINDOW = 4096
 OVERLAP = 512
 ENTROPY_LENGTH = 32
@@ -81,6 +79,17 @@ class _Hit:
     kind: str
     rule: str
     line: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Window:
+    """A stretch of a text that begins on line `line`."""
+
+    text: str
+    line: int
+
+    def line_of(self, position: int) -> int:
+        return self.line + self.text.count("\n", 0, max(position, 0))
 
 
 def find_secrets(text: Text) -> Iterator[Finding]:
@@ -114,48 +123,51 @@ def redact(secret: str) -> str:
 
 
 def _hits(text: Text) -> Iterator[_Hit]:
-    pieces = [
-        (number, window)
-        for source in (text.literal, *text.expressions)
-        for number, line in enumerate(source.splitlines(), start=1)
-        for window in _windows(line)
+    windows = [
+        window for source in (text.literal, *text.expressions) for window in _windows(source)
     ]
     for find in (_named, _patterned, _assigned):
-        for number, window in pieces:
-            yield from find(window, number)
+        for window in windows:
+            yield from find(window)
     yield from _by_field_name(text)
-    for number, window in pieces:
-        yield from _by_entropy(window, number, text.key)
+    for window in windows:
+        yield from _by_entropy(window, text.key)
 
 
-def _windows(line: str) -> Iterator[str]:
-    for start in range(0, max(len(line) - OVERLAP, 1), WINDOW - OVERLAP):
-        yield line[start : start + WINDOW]
+def _windows(source: str) -> Iterator[_Window]:
+    """The text in overlapping stretches, so that no credential is cut in two."""
+    line = 1
+    for start in range(0, max(len(source) - OVERLAP, 1), WINDOW - OVERLAP):
+        yield _Window(text=source[start : start + WINDOW], line=line)
+        line += source.count("\n", start, start + WINDOW - OVERLAP)
 
 
-def _named(window: str, line: int) -> Iterator[_Hit]:
+def _named(window: _Window) -> Iterator[_Hit]:
     for detector in _DETECTORS:
-        for value in detector.analyze_string(window):
+        for value in detector.analyze_string(window.text):
             if value and not is_placeholder(value):
-                yield _Hit(
-                    value=value, kind=str(detector.secret_type), rule="secret.token", line=line
-                )
+                line = window.line_of(window.text.find(value))
+                kind = str(detector.secret_type)
+                yield _Hit(value=value, kind=kind, rule="secret.token", line=line)
 
 
-def _patterned(window: str, line: int) -> Iterator[_Hit]:
+def _patterned(window: _Window) -> Iterator[_Hit]:
     for pattern in PATTERNS:
-        for match in pattern.expression.finditer(window):
+        for match in pattern.expression.finditer(window.text):
             value = match.groupdict().get("secret") or match.group()
             if not is_placeholder(value) and len(set(value)) > 6:
+                line = window.line_of(match.start())
                 yield _Hit(value=value, kind=pattern.kind, rule="secret.token", line=line)
 
 
-def _assigned(window: str, line: int) -> Iterator[_Hit]:
+def _assigned(window: _Window) -> Iterator[_Hit]:
     """`api_key = "…"` inside code or a configuration file pasted into a text."""
-    for match in _ASSIGNMENT.finditer(window):
+    for match in _ASSIGNMENT.finditer(window.text):
         name, value = match.groups()
         if names_a_secret(name) and _could_be_secret(value):
-            yield _Hit(value=value, kind=f"Value of `{name}`", rule="secret.named-field", line=line)
+            line = window.line_of(match.start())
+            kind = f"Value of `{name}`"
+            yield _Hit(value=value, kind=kind, rule="secret.named-field", line=line)
 
 
 def _by_field_name(text: Text) -> Iterator[_Hit]:
@@ -167,12 +179,12 @@ def _by_field_name(text: Text) -> Iterator[_Hit]:
         yield _Hit(value=value, kind=f"Value of `{text.key}`", rule="secret.named-field", line=1)
 
 
-def _by_entropy(window: str, line: int, key: str) -> Iterator[_Hit]:
+def _by_entropy(window: _Window, key: str) -> Iterator[_Hit]:
     if _DIGEST_KEY.search(key):
         return
-    for match in _CANDIDATE.finditer(window):
+    for match in _CANDIDATE.finditer(window.text):
         value = match.group().strip("=-_/")
-        before = window[max(0, match.start() - 16) : match.start()]
+        before = window.text[max(0, match.start() - 16) : match.start()]
         if len(value) < ENTROPY_LENGTH or _UUID.match(value) or _DIGEST_BEFORE.search(before):
             continue
         if _HEX.fullmatch(value):
@@ -180,6 +192,7 @@ def _by_entropy(window: str, line: int, key: str) -> Iterator[_Hit]:
         else:
             random = _mixes_classes(value) and entropy(value) >= _BASE64_BITS
         if random:
+            line = window.line_of(match.start())
             yield _Hit(value=value, kind="Random text", rule="secret.high-entropy", line=line)
 
 

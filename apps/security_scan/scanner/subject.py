@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from apps.security_scan.scanner import braces
 from apps.workflows.graph.declaration import NodeType
 
-EXPRESSION = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 SECRET_REFERENCE = re.compile(r"\bsecrets\s*\.\s*([A-Za-z_]\w*)")
 _CODE_KEYS = {"code": "python", "script": "python", "python": "python", "sql": "sql"}
 _TELLTALE = frozenset({"eval", "exec", "compile", "__import__"})
@@ -35,12 +35,12 @@ class Text:
     @property
     def literal(self) -> str:
         """The text without its expressions."""
-        return EXPRESSION.sub(" ", self.value)
+        return braces.replaced(self.value, lambda _: " ")
 
     @property
     def expressions(self) -> tuple[str, ...]:
         """The insides of its expressions."""
-        return tuple(EXPRESSION.findall(self.value))
+        return braces.insides(self.value)
 
 
 @dataclass(frozen=True, kw_only=True)
