@@ -134,8 +134,29 @@ def _moving(found: Run) -> dict[str, Any]:
         "results": tuple(_results(found.result)),
         "logs": list(reversed(lines[:SHOWN_LINES])),
         "is_log_cut": len(lines) > SHOWN_LINES,
+        "metrics": _metrics(found.pk),
         "cpu_ms": found.cpu_seconds * 1000,
     }
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The last value of a number that a step reported."""
+
+    path: str
+    message: str
+    value: str
+
+
+def _metrics(run_id: uuid.UUID) -> list[Metric]:
+    """The latest of each, in the order in which they first came."""
+    found: dict[tuple[str, str], Metric] = {}
+    lines = LogLine.objects.filter(run_id=run_id, kind="metric").order_by("id")[:SHOWN_LINES]
+    for line in lines:
+        value = (line.fields or {}).get("value")
+        text = f"{value:g}" if isinstance(value, int | float) else str(value)
+        found[line.path, line.message] = Metric(line.path, line.message, text)
+    return list(found.values())
 
 
 def _history(run_id: uuid.UUID) -> Iterator[tuple[dt.datetime, Any]]:
