@@ -125,6 +125,7 @@ def load_model(content: bytes) -> Model:
 def features_of(frame: pl.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[np.float32]:
     """The rows as the model takes them; NodeError names a column that is no number or has gaps."""
     import numpy as np
+    import polars as pl
 
     require_columns(frame, columns)
     for name in columns:
@@ -135,7 +136,6 @@ def features_of(frame: pl.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[np
             raise NodeError(
                 "COLUMN_INVALID", f"The column {name!r} has gaps; fill or filter them first."
             )
-    matrix: npt.NDArray[np.float32] = np.ascontiguousarray(
-        frame.select(columns).to_numpy().astype(np.float32)
-    )
+    numbers = frame.select(pl.col(name).cast(pl.Float32) for name in columns)
+    matrix: npt.NDArray[np.float32] = np.ascontiguousarray(numbers.to_numpy())
     return matrix

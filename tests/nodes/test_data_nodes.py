@@ -288,3 +288,104 @@ def test_a_gate_may_route_instead_of_failing(node_bench: Bench) -> None:
     assert isinstance(outcome, StepDone), outcome
     assert "failed" in outcome.outputs
     assert "passed" not in outcome.outputs
+
+
+@pytest.mark.parametrize(
+    ("type", "configuration", "code"),
+    [
+        (
+            "data.validate",
+            {"rules": [{"column": "text", "check": "range", "minimum": 1}]},
+            "RULE_INVALID",
+        ),
+        (
+            "data.validate",
+            {"rules": [{"column": "text", "check": "matches", "pattern": "("}]},
+            "RULE_INVALID",
+        ),
+        (
+            "data.validate",
+            {"rules": [{"column": "n", "check": "one_of", "values": ["a"]}]},
+            "RULE_INVALID",
+        ),
+        (
+            "data.filter",
+            {"conditions": [{"column": "text", "operator": "less", "value": 3}]},
+            "CONDITION_INVALID",
+        ),
+        (
+            "data.filter",
+            {"conditions": [{"column": "n", "operator": "one_of", "value": ["a", 1]}]},
+            "CONDITION_INVALID",
+        ),
+        (
+            "data.filter",
+            {"conditions": [{"column": "n", "operator": "equals", "value": [1]}]},
+            "CONDITION_INVALID",
+        ),
+        ("transform.sql", {"query": "SELECT INTERVAL 1 DAY AS i"}, "SQL_FAILED"),
+        ("transform.sql", {"query": "SELECT 1 AS a WHERE $x > 1"}, "SQL_INVALID"),
+        ("data.select", {"columns": ["n", "text"], "rename": {"n": "text"}}, "COLUMNS_INVALID"),
+    ],
+)
+def test_what_does_not_fit_the_data_is_refused_by_name(
+    node_bench: Bench, type: str, configuration: dict[str, Any], code: str
+) -> None:
+    _refused(_run(node_bench, type, configuration), code)
+
+
+def test_lists_do_not_fit_csv(node_bench: Bench) -> None:
+    outcome = _run(node_bench, "output.object_store", {"format": "csv"}, [{"a": [1, 2]}])
+
+    _refused(outcome, "FORMAT_UNFIT")
+
+
+def test_rows_are_not_split_by_lists(node_bench: Bench) -> None:
+    outcome = _run(node_bench, "data.split", {"stratify_by": "a"}, [{"a": [1]}, {"a": [2]}])
+
+    _refused(outcome, "COLUMN_INVALID")
+
+
+def test_other_classes_than_the_model_knows_are_refused(node_bench: Bench) -> None:
+    rows = [{"x": float(number), "target": number % 2} for number in range(20)]
+    trained = _run(node_bench, "ml.train", {"folds": 2}, rows)
+
+    outcome = node_bench.run(
+        step_call(
+            "ml.evaluate",
+            inputs={
+                "model": trained.outputs["model"],
+                "table": store_rows([{"x": 1.0, "target": "one"}], node_bench),
+            },
+        )
+    )
+
+    _refused(outcome, "TARGET_INVALID")
+
+
+@pytest.mark.parametrize(
+    "features",
+    [
+        {"columns": ["y"], "subtract": [0.0], "divide": [1.0]},
+        {"columns": ["x"], "subtract": [0.0, 1.0], "divide": [1.0]},
+        {"columns": ["x"], "subtract": ["a"], "divide": [1.0]},
+        [1],
+    ],
+)
+def test_a_recipe_of_something_else_is_refused(node_bench: Bench, features: Any) -> None:
+    rows = [{"x": float(number), "target": number % 2} for number in range(20)]
+    trained = _run(node_bench, "ml.train", {"folds": 2, "trees": 2}, rows)
+
+    outcome = node_bench.run(
+        step_call("ml.export", inputs={"model": trained.outputs["model"], "features": features})
+    )
+
+    _refused(outcome, "FEATURES_MISMATCH")
+
+
+def test_booleans_are_classes_and_numbers(node_bench: Bench) -> None:
+    rows = [{"x": number > 10, "y": number, "target": number > 10} for number in range(20)]
+
+    outcome = _run(node_bench, "ml.train", {"folds": 2, "columns": ["x", "y"]}, rows)
+
+    assert isinstance(outcome, StepDone), outcome

@@ -2,8 +2,8 @@
 
 `value` is compared with the `equals` of each case, in order; what came in leaves by the port of
 the first equal one, else by `otherwise`. The ports of the cases are listed under the node's
-`outputs`. Numbers and text are never equal: 1 is not "1". Fails with PORT_UNKNOWN when a case
-names a port that the node does not list.
+`outputs`. Numbers and text are never equal: 1 is not "1". A case that names a
+port the node does not list fails the step with OUTPUT_INVALID.
 """
 
 from __future__ import annotations

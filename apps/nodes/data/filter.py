@@ -102,10 +102,10 @@ def filter_rows(parameters: Parameters, inputs: Inputs, context: NodeContext) ->
     frame = read_table(inputs["table"], context)
     require_columns(frame, [condition.column for condition in parameters.conditions])
     join = and_ if parameters.match is Match.ALL else or_
-    holds = reduce(join, [_holds(condition) for condition in parameters.conditions])
     try:
+        holds = reduce(join, [_holds(condition) for condition in parameters.conditions])
         mask = frame.select(holds.fill_null(value=False).alias("mask"))["mask"]
-    except PolarsError as error:
+    except (PolarsError, TypeError) as error:
         raise NodeError(
             "CONDITION_INVALID", f"A condition does not fit its column: {error}"[:300]
         ) from None

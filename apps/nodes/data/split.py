@@ -64,7 +64,11 @@ def split(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
     groups: Sequence[Any] = [None] * frame.height
     if parameters.stratify_by is not None:
         require_columns(frame, [parameters.stratify_by])
-        groups = frame[parameters.stratify_by].to_list()
+        column = frame[parameters.stratify_by]
+        if column.dtype.is_nested():
+            raise NodeError("COLUMN_INVALID", "Rows are not split by lists or objects.")
+        # As text, so that every NaN is the same NaN.
+        groups = column.cast(pl.String).to_list()
     drawn = set(_draw(groups, parameters))
     if not drawn or len(drawn) == frame.height:
         raise NodeError("TOO_FEW_ROWS", f"{frame.height} rows are too few to split so.")

@@ -13,7 +13,7 @@ Rules about columns, each a name and what must hold there:
 
 Rules about the table: exactly `expect_rows` rows, all of `expect_columns` present; both fail the
 step with SCHEMA_INVALID. `max_invalid_share` fails it with TOO_MANY_INVALID when a larger share of
-rows breaks a rule.
+rows breaks a rule; a rule that does not fit its column fails it with RULE_INVALID.
 
 `valid` holds the rows that keep every rule. `invalid` holds the others with a column `_reasons`,
 and is not taken when there are none. `report` counts rows and, by rule, how many broke it.
@@ -138,26 +138,14 @@ class Parameters(NodeParameters):
 )
 def validate(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Part the rows."""
-    import polars as pl
-
     frame = read_table(inputs["table"], context)
     _check_table(frame, parameters)
-    by_row = [rule for rule in parameters.rules if rule.check is not Check.TYPE]
-    reasons = [
-        pl.when(_broken(rule, frame)).then(pl.lit(rule.name)).otherwise(None) for rule in by_row
-    ]
-    joined = pl.concat_str(reasons, separator=", ", ignore_nulls=True) if reasons else pl.lit("")
-    marked = frame.with_columns(joined.alias(REASONS))
-    valid = marked.filter(pl.col(REASONS) == "").drop(REASONS)
-    invalid = marked.filter(pl.col(REASONS) != "")
+    valid, invalid, broken = _part(frame, parameters)
     report = {
         "rows": frame.height,
         "valid": valid.height,
         "invalid": invalid.height,
-        "broken": {
-            rule.name: int(frame.select(_broken(rule, frame).fill_null(value=False).sum()).item())
-            for rule in by_row
-        },
+        "broken": broken,
     }
     _tell(context, report)
     if frame.height and invalid.height / frame.height > parameters.max_invalid_share:
@@ -171,6 +159,41 @@ def validate(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Ou
     if invalid.height:
         outputs["invalid"] = write_table(invalid, context)
     return outputs
+
+
+def _part(
+    frame: pl.DataFrame, parameters: Parameters
+) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
+    """Rows that keep every rule, rows that do not with their reasons, and counts by rule."""
+    import polars as pl
+
+    reasons = []
+    broken: dict[str, int] = {}
+    for rule in parameters.rules:
+        if rule.check is Check.TYPE:
+            continue
+        mask = _mask(rule, frame)
+        broken[rule.name] = broken.get(rule.name, 0) + int(mask.sum())
+        reasons.append(pl.when(mask).then(pl.lit(rule.name)).otherwise(None))
+    joined = pl.concat_str(reasons, separator=", ", ignore_nulls=True) if reasons else pl.lit("")
+    marked = frame.with_columns(joined.alias(REASONS))
+    kept = pl.col(REASONS) == ""
+    return marked.filter(kept).drop(REASONS), marked.filter(~kept), broken
+
+
+def _mask(rule: Rule, frame: pl.DataFrame) -> pl.Series:
+    from polars.exceptions import PolarsError
+
+    try:
+        broken = _broken(rule, frame).fill_null(value=False)
+        return frame.select(broken.alias("broken"))["broken"]
+    except (PolarsError, TypeError) as error:
+        raise NodeError(
+            "RULE_INVALID",
+            f"The rule {rule.name} does not fit its column, which holds"
+            f" {frame.schema[rule.column]}: {error}"[:400],
+            details={"rule": rule.name},
+        ) from None
 
 
 def _tell(context: NodeContext, report: dict[str, Any]) -> None:

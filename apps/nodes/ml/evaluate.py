@@ -13,7 +13,7 @@ confusion matrix and the outcome of each gate.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,11 @@ from apps.workflows.graph.declaration import (
     field,
     node,
 )
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import polars as pl
 
 
 class OnFailure(StrEnum):
@@ -106,7 +111,7 @@ def evaluate(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Ou
     if not frame.height:
         raise NodeError("TOO_FEW_ROWS", "There are no rows to judge by.")
     found = model.labels(features_of(frame, model.facts.columns))
-    truth = frame[model.facts.target].to_numpy().astype(found.dtype)
+    truth = _truth(frame[model.facts.target], found.dtype)
     metrics = scores(truth, found)
     for name, value in (inputs.get("cross_validation") or {}).items():
         metrics[f"cv_{name}"] = value
@@ -125,6 +130,20 @@ def evaluate(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Ou
         raise _gate_failed(missed, metrics)
     port = "failed" if missed else "passed"
     return {"metrics": metrics, "report": report, port: inputs["model"]}
+
+
+def _truth(target: pl.Series, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The true labels, of the type the model answers with."""
+    try:
+        if target.null_count():
+            raise ValueError
+        return target.to_numpy().astype(kind)
+    except (ValueError, TypeError):
+        raise NodeError(
+            "TARGET_INVALID",
+            f"The column {target.name!r} holds {target.dtype} with {target.null_count()} gaps; the"
+            " model was trained on other classes.",
+        ) from None
 
 
 def _outcome(gate: Gate, metrics: dict[str, float]) -> dict[str, Any]:

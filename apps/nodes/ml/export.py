@@ -65,6 +65,8 @@ def export(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
     content = read_bytes(inputs["model"], context)
     facts = load_model(content).facts
     recipe = inputs.get("features")
+    if recipe is not None and not isinstance(recipe, Mapping):
+        raise NodeError("FEATURES_MISMATCH", "The recipe is the output of *Scale features*.")
     if recipe:
         content = _with_scaling(content, facts, recipe)
     metrics = inputs.get("metrics") or {}
@@ -78,11 +80,7 @@ def _with_scaling(content: bytes, facts: Facts, recipe: Mapping[str, Any]) -> by
     import onnx
     from onnx import TensorProto, compose, helper
 
-    columns = recipe.get("columns")
-    if columns != list(facts.columns):
-        raise NodeError(
-            "FEATURES_MISMATCH", "The recipe scales other columns than the model learned from."
-        )
+    _check_recipe(recipe, facts)
     model = compose.add_prefix(onnx.load_from_string(content), _PREFIX)
     shape = [None, len(facts.columns)]
     entry, between = "features", "between"
@@ -111,6 +109,20 @@ def _with_scaling(content: bytes, facts: Facts, recipe: Mapping[str, Any]) -> by
         ) from None
     merged: bytes = whole.SerializeToString()
     return merged
+
+
+def _check_recipe(recipe: Mapping[str, Any], facts: Facts) -> None:
+    numbers = [recipe.get(name) for name in ("subtract", "divide")]
+    whole = all(
+        isinstance(one, list)
+        and len(one) == len(facts.columns)
+        and all(isinstance(number, int | float) for number in one)
+        for one in numbers
+    )
+    if recipe.get("columns") != list(facts.columns) or not whole:
+        raise NodeError(
+            "FEATURES_MISMATCH", "The recipe scales other columns than the model learned from."
+        )
 
 
 def _card(parameters: Parameters, facts: Facts, metrics: Mapping[str, Any], *, scaled: bool) -> str:

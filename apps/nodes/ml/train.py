@@ -136,7 +136,7 @@ def _data(frame: pl.DataFrame, parameters: Parameters) -> _Data:
         labels = labels.astype("int64")
     if str(kind) == "String":
         labels = labels.astype(str)
-    smallest = min(target.value_counts()["count"], default=0)
+    smallest = min(target.unique_counts(), default=0)
     if target.n_unique() < 2 or smallest < parameters.folds:
         raise NodeError(
             "TOO_FEW_ROWS",

@@ -3,7 +3,7 @@
 The file becomes an artifact of the organization, found by its digest; storing the same content
 twice stores it once. `file` refers to it, `receipt` holds the name, format, digest, bytes and
 rows. CSV is UTF-8 with a header line; JSON has one object per line; Parquet is compressed with
-zstd.
+zstd. Fails with FORMAT_UNFIT when a column does not fit the format, as lists do not fit CSV.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from apps.workflows.graph.declaration import (
     Inputs,
     Isolation,
     NodeContext,
+    NodeError,
     NodeParameters,
     Outputs,
     Port,
@@ -102,12 +103,19 @@ def object_store(parameters: Parameters, inputs: Inputs, context: NodeContext) -
 
 
 def _write(frame: pl.DataFrame, target: Path, format: Format) -> None:
-    match format:
-        case Format.PARQUET:
-            frame.write_parquet(target, compression="zstd")
-        case Format.CSV:
-            frame.write_csv(target)
-        case Format.JSON:
-            frame.write_ndjson(target)
-        case other:
-            assert_never(other)
+    from polars.exceptions import PolarsError
+
+    try:
+        match format:
+            case Format.PARQUET:
+                frame.write_parquet(target, compression="zstd")
+            case Format.CSV:
+                frame.write_csv(target)
+            case Format.JSON:
+                frame.write_ndjson(target)
+            case other:
+                assert_never(other)
+    except PolarsError as error:
+        raise NodeError(
+            "FORMAT_UNFIT", f"The table cannot be written as {format.value}: {error}"[:300]
+        ) from None

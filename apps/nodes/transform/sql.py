@@ -154,6 +154,7 @@ def _ask(connection: duckdb.DuckDBPyConnection, parameters: Parameters) -> pl.Da
     import duckdb
     import polars as pl
     import pyarrow as pa
+    from polars.exceptions import PolarsError
 
     statements = connection.extract_statements(parameters.query)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
@@ -170,9 +171,12 @@ def _ask(connection: duckdb.DuckDBPyConnection, parameters: Parameters) -> pl.Da
                 "TOO_MANY_ROWS", f"The query gives more than {parameters.max_rows} rows."
             )
         batches.append(batch)
-    frame = pl.from_arrow(pa.Table.from_batches(batches, schema=reader.schema))
-    if not isinstance(frame, pl.DataFrame):
-        raise NodeError("SQL_FAILED", "The query gives no table.")
+    try:
+        frame = pl.DataFrame(pa.Table.from_batches(batches, schema=reader.schema))
+    except PolarsError as error:
+        raise NodeError(
+            "SQL_FAILED", f"A column has a type that no table holds; cast it: {error}"[:300]
+        ) from None
     return _whole_numbers(frame)
 
 
