@@ -114,7 +114,7 @@ def archive_workflow(*, actor: Actor, workflow_id: uuid.UUID) -> Workflow:
 
 
 def restore_workflow(*, actor: Actor, workflow_id: uuid.UUID) -> Workflow:
-    """Take it out of the archive, as a draft until it is deployed again. Repeatable."""
+    """Take it out of the archive, as what it was: a draft, or published. Repeatable."""
     require(policies.can_write_workflows(actor), "restore workflows")
     with scope.transaction():
         workflow = _locked(workflow_id)
@@ -126,6 +126,8 @@ def restore_workflow(*, actor: Actor, workflow_id: uuid.UUID) -> Workflow:
             WorkflowRestored(tenant_id=scope.current_tenant_id(), workflow_id=workflow.pk)
         )
         take(Metric.WORKFLOWS)
+        # Versions may have answered that one of them stands in production still.
+        workflow.refresh_from_db(fields=["status", "version"])
         return workflow
 
 

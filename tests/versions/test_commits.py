@@ -229,6 +229,17 @@ def test_only_commits_are_deployed_and_only_here(inside: Tenant, drawn: Workflow
     assert Deployment.objects.count() == 0
 
 
+def test_a_restored_workflow_is_what_it_was_in_production(inside: Tenant, drawn: Workflow) -> None:
+    frozen = commit(inside, drawn)
+    actions.deploy_version(
+        actor=inside.owner, version_id=frozen.pk, environment=EnvironmentKind.PRODUCTION
+    )
+    workflows.archive_workflow(actor=inside.owner, workflow_id=drawn.pk)
+    restored = workflows.restore_workflow(actor=inside.owner, workflow_id=drawn.pk)
+    assert (restored.status, restored.version) == ("PUBLISHED", "1.0.0")
+    assert Workflow.objects.get(pk=drawn.pk).status == "PUBLISHED"
+
+
 def test_staging_is_not_production(inside: Tenant, drawn: Workflow) -> None:
     frozen = commit(inside, drawn)
     actions.deploy_version(

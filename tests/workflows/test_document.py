@@ -257,6 +257,17 @@ def test_values_may_not_nest_without_end() -> None:
     assert the_issue("[" * 100_000 + "]" * 100_000).code in {"TOO_DEEP", "NOT_JSON"}
 
 
+def test_numbers_are_their_value_however_they_are_written() -> None:
+    written = '{"name": "x", "type": "ml", "configuration": {"variables": {"a": [1e2, 1.0, 0.5]}}}'
+    variables = parse(written).configuration.variables
+    assert [type(one) for one in variables["a"]] == [int, int, float]
+    assert parse({**MINIMAL, "configuration": {"variables": {"a": -0.0}}}) == parse(
+        {**MINIMAL, "configuration": {"variables": {"a": 0}}}
+    )
+    huge = parse({**MINIMAL, "configuration": {"variables": {"a": 1e300}}})
+    assert isinstance(huge.configuration.variables["a"], float)
+
+
 def test_text_beyond_ascii_is_welcome() -> None:
     assert parse({**MINIMAL, "name": "Größe 🙂"}).name == "Größe 🙂"
 

@@ -357,6 +357,12 @@ def test_configuration_matches_its_node_type(
     assert issue.path == ("nodes", "1", "configuration", *path)
 
 
+def test_a_value_of_none_of_its_types_is_one_issue_with_all_of_them() -> None:
+    issue = the_issue(configured(prior=[]), "CONFIGURATION_WRONG_TYPE")
+    assert issue.path[-1] == "prior"
+    assert "valid integer, or input should be a valid string" in issue.message
+
+
 def test_a_missing_parameter_is_named() -> None:
     raw = changed("nodes", 1, "configuration", value={})
     assert the_issue(raw, "CONFIGURATION_REQUIRED").path[-1] == "target"

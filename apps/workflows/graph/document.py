@@ -79,7 +79,6 @@ def parse_with_claims(raw: object) -> tuple[Document, Claims]:
     if not isinstance(value, dict):
         message = "A workflow document is one JSON object."
         raise DocumentInvalid([Issue(code="WRONG_TYPE", message=message)])
-    plain.encode(value)
     _refuse_too_many(value.get("nodes"))
     full, claims = arrival.normalized(migrate.to_current(value))
     try:

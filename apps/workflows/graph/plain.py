@@ -15,14 +15,23 @@ _Trail: TypeAlias = "tuple[_Trail, str] | None"
 
 
 def read(raw: object) -> Any:
-    """JSON text is decoded, JSON values are checked; raises DocumentInvalid for anything else."""
+    """A copy of JSON text or values; raises DocumentInvalid for anything else, or for too much.
+
+    Numbers are what RFC 8785 and PostgreSQL take them for: 100.0 and 1e2 are 100.
+    """
     if isinstance(raw, str | bytes):
         _refuse_size(len(raw))
         raw = _decode(raw)
     issues = _problems(raw)
     if issues:
         raise DocumentInvalid(issues)
-    return raw
+    return json.loads(encode(raw), parse_float=_number)
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    whole = number.is_integer() and abs(number) <= MAX_EXACT
+    return int(number) if whole else number
 
 
 def encode(value: object) -> bytes:

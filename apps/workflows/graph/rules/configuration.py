@@ -27,16 +27,34 @@ def _parameters(drawing: Drawing, node: Node, node_type: NodeType) -> Iterator[I
     try:
         node_type.parameters.read(node.configuration)
     except ValidationError as error:
+        by_path: dict[tuple[str, ...], list[ErrorDetails]] = {}
         for detail in error.errors(include_url=False, include_input=False):
             if not _waits_for_expression(node.configuration, detail, node_type):
-                yield _issue(drawing, node, detail)
+                by_path.setdefault(_path(node.configuration, detail), []).append(detail)
+        for path, details in by_path.items():
+            yield _issue(drawing, node, path, details)
 
 
-def _issue(drawing: Drawing, node: Node, detail: ErrorDetails) -> Issue:
-    path = ("configuration", *(str(part) for part in detail["loc"]))
-    where = ".".join(path[1:]) or "configuration"
+def _path(configuration: Any, detail: ErrorDetails) -> tuple[str, ...]:
+    """Where in the configuration; the library also names the members of unions it tried."""
+    path = []
+    location = detail["loc"]
+    for number, part in enumerate(location):
+        known = isinstance(configuration, dict) and part in configuration
+        if known or (isinstance(configuration, list) and isinstance(part, int)):
+            configuration = configuration[part]
+            path.append(str(part))
+        elif detail["type"] == "missing" and number == len(location) - 1:
+            path.append(str(part))
+    return tuple(path)
+
+
+def _issue(drawing: Drawing, node: Node, at: tuple[str, ...], details: list[ErrorDetails]) -> Issue:
+    """One issue for a place, whatever the number of types it could have had."""
+    path = ("configuration", *at)
+    where = ".".join(at) or "configuration"
     fix: Fix = ()
-    match detail["type"]:
+    match details[0]["type"]:
         case "extra_forbidden":
             code, message = "CONFIGURATION_UNKNOWN", f"`{where}` is no parameter of `{node.type}`."
             fix = ({"op": "remove", "path": pointer(("nodes", _place(drawing, node), *path))},)
@@ -45,9 +63,13 @@ def _issue(drawing: Drawing, node: Node, detail: ErrorDetails) -> Issue:
         case kind:
             wrong = kind.endswith(("_type", "_parsing"))
             code = "CONFIGURATION_WRONG_TYPE" if wrong else "CONFIGURATION_VALUE"
-            said = detail["msg"].removeprefix("Value error, ")
-            message = f"`{where}` of `{node.id}`: {said[0].lower()}{said[1:].rstrip('.')}."
+            message = f"`{where}` of `{node.id}`: {', or '.join(map(_said, details))}."
     return drawing.node_issue(node, code, message, *path, fix=fix)
+
+
+def _said(detail: ErrorDetails) -> str:
+    said = detail["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{said[0].lower()}{said[1:]}"
 
 
 def _place(drawing: Drawing, node: Node) -> str:
