@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import logging
 import re
 from typing import Any, NoReturn
 
 from cross_web import HTTPException
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.middleware.csrf import CsrfViewMiddleware, get_token
 from django.utils.decorators import method_decorator
@@ -21,13 +23,16 @@ from strawberry.types import ExecutionResult
 from structlog.contextvars import get_contextvars
 
 from apps.kit.errors import ErrorCode, Unauthenticated
+from apps.kit.graphql.masking import INTERNAL
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from apps.tenancy.actors import Actor
 from apps.tenancy.doors import actor_of_request, signed_in
 from apps.tenancy.doors.requests import bearer_of
-from apps.tenancy.graphql.context import GraphQLContext, payer_of
+from apps.tenancy.graphql.context import GraphQLContext, payer_of, points_of
 from apps.tenancy.scope import Scope
+
+logger = logging.getLogger(__name__)
 
 # A workflow document may have 1 MiB; the query and the envelope around it get the rest.
 MAX_BODY = 1_258_291
@@ -53,21 +58,18 @@ class ApiView(GraphQLView):
         request_id = str(get_contextvars().get("request_id") or uuid7())
         if request.method == "GET":
             return self._explorer(request)
-        if request.method != "POST":
-            return _refused("Send operations by POST.", ErrorCode.INVALID, request_id, 405)
-        length = _length(request)
-        if length is None:
-            return _refused("Send a Content-Length.", ErrorCode.INVALID, request_id, 411)
-        if length > MAX_BODY:
-            message = f"A request has at most {MAX_BODY} bytes."
-            return _refused(message, ErrorCode.INVALID, request_id, 413)
-        if request.content_type != "application/json":
-            message = "Send the operation as application/json."
-            return _refused(message, ErrorCode.INVALID, request_id, 415)
+        unfit = _unfit(request, request_id)
+        if unfit is not None:
+            return unfit
         try:
             actor = actor_of_request(request)
+            points = points_of(actor)
         except Unauthenticated as refusal:
             return _refused(refusal.message, refusal.code, request_id, 401)
+        except DatabaseError:
+            logger.exception("nobody could be recognized")
+            message = "The database does not answer. Try again in a moment."
+            return _refused(message, INTERNAL, request_id, 503)
         if bearer_of(request) is None and (reason := _forged(request)):
             message = f"The CSRF token is missing or wrong ({reason}). Send it as X-CSRFToken."
             return _refused(message, ErrorCode.FORBIDDEN, request_id, 403)
@@ -75,6 +77,7 @@ class ApiView(GraphQLView):
         request.graphql = GraphQLContext(  # type: ignore[attr-defined]
             request_id=request_id,
             payer=payer_of(actor),
+            points_per_hour=points,
             idempotency_header=request.headers.get("Idempotency-Key"),
             actor=actor,
         )
@@ -147,8 +150,24 @@ class ApiView(GraphQLView):
         return response
 
 
-def _refused(message: str, code: ErrorCode, request_id: str, status: int) -> JsonResponse:
-    error = {"message": message, "extensions": {"code": code.value, "requestId": request_id}}
+def _unfit(request: HttpRequest, request_id: str) -> JsonResponse | None:
+    """What can be refused before anybody is recognized."""
+    if request.method != "POST":
+        return _refused("Send operations by POST.", ErrorCode.INVALID, request_id, 405)
+    length = _length(request)
+    if length is None:
+        return _refused("Send a Content-Length.", ErrorCode.INVALID, request_id, 411)
+    if length > MAX_BODY:
+        message = f"A request has at most {MAX_BODY} bytes."
+        return _refused(message, ErrorCode.INVALID, request_id, 413)
+    if request.content_type != "application/json":
+        message = "Send the operation as application/json."
+        return _refused(message, ErrorCode.INVALID, request_id, 415)
+    return None
+
+
+def _refused(message: str, code: str, request_id: str, status: int) -> JsonResponse:
+    error = {"message": message, "extensions": {"code": str(code), "requestId": request_id}}
     response = JsonResponse({"data": None, "errors": [error]}, status=status)
     response["Cache-Control"] = "no-store"
     if status == 401:

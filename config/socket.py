@@ -18,12 +18,14 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.doors import actor_of_key
 from apps.tenancy.doors.pages import SESSION_KEY
 from apps.tenancy.doors.requests import actor_of_user
-from apps.tenancy.graphql.context import SocketContext, payer_of
+from apps.tenancy.graphql.context import SocketContext, payer_of, points_of
 
 INIT_WITHIN = dt.timedelta(seconds=5)
 MOST_SUBSCRIPTIONS = 10
 MAX_MESSAGE = 65_536
 MESSAGE_TOO_BIG = 1009
+MOST_WAITING = 100
+TOO_FAST = 4429
 _NOBODY = Actor(tenant_id=None, name="nobody")
 
 
@@ -43,6 +45,9 @@ class Socket(GraphQLWSConsumer[SocketContext, None]):
         if text_data is not None and len(text_data) > MAX_MESSAGE:
             await self.close(code=MESSAGE_TOO_BIG)
             return
+        if self.message_queue.qsize() > MOST_WAITING:
+            await self.close(code=TOO_FAST)
+            return
         await super().receive(text_data=text_data, bytes_data=bytes_data)
 
     async def get_context(self, request: Any, response: Any) -> SocketContext:
@@ -52,11 +57,16 @@ class Socket(GraphQLWSConsumer[SocketContext, None]):
     async def on_ws_connect(self, context: SocketContext) -> Any:
         """Authenticate by `connection_params.apiKey`, else by the session."""
         try:
-            context.actor = await database_sync_to_async(self._actor)(context.connection_params)
+            recognize = database_sync_to_async(self._recognize)
+            context.actor, context.points_per_hour = await recognize(context.connection_params)
         except Unauthenticated as refusal:
             raise ConnectionRejectionError({"message": refusal.message}) from refusal
         context.payer = payer_of(context.actor)
         return UNSET
+
+    def _recognize(self, params: dict[str, Any]) -> tuple[Actor, int | None]:
+        actor = self._actor(params)
+        return actor, points_of(actor)
 
     def _actor(self, params: dict[str, Any]) -> Actor:
         client = self.scope.get("client") or (None,)

@@ -20,11 +20,9 @@ from graphql import (
     parse,
 )
 
-from apps.kit.graphql import charging
 from apps.kit.graphql.limits import judge
 from apps.kit.graphql.nodes import loadable_types
 from apps.kit.graphql.schema import LIMITS
-from apps.kit.rate_limit import Bucket
 from config.schema import schema
 from tests.graphql.calls import Caller, caller, codes
 from tests.graphql.populated import Populated, fingerprint, populate, random_key, shown
@@ -42,13 +40,6 @@ NO_ROWS = {"idempotencyKey", "planId", "packageUploadId", "screenshotUploadIds"}
 ROWLESS = {"Review"}
 # A publisher is whom the marketplace shows to everybody.
 PUBLIC = {"Author"}
-
-
-@pytest.fixture(autouse=True)
-def _wealthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some thousand calls at once: nobody's bucket holds so much."""
-    endless = Bucket(name="endless", capacity=10**9, per_second=1)
-    monkeypatch.setattr(charging, "POINTS", endless)
 
 
 @pytest.fixture

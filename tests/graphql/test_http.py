@@ -10,6 +10,7 @@ from django.test import Client
 
 from apps.tenancy import scope
 from apps.tenancy.actors import Actor, Permission, Role
+from apps.tenancy.limits import Metric, set_limits
 from apps.tenancy.models import ApiKey, Membership, User
 from tests.factories import tenancy as make
 from tests.graphql.calls import Caller, browser, caller, codes, key_of
@@ -214,12 +215,9 @@ def test_the_request_id_comes_back_in_errors(acme: make.Tenant) -> None:
     assert answer["errors"][0]["extensions"]["requestId"] == "trace-0007-0007"
 
 
-def test_an_empty_bucket_is_a_429(acme: make.Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    from apps.kit.graphql import charging
-    from apps.kit.rate_limit import Bucket
-
-    small = Bucket(name="test-small", capacity=1, per_second=0.001)
-    monkeypatch.setattr(charging, "POINTS", small)
+def test_an_empty_bucket_is_a_429(acme: make.Tenant) -> None:
+    with scope.tenant(acme.id):
+        set_limits({Metric.API_POINTS_PER_HOUR: 1})
     program = caller(acme)
     program.data("{ rateLimit { remaining } }")
 
@@ -228,6 +226,13 @@ def test_an_empty_bucket_is_a_429(acme: make.Tenant, monkeypatch: pytest.MonkeyP
     assert response.status_code == 429
     assert int(response.headers["Retry-After"]) > 0
     assert codes(response.json()) == ["RATE_LIMITED"]
+
+
+def test_the_plan_says_how_much_an_hour_holds(acme: make.Tenant) -> None:
+    with scope.tenant(acme.id):
+        set_limits({Metric.API_POINTS_PER_HOUR: 5_000})
+
+    assert caller(acme).data("{ rateLimit { limit } }")["rateLimit"]["limit"] == 5_000
 
 
 def test_the_rate_limit_field_and_the_extension_agree(acme: make.Tenant) -> None:

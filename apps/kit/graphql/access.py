@@ -43,13 +43,6 @@ class Requires(FieldExtension):
         self.check(info.context)
         return next_(source, info, **kwargs)
 
-    async def resolve_async(
-        self, next_: Callable[..., Any], source: Any, info: strawberry.Info, **kwargs: Any
-    ) -> Any:
-        """Check, then go on."""
-        self.check(info.context)
-        return await next_(source, info, **kwargs)
-
     def check(self, context: RequestContext) -> None:
         """Raise where the permission is missing."""
         if not context.holds(self.permission):

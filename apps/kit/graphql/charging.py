@@ -10,8 +10,11 @@ from apps.kit.errors import RateLimited
 from apps.kit.graphql.cost import Price
 from apps.kit.rate_limit import Bucket, take
 
-# A page of a hundred rows with everything on it costs some hundreds of points.
-POINTS = Bucket(name="graphql", capacity=20_000, per_second=200)
+_HOUR = 3_600
+# The API shows the figures as 32-bit integers.
+_MOST = 2_000_000_000
+# What a caller without a plan of its own has. A page of a hundred rows costs some hundreds.
+POINTS = Bucket(name="graphql", capacity=20_000, per_second=20_000 / _HOUR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +37,16 @@ class Charge:
         }
 
 
-def charge(payer: str, price: Price) -> Charge:
-    """Take the price from the payer's bucket. Raises RateLimited when it holds less."""
-    allowance = take(POINTS, payer, cost=price.points)
+def charge(payer: str, price: Price, *, points_per_hour: int | None = None) -> Charge:
+    """Take the price from the payer's bucket. Raises RateLimited when it holds less.
+
+    The bucket holds an hour's points and refills evenly.
+    """
+    bucket = POINTS
+    if points_per_hour:
+        capacity = min(points_per_hour, _MOST)
+        bucket = Bucket(name=POINTS.name, capacity=capacity, per_second=capacity / _HOUR)
+    allowance = take(bucket, payer, cost=price.points)
     if not allowance.allowed:
         raise RateLimited(retry_after_seconds=allowance.retry_after_seconds)
     return Charge(

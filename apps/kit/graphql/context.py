@@ -12,8 +12,9 @@ class RequestContext:
     """One GraphQL request. Subclassed by the app that knows who asks."""
 
     request_id: str
-    # Names the bucket that pays: one per key or person, inside its tenant.
+    # Names the bucket that pays, and what it holds; none: what the platform gives everybody.
     payer: str
+    points_per_hour: int | None = None
     idempotency_header: str | None = None
     charge: Charge | None = None
 

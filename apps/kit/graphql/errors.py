@@ -8,14 +8,14 @@ An app with a refusal that carries data adds its member here, from its own `grap
         suggested_version: SemVer
 
     register_error(VersionConflict, lambda refusal, shown: VersionConflictError(
-        **shown, latest_version=SemVer(refusal.latest), suggested_version=SemVer(refusal.next)))
+        **shown, latest_version=SemVer(refusal.latest), suggested_version=SemVer(refusal.next)
+    ), VersionConflictError)
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import logging
-import re
 from collections.abc import Callable
 from typing import Any, TypedDict, TypeVar
 
@@ -129,11 +129,6 @@ def refusal_of(error: IntegrityError) -> Refusal:
             code=ErrorCode.CONFLICT,
         )
     return Refusal("A value lies outside of what is allowed here.", code=ErrorCode.INVALID)
-
-
-def camel_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    """`("api_key", "expires_at")` as a client wrote it: `("apiKey", "expiresAt")`."""
-    return tuple(re.sub(r"_([a-z])", lambda m: m.group(1).upper(), part) for part in path)
 
 
 register_error(

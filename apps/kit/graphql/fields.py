@@ -42,15 +42,17 @@ def field(
 
 
 def subscription(
-    *, requires: str | None = None, description: str | None = None
+    *, description: str | None = None
 ) -> Callable[[Callable[..., Any]], StrawberryField]:
-    """Make a root field of Subscription out of an async generator method."""
+    """Make a root field of Subscription out of an async generator method.
+
+    It checks its permission itself, in its first lines: what runs before a generator cannot.
+    """
 
     def decorate(resolver: Callable[..., Any]) -> StrawberryField:
         made: StrawberryField = strawberry.subscription(
             resolver,
             description=description or first_line(resolver),
-            extensions=[Requires(requires)] if requires else [],
         )
         return made
 

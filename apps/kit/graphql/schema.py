@@ -64,7 +64,9 @@ class Guard(SchemaExtension):
         """Whoever asks, pays before anything is done."""
         request = _request(self.execution_context)
         if self.price is not None:
-            request.charge = self.charge = charging.charge(request.payer, self.price)
+            request.charge = self.charge = charging.charge(
+                request.payer, self.price, points_per_hour=request.points_per_hour
+            )
         yield
 
     def get_results(self) -> dict[str, Any]:

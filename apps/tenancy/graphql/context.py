@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import time
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from typing import Any, Protocol, TypeAlias
 import strawberry
 
 from apps.kit.graphql.context import RequestContext
-from apps.tenancy import scope
+from apps.tenancy import limits, scope
 from apps.tenancy.actors import Actor, Permission
 
 
@@ -53,5 +56,18 @@ def may(permission: Permission) -> bool:
 
 
 def payer_of(actor: Actor) -> str:
-    """The bucket that pays for an actor's operations: one per key or person inside a tenant."""
-    return f"{actor.tenant_id}:{actor.api_key_id or actor.user_id}"
+    """The bucket that pays for an actor's operations: the organization's, or the staff member's."""
+    return str(actor.tenant_id or actor.user_id)
+
+
+def points_of(actor: Actor) -> int | None:
+    """What the organization's plan gives per hour; asked once a minute."""
+    if actor.tenant_id is None:
+        return None
+    return _points(actor.tenant_id, int(time.monotonic() // 60)) or None
+
+
+@functools.lru_cache(maxsize=4_096)
+def _points(tenant_id: uuid.UUID, minute: int) -> int:
+    with scope.tenant(tenant_id):
+        return limits.allowance(limits.Metric.API_POINTS_PER_HOUR).limit
