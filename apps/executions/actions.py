@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import DatabaseError, connection
 
-from apps.executions import needs, policies
+from apps.executions import needs, origins, policies
 from apps.executions.engine.history import Unstorable, dumps
 from apps.executions.engine.plan import Plan, PlanRefused, compile_plan
 from apps.executions.errors import RunRefused, SecretMissing
@@ -36,7 +36,7 @@ PARAMETERS_LIMIT: Final = 64 * 1024
 VARIABLES_LIMIT: Final = 64 * 1024
 
 
-def start_run(  # noqa: PLR0913 - all by keyword, most with a default
+def start_run(
     *,
     actor: Actor,
     workflow_id: uuid.UUID,
@@ -45,18 +45,15 @@ def start_run(  # noqa: PLR0913 - all by keyword, most with a default
     version: str | None = None,
     trigger: TriggerKind = TriggerKind.API,
     idempotency_key: str | None = None,
-    installation_id: uuid.UUID | None = None,
-    overrides: Mapping[str, Any] | None = None,
 ) -> Run:
     """Queue a run. Without `version`: development freezes the draft, elsewhere the deployed one.
 
-    `overrides` are an installation's variables; they win over the environment's and the document's.
     The same `idempotency_key` within a day returns the first run. Raises NotFound, NotDeployed,
     GraphInvalid, RunRefused (parameters, or something the engine does not run), SecretMissing,
     QuotaExceeded, IdempotencyMismatch; nothing is written then.
     """
     require(policies.can_run_workflow(actor), "run workflows")
-    request = [workflow_id, parameters, environment, version, trigger, installation_id, overrides]
+    request = [workflow_id, parameters, environment, version, trigger]
     with (
         scope.transaction(),
         idempotency.remembered(
@@ -72,6 +69,7 @@ def start_run(  # noqa: PLR0913 - all by keyword, most with a default
         document = chosen.graph
         plan = _plan(document)
         run_id = uuid7()
+        installation_id = origins.installation_of(workflow_id)
         facts = {
             "workflow_id": str(workflow_id),
             "version_id": str(chosen.pk),
@@ -86,7 +84,7 @@ def start_run(  # noqa: PLR0913 - all by keyword, most with a default
             "slots": plan.slots,
             "timeout_seconds": plan.timeout_seconds,
             "parameters": _parameters(document, parameters or {}),
-            "variables": _variables(document, place, overrides or {}),
+            "variables": _variables(document, place),
         }
         _require_secrets(document, place)
         _require_queue_room()
@@ -140,11 +138,12 @@ def _parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _variables(
-    document: Document, place: Environment, overrides: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Installation override > variable of the environment > document (decision 21)."""
-    values = {**document.configuration.variables, **variables_of(place.pk), **overrides}
+def _variables(document: Document, place: Environment) -> dict[str, Any]:
+    """A variable of the environment wins over the document's (decision 21).
+
+    An installation overrides parameters, secrets and resources in its own copy of the document.
+    """
+    values = {**document.configuration.variables, **variables_of(place.pk)}
     _require_storable(values, limit=VARIABLES_LIMIT, path=("variables",))
     return values
 

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from structlog.contextvars import bound_contextvars
 
 from apps.executions.events import RunFinished, RunStarted
 from apps.executions.models import Run
@@ -74,6 +75,11 @@ def _due() -> list[_Entry]:
 
 
 def _announce(entry: _Entry) -> bool:
+    with bound_contextvars(run=str(entry.run_id), tenant=str(entry.tenant_id)):
+        return _announced(entry)
+
+
+def _announced(entry: _Entry) -> bool:
     key: tuple[str, int] = (entry.xid, entry.id)
     try:
         with scope.tenant(entry.tenant_id), connection.cursor() as cursor:
@@ -84,7 +90,7 @@ def _announce(entry: _Entry) -> bool:
             if run is not None:
                 events.publish(_event(entry, run))
     except Exception:
-        logger.exception("%s of run %s was not announced", entry.kind, entry.run_id)
+        logger.exception("%s was not announced", entry.kind)
         with connection.cursor() as cursor:
             cursor.execute(_LATER, key)
         return False

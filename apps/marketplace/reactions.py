@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
+from apps.artifacts.roots import register_root
+from apps.executions import origins
 from apps.executions.events import RunFinished
 from apps.kit.events import on
 from apps.kit.graphql.nodes import key_of
@@ -10,10 +14,22 @@ from apps.marketplace import (
     jobs,  # noqa: F401 - declares the periodic jobs
 )
 from apps.marketplace.actions.publishing import SUBJECT
+from apps.marketplace.models import Installation
+from apps.marketplace.store import artifacts_in_releases
 from apps.security_scan.events import ScanFinished
 from apps.tenancy.actors import Actor
 from apps.versions.events import ApprovalDecided
 from apps.versions.models import ApprovalKind
+
+
+def _installation_of(workflow_id: uuid.UUID) -> uuid.UUID | None:
+    found = Installation.objects.of_workflow(workflow_id).values_list("pk", flat=True)
+    return found.first()
+
+
+origins.register(_installation_of)
+
+register_root("releases", artifacts_in_releases)
 
 
 @on(ScanFinished)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from apps.executions import origins
 from apps.executions.actions import cancel_run, start_run
 from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.models import Run, RunEvent
@@ -53,6 +54,18 @@ def test_a_run_is_queued_with_its_first_event_and_its_item(acme: Tenant) -> None
         assert rows("work_item") == 1
         assert rows("lane") == 1
         assert AuditRow.objects.filter(action="run.start", target=f"Run:{run.pk}").exists()
+
+
+def test_a_run_of_an_installed_workflow_names_the_installation(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scope.tenant(acme.id, actor=acme.owner):
+        installed, drawn = workflow(acme), workflow(acme)
+        installation_id = uuid.uuid4()
+        known = {installed.pk: installation_id}
+        monkeypatch.setattr(origins, "_finders", [lambda _: None, known.get])
+        runs = [start_run(actor=acme.owner, workflow_id=w.pk) for w in (installed, drawn)]
+        assert [run.installation_id for run in runs] == [installation_id, None]
 
 
 def test_the_same_key_gives_the_same_run(acme: Tenant) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
 import threading
 import time
 import uuid
@@ -33,6 +36,7 @@ from apps.executions.store import resilient, statements
 from apps.executions.store.connections import Connections
 from apps.executions.worker.lease import Lease
 from apps.tenancy import scope
+from config import logs
 from tests import database
 from tests.executions.world import (
     POOL,
@@ -324,11 +328,14 @@ def test_a_version_that_cannot_run_any_more_fails_its_run(acme: Tenant) -> None:
     assert run.error["code"] == "NODE_TYPE_UNKNOWN"
 
 
-def test_a_slice_that_breaks_off_is_tried_again(
+def test_a_slice_that_breaks_off_is_tried_again_and_its_log_line_names_the_run(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-
     broken: list[int] = []
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(logs.formatter(json=True))
+    monkeypatch.setattr(logging.getLogger("apps.executions.worker.turn"), "handlers", [handler])
 
     def breaking(*arguments: Any) -> Any:
         broken.append(1)
@@ -341,7 +348,10 @@ def test_a_slice_that_breaks_off_is_tried_again(
     with worker() as loop:
         loop.ring()
         assert finished(acme, run_id).state == "SUCCEEDED"
+        worker_id = str(loop.settings.worker_id)
     assert len(broken) == 2
+    line = json.loads(written.getvalue().splitlines()[0])
+    assert (line["run"], line["tenant"], line["worker"]) == (str(run_id), str(acme.id), worker_id)
 
 
 def test_declared_writes_are_there_with_the_step(acme: Tenant) -> None:

@@ -60,7 +60,7 @@ def append_surely(connections: Connections, patience: Patience, claim: Claim, ba
         except CONFLICTS:
             connections.drop()
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            logger.warning("append of run %s met %s", claim.run_id, type(error).__name__)
+            logger.warning("an append met %s", type(error).__name__)
             connections.drop()
             is_sure = False
         pause = _rest(pause)

@@ -104,6 +104,7 @@ class EngineLoop:
             is_draining=self._draining.is_set,
             is_crowded=lambda: self._crowded,
             on_abandoned=self._abandoned,
+            worker_id=settings.worker_id,
         )
         self._warm = Warm()
         self._lock = threading.Lock()

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Final
 
+from structlog.contextvars import bound_contextvars
+
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -160,7 +162,10 @@ class SlicePool:
 
     def _run(self, call: StepCall) -> StepOutcome:
         try:
-            return self._runner.run(call, stop=self._stop, logs=self._open_log(call))
+            with bound_contextvars(
+                run=str(call.run_id), tenant=str(call.tenant_id), step=call.path
+            ):
+                return self._runner.run(call, stop=self._stop, logs=self._open_log(call))
         except Exception:
             # The runner promises not to raise; if it does, the run must still end.
             logger.exception("the runner broke on step %s of run %s", call.path, call.run_id)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from structlog.contextvars import bound_contextvars
+
 from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.history import (
     Event,
@@ -57,6 +59,7 @@ class Shop:
     is_draining: Callable[[], bool]
     is_crowded: Callable[[], bool]
     on_abandoned: Callable[[StepCall], None]
+    worker_id: UUID
 
 
 class Warm:
@@ -136,15 +139,23 @@ class Turn:
 
     def run(self, done: Callable[[Turn], None]) -> None:
         """To the end of the slice; `done` is called once, when its last append is durable."""
+        with bound_contextvars(
+            run=str(self.claim.run_id),
+            tenant=str(self.claim.tenant_id),
+            worker=str(self.shop.worker_id),
+        ):
+            self._run(done)
+
+    def _run(self, done: Callable[[Turn], None]) -> None:
         began = time.monotonic()
         journal = self._journal()
         try:
             self._slice(journal)
         except LeaseLost:
-            logger.info("run %s has another owner now, or its lease is in doubt", self.claim.run_id)
+            logger.info("the run has another owner now, or its lease is in doubt")
             self._drop(broken=False)
         except Exception:
-            logger.exception("the slice of run %s broke off", self.claim.run_id)
+            logger.exception("the slice broke off")
             self._drop(broken=True)
         self.busy_ms = (time.monotonic() - began) * 1000 * self.claim.slots
         journal.when_settled(lambda held: self._end(done, held=held))
@@ -206,5 +217,5 @@ class Turn:
             )
         except Exception as error:
             # The loop finds an item without a turn, or the reaper one without a lease.
-            logger.warning("run %s was not given back: %s", self.claim.run_id, error)
+            logger.warning("the run was not given back: %s", error)
             self.shop.connections.drop()
