@@ -12,13 +12,13 @@ from apps.tenancy.models import IdempotencyKey
 @periodic.every(dt.timedelta(seconds=5))
 def seal_audit_chains() -> None:
     """Append every tenant's unsealed audit rows to its hash chain."""
-    for _ in periodic.tenants():
-        audit.seal()
+    periodic.for_each_tenant(lambda _: audit.seal())
 
 
 @periodic.every(dt.timedelta(hours=1))
 def forget_what_is_over() -> None:
     """Drop idempotency keys past their day and the claims of old periods."""
-    for _ in periodic.tenants():
-        IdempotencyKey.objects.filter(expires_at__lte=now()).delete()
+    periodic.for_each_tenant(
+        lambda _: IdempotencyKey.objects.filter(expires_at__lte=now()).delete()
+    )
     periodic.forget()

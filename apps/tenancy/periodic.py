@@ -8,17 +8,22 @@ job that got lost is made good by the next period. Never rq's own scheduler.
 from __future__ import annotations
 
 import datetime as dt
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import django_rq
+import structlog
 from django.db import transaction
 
 from apps.kit.clock import now
 from apps.tenancy import scope
 from apps.tenancy.models import JobPeriod, Organization
 
+log = structlog.get_logger(__name__)
+
 KEPT = dt.timedelta(days=2)
+PAGE = 500
 EPOCH = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
@@ -76,12 +81,32 @@ def forget(before: dt.datetime | None = None) -> None:
 
 
 def tenants() -> Iterator[Organization]:
-    """Every organization, for jobs that go through all of them; each in its own transaction."""
-    with scope.platform():
-        organizations = list(Organization.objects.order_by("pk"))
-    for organization in organizations:
-        with scope.tenant(organization.pk):
-            yield organization
+    """Every organization, in pages by id; the caller enters the scope of each it works for."""
+    last = uuid.UUID(int=0)
+    while True:
+        with scope.platform():
+            page = list(Organization.objects.filter(pk__gt=last).order_by("pk")[:PAGE])
+        yield from page
+        if len(page) < PAGE:
+            return
+        last = page[-1].pk
+
+
+def for_each_tenant(work: Callable[[Organization], object]) -> None:
+    """Do `work` in each tenant's own scope and transaction; one that fails stops no other.
+
+    Raises the last failure at the end, so that the job itself shows as failed.
+    """
+    failure: Exception | None = None
+    for organization in tenants():
+        try:
+            with scope.tenant(organization.pk):
+                work(organization)
+        except Exception as error:
+            log.exception("periodic.tenant_failed", tenant=str(organization.pk))
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _claim(job: Periodic, period: dt.datetime) -> bool:

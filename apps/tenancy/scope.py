@@ -5,7 +5,7 @@ It enters at six doors only, each of which checks its caller before it calls `en
 1. HTTP              `tenancy.doors` (page decorators, `actor_of_request`)
 2. WebSocket         `config.socket` (scope and query inside one `database_sync_to_async` function)
 3. engine claim      `executions.worker` (each slice enters its run's tenant)
-4. django-rq         `tenancy.jobs.scoped`
+4. django-rq         `tenancy.periodic.for_each_tenant`, or `scope.tenant` from a job's id
 5. management command  `scope.tenant(…)` with a named tenant
 6. staff             `tenancy.doors.staff_page`: platform scope, audited
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from config import mail
 from config.env import ROOT, load
 
 ENV = load(os.environ.get("NSTARX_MODE", "development"))
@@ -154,7 +155,7 @@ ACCOUNT_ADAPTER = "apps.tenancy.sign_in.AccountAdapter"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"
 
-EMAIL_TIMEOUT = 10
+globals().update(mail.settings_of(ENV.email_url))
 
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.tenancy import audit, periodic
+from apps.tenancy import audit, periodic, scope
 
 
 class Command(BaseCommand):
@@ -18,7 +18,8 @@ class Command(BaseCommand):
         """One line per organization; the unsealed tail is named."""
         broken = []
         for organization in periodic.tenants():
-            verdict = audit.verify()
+            with scope.tenant(organization.pk):
+                verdict = audit.verify()
             line = f"{organization.slug}: {verdict.sealed} sealed, {verdict.unsealed} not yet"
             if verdict.broken_at is not None:
                 broken.append(organization.slug)
