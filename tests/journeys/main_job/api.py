@@ -31,6 +31,12 @@ class Client:
         self._http = http
         self._url = url
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
     @classmethod
     def of(cls, product: Product, login: Login) -> Client:
         """A program with an API key."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -35,16 +36,17 @@ class Journey:
     executions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, product: Product, ledger: Ledger, sink: Sink) -> Journey:
+    @contextmanager
+    def begin(cls, product: Product, ledger: Ledger, sink: Sink) -> Iterator[Journey]:
         """With three callers: a key of Acme, a key of Globex, staff signed in."""
-        return cls(
-            product=product,
-            ledger=ledger,
-            sink=sink,
-            acme=Client.of(product, product.acme),
-            globex=Client.of(product, product.globex),
-            staff=Client.staff(product),
-        )
+        with (
+            Client.of(product, product.acme) as acme,
+            Client.of(product, product.globex) as globex,
+            Client.staff(product) as staff,
+        ):
+            yield cls(
+                product=product, ledger=ledger, sink=sink, acme=acme, globex=globex, staff=staff
+            )
 
 
 def payload(data: dict[str, Any], name: str) -> dict[str, Any]:

@@ -11,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
+OUTPUT = "up.out"
 START_SECONDS = 240.0
 STOP_SECONDS = 60.0
 
@@ -36,6 +37,7 @@ class Product:
     """Where it is and who may enter."""
 
     directory: Path
+    process_id: int
     graphql: str
     websocket: str
     url: str
@@ -54,17 +56,19 @@ class Product:
 def running(*, environment: Mapping[str, str], quiet: bool = False) -> Iterator[Product]:
     """`up` on free ports and a directory of its own; nothing of either is left afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="nstarx-demo-"))
-    up = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "config.supervisor", "up"),
-            *("--throwaway", "--data-dir", str(directory)),
-        ],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.PIPE if quiet else None,
-    )
+    with (directory / OUTPUT).open("wb") if quiet else nullcontext() as output:
+        up = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "config.supervisor", "up"),
+                *("--throwaway", "--data-dir", str(directory)),
+            ],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdout=output,
+            stderr=output,
+        )
     try:
-        yield _read(directory, _wait(up, directory / "demo.json"))
+        yield _read(directory, up.pid, _wait(up, directory))
     finally:
         up.send_signal(signal.SIGINT)
         try:
@@ -75,11 +79,14 @@ def running(*, environment: Mapping[str, str], quiet: bool = False) -> Iterator[
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _wait(up: subprocess.Popen[bytes], file: Path) -> dict[str, Any]:
+def _wait(up: subprocess.Popen[bytes], directory: Path) -> dict[str, Any]:
     deadline = time.monotonic() + START_SECONDS
+    file = directory / "demo.json"
     while not file.exists():
         if up.poll() is not None:
-            raise SystemExit(f"The product did not start (exit code {up.returncode}).")
+            output = directory / OUTPUT
+            said = output.read_text() if output.exists() else ""
+            raise SystemExit(f"The product did not start (exit code {up.returncode}). {said}")
         if time.monotonic() > deadline:
             raise SystemExit(f"The product was not ready after {START_SECONDS:.0f} s.")
         time.sleep(0.1)
@@ -87,13 +94,14 @@ def _wait(up: subprocess.Popen[bytes], file: Path) -> dict[str, Any]:
     return demo
 
 
-def _read(directory: Path, demo: dict[str, Any]) -> Product:
+def _read(directory: Path, process_id: int, demo: dict[str, Any]) -> Product:
     logins = {
         entry["slug"]: Login(entry["slug"], entry["email"], entry["password"], entry["apiKey"])
         for entry in demo["tenants"]
     }
     return Product(
         directory=directory,
+        process_id=process_id,
         url=demo["url"],
         graphql=demo["graphql"],
         websocket=demo["websocket"],

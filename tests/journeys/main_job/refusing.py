@@ -168,19 +168,15 @@ def _endless(journey: Journey) -> None:
 
 def _dead_key(journey: Journey) -> None:
     ledger = journey.ledger
-    owner = Client.person(
-        journey.product,
-        journey.product.acme.email,
-        journey.product.acme.password,
-        tenant=journey.product.acme.slug,
-    )
-    data = owner.ask(NEW_KEY)
-    issued = payload(data, "createApiKey")
-    key = ledger.need("A key is made and shown once", issued.get("secret"), data)
-    client = journey.acme.with_key(key)
-    ledger.equal("  it opens", client.ask(WHO)["tenant"]["slug"], "acme")
-    owner.ask(REVOKE, id=issued["apiKey"]["id"])
-    errors = client.answer(WHO).get("errors") or [{}]
+    acme = journey.product.acme
+    with Client.person(journey.product, acme.email, acme.password, tenant=acme.slug) as owner:
+        data = owner.ask(NEW_KEY)
+        issued = payload(data, "createApiKey")
+        key = ledger.need("A key is made and shown once", issued.get("secret"), data)
+        with journey.acme.with_key(key) as client:
+            ledger.equal("  it opens", client.ask(WHO)["tenant"]["slug"], "acme")
+            owner.ask(REVOKE, id=issued["apiKey"]["id"])
+            errors = client.answer(WHO).get("errors") or [{}]
     code = errors[0].get("extensions", {}).get("code")
     ledger.equal("  revoked, it is refused at once", code, "UNAUTHENTICATED")
 

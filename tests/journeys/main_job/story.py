@@ -42,10 +42,10 @@ def tell(*, quiet: bool = False, chapters: Sequence[Chapter] = CHAPTERS) -> Ledg
         environment = {"NSTARX_EGRESS_ALLOW": f"127.0.0.1:{sink.port}"}
         with product.running(environment=environment, quiet=quiet) as started:
             try:
-                journey = Journey.begin(started, ledger, sink)
-                for title, chapter in chapters:
-                    with ledger.chapter(title):
-                        chapter(journey)
+                with Journey.begin(started, ledger, sink) as journey:
+                    for title, chapter in chapters:
+                        with ledger.chapter(title):
+                            chapter(journey)
             except ExpectationMissed:
                 pass  # it is in the ledger
             except ApiError as error:
