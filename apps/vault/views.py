@@ -35,6 +35,13 @@ from apps.vault.models import MAX_NAME, Connection, PlacedQuerySet, Secret, Vari
 _VALUE_LIMIT = 32 * 1024
 
 
+class Unrepeated(forms.Textarea):
+    """Several lines, because keys have them; what was typed is never sent back."""
+
+    def format_value(self, value: Any) -> None:
+        """Nothing, whatever came in."""
+
+
 class SecretForm(forms.Form):
     """Setting a secret; the value is never sent back."""
 
@@ -42,7 +49,7 @@ class SecretForm(forms.Form):
     value = forms.CharField(
         max_length=_VALUE_LIMIT,
         strip=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+        widget=Unrepeated(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
         help_text="Sealed at once; nobody can read it back.",
     )
 

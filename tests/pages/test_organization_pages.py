@@ -58,7 +58,7 @@ def test_a_viewer_who_posts_anyway_is_refused_with_a_remedy(acme: Tenant, viewer
 
 def test_a_secret_goes_in_and_never_comes_out(owner: Client, acme: Tenant) -> None:
     path = at("vault:secrets", "acme", environment="development")
-    owner.post(path, {"name": "TOKEN", "value": " s3cret with spaces "})
+    owner.post(path, {"name": "TOKEN", "value": " s3cret with\r\nspaces "})
     assert [one.name for one in rows(acme, Secret)] == ["TOKEN"]
     assert "s3cret" not in owner.get(path).content.decode()
     owner.post(at("vault:delete_secret", "acme", environment="development"), {"name": "TOKEN"})

@@ -21,8 +21,7 @@ from apps.marketplace.search import Question, Sort
 from apps.marketplace.terms import Category, PricingModel
 from apps.marketplace.words import MAX_QUERY
 from apps.tenancy import scope
-from apps.tenancy.doors import PublicRequest, public_page
-from apps.tenancy.scope import Scope
+from apps.tenancy.doors import PublicRequest, open_page, public_page
 from apps.workflows.drawing import draw
 
 COUNT_LIMIT = 1000
@@ -212,14 +211,13 @@ def facts(release: Release) -> dict[str, Any]:
 
 
 @require_safe
+@open_page
 def picture(request: HttpRequest, publisher: str, slug: str) -> HttpResponseBase:
     """The graph of the newest release without words, for cards; most need no session at all."""
-    with scope.enter(Scope()):
-        try:
-            return _picture(publisher, slug)
-        except Http404:
-            pass
-    return _own_picture(request, publisher=publisher, slug=slug)
+    try:
+        return _picture(publisher, slug)
+    except Http404:
+        return _own_picture(request, publisher=publisher, slug=slug)
 
 
 @public_page

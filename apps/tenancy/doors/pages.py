@@ -102,6 +102,17 @@ def public_page(
     return entered
 
 
+def open_page(view: Callable[P, HttpResponseBase]) -> Callable[P, HttpResponseBase]:
+    """For everybody alike: the scope of nobody, without a look at who asks."""
+
+    @wraps(view)
+    def entered(*args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        with scope.enter(Scope()):
+            return view(*args, **kwargs)
+
+    return entered
+
+
 def choose(request: HttpRequest, place: Place) -> None:
     """Remember the organization in the session; another one gets a session of another id."""
     slug = place.organization.slug
