@@ -21,6 +21,7 @@ from apps.marketplace import actions
 from apps.marketplace.errors import DigestMismatch, Incompatible, PaymentRequired, SecretsMissing
 from apps.marketplace.models import FirstSuccessfulRun, Installation, Listing, ListingStatistics
 from apps.marketplace.planning import Choices, Plan, plan_install
+from apps.marketplace.store import artifacts_in_releases
 from apps.marketplace.submission import Pricing
 from apps.marketplace.terms import Channel, PricingModel, Risk, Visibility
 from apps.tenancy import scope
@@ -378,6 +379,32 @@ def test_a_download_is_a_tenants_first_successful_run(acme: Tenant, globex: Tena
         assert actions.fold_statistics() == 0
         counted = ListingStatistics.objects.get()
         assert (counted.downloads, counted.downloads_30_days, counted.installations) == (1, 1, 2)
+
+
+def test_counts_of_an_unpublished_listing_are_its_publishers(acme: Tenant, globex: Tenant) -> None:
+    make.listing(acme, visibility=Visibility.PRIVATE)
+    with scope.tenant(globex.id):
+        assert not ListingStatistics.objects.exists()
+        assert not ListingStatistics.unscoped.exists()
+    with scope.tenant(acme.id):
+        assert ListingStatistics.objects.exists()
+
+
+def test_the_platform_scope_only_reads_installations(acme: Tenant, globex: Tenant) -> None:
+    install(globex, make.listing(acme).pk)
+    with scope.platform():
+        assert Installation.objects.count() == 1
+        assert Installation.objects.update(status="SUSPENDED") == 0
+
+
+def test_objects_a_release_names_are_kept(acme: Tenant, globex: Tenant) -> None:
+    digest = "sha256:" + "ab" * 32
+    reference = {"$artifact": digest, "mediaType": "text/csv", "bytes": 3}
+    drawn = make.document(variables={"table": reference})
+    install(globex, make.listing(acme, drawn).pk)
+    for of in (acme, globex):
+        with scope.tenant(of.id):
+            assert artifacts_in_releases() == [digest]
 
 
 def test_others_do_not_see_an_installation(acme: Tenant, globex: Tenant) -> None:

@@ -380,6 +380,18 @@ def test_only_the_publisher_yanks(acme: Tenant, globex: Tenant, viewer: Actor) -
         assert Release.objects.get().status == "PUBLISHED"
 
 
+def test_staff_yank_in_the_publishers_audit_trail(acme: Tenant) -> None:
+    release = make.published(acme)
+    person = staff()
+    with scope.platform(actor=person):
+        actions.yank_release(
+            actor=person, release_id=release.pk, reason="Malware.", severity=Risk.CRITICAL
+        )
+    with scope.tenant(acme.id):
+        assert Release.objects.get().status == "YANKED"
+        assert AuditRow.objects.get(action="marketplace.yank").user_id == person.user_id
+
+
 def test_an_unpublished_release_cannot_be_yanked(acme: Tenant) -> None:
     release = make.scanned(acme)
     with scope.tenant(acme.id, actor=acme.owner), pytest.raises(Conflict):

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import DatabaseError, transaction
 
 from apps.kit.errors import Refusal
 from apps.kit.pages import Window
@@ -16,6 +17,7 @@ from apps.marketplace import facets, search, search_index
 from apps.marketplace.facets import FacetName, SuggestionKind
 from apps.marketplace.models import SearchRow, SearchWord
 from apps.marketplace.search import Question, Registry, Sort
+from apps.tenancy import scope
 from tests import database
 from tests.factories import marketplace as make
 
@@ -25,8 +27,9 @@ THEIRS = uuid.UUID(int=7)
 
 
 def put(*rows: SearchRow) -> None:
-    SearchRow.objects.bulk_create(rows, batch_size=1_000)
-    search_index.recount_words()
+    with scope.platform():
+        SearchRow.objects.bulk_create(rows, batch_size=1_000)
+        search_index.recount_words()
 
 
 def names(question: Question, *, tenant_id: uuid.UUID | None = None, first: int = 50) -> list[str]:
@@ -98,10 +101,25 @@ def test_words_of_private_listings_are_not_suggested() -> None:
     assert facets.suggest("cland", tenant_id=None, limit=5) == []
 
 
+def test_only_the_publisher_and_the_platform_write_rows_and_words() -> None:
+    put(make.row(1, name="Cars", publisher_tenant_id=THEIRS))
+    with scope.tenant(uuid.UUID(int=8)):
+        assert SearchRow.objects.update(name="Theirs") == 0
+        assert SearchRow.objects.all().delete()[0] == 0
+        assert SearchWord.objects.update(listings=9) == 0
+        assert SearchWord.objects.all().delete()[0] == 0
+        with pytest.raises(DatabaseError), transaction.atomic():
+            make.row(2, publisher_tenant_id=THEIRS).save(force_insert=True)
+    assert found("cars") == ["Cars"]
+    with scope.tenant(THEIRS):
+        assert SearchRow.objects.update(tagline="Ours") == 1
+
+
 def test_words_that_are_gone_are_forgotten() -> None:
     put(make.row(1, name="Quarantine"))
-    SearchRow.objects.all().delete()
-    search_index.recount_words()
+    with scope.platform():
+        SearchRow.objects.all().delete()
+        search_index.recount_words()
     assert not SearchWord.objects.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from apps.kit import events
@@ -21,6 +22,7 @@ from apps.security_scan.summaries import Summary
 from apps.tenancy import audit, scope
 from apps.tenancy.actors import Actor
 from apps.tenancy.policies import require
+from apps.tenancy.scope import Scope
 from apps.versions.actions import request_approval
 from apps.versions.models import ApprovalKind
 
@@ -69,11 +71,7 @@ def publish_approved(*, actor: Actor, release_id: uuid.UUID) -> Release | None:
         release = _locked(release_id)
         if release is None or release.status != ReleaseStatus.AWAITING_APPROVAL:
             return release
-        listing = (
-            Listing.objects.select_for_update(of=("self",))
-            .order_by("pk")
-            .get(pk=release.listing_id)
-        )
+        listing = _locked_listing(release)
         release.status = ReleaseStatus.PUBLISHED.value
         release.published_at = now()
         release.save(update_fields=["status", "published_at"])
@@ -117,38 +115,50 @@ def yank_release(*, actor: Actor, release_id: uuid.UUID, reason: str, severity: 
     if not 1 <= len(reason.strip()) <= MAX_REASON:
         raise Refusal(f"Give a reason of 1 to {MAX_REASON} characters.", path=("reason",))
     with scope.transaction():
-        release = _locked(release_id)
-        # Another organization's release can be read, not locked: it is as absent as a random one.
-        if release is None:
+        seen = Release.objects.filter(pk=release_id).first()
+        if seen is None:
             raise NotFound.of("release", path=("versionId",))
-        require(can_yank(actor, release), "withdraw this release")
-        if release.status == ReleaseStatus.YANKED:
-            return release
-        if release.status != ReleaseStatus.PUBLISHED:
-            raise Conflict(
-                "Only a published release can be withdrawn; this one is "
-                f"{release.status}. Reject it in its approval instead.",
-                path=("versionId",),
-            )
-        listing = (
-            Listing.objects.select_for_update(of=("self",))
-            .order_by("pk")
-            .get(pk=release.listing_id)
+        with _scope_of(seen, actor), scope.transaction():
+            return _yank(actor, release_id, reason.strip(), severity)
+
+
+def _scope_of(release: Release, actor: Actor) -> AbstractContextManager[object]:
+    """Staff write in the scope of the publisher, where its audit trail is."""
+    if not actor.is_staff:
+        return nullcontext()
+    publisher = Scope(tenant_id=release.tenant_id, user_id=actor.user_id, actor=actor)
+    return scope.enter(publisher)
+
+
+def _yank(actor: Actor, release_id: uuid.UUID, reason: str, severity: Risk) -> Release:
+    # Another organization's release can be read, not locked: it is as absent as a random one.
+    release = _locked(release_id)
+    if release is None:
+        raise NotFound.of("release", path=("versionId",))
+    require(can_yank(actor, release), "withdraw this release")
+    if release.status == ReleaseStatus.YANKED:
+        return release
+    if release.status != ReleaseStatus.PUBLISHED:
+        raise Conflict(
+            "Only a published release can be withdrawn; this one is "
+            f"{release.status}. Reject it in its approval instead.",
+            path=("versionId",),
         )
-        release.status = ReleaseStatus.YANKED.value
-        release.yank_reason = reason.strip()
-        release.yank_severity = severity.value
-        release.yanked_at = now()
-        release.save(update_fields=["status", "yank_reason", "yank_severity", "yanked_at"])
-        _choose_latest(listing)
-        listing.save()
-        search_index.refresh(listing)
-        audit.record(
-            actor=actor,
-            action="marketplace.yank",
-            target=f"{SUBJECT}:{release.pk}",
-            after={"version": release.version, "reason": release.yank_reason},
-        )
+    listing = _locked_listing(release)
+    release.status = ReleaseStatus.YANKED.value
+    release.yank_reason = reason
+    release.yank_severity = severity.value
+    release.yanked_at = now()
+    release.save(update_fields=["status", "yank_reason", "yank_severity", "yanked_at"])
+    _choose_latest(listing)
+    listing.save()
+    search_index.refresh(listing)
+    audit.record(
+        actor=actor,
+        action="marketplace.yank",
+        target=f"{SUBJECT}:{release.pk}",
+        after={"version": release.version, "reason": reason},
+    )
     return release
 
 
@@ -156,6 +166,11 @@ def _locked(release_id: uuid.UUID) -> Release | None:
     return (
         Release.objects.select_for_update(of=("self",)).order_by("pk").filter(pk=release_id).first()
     )
+
+
+def _locked_listing(release: Release) -> Listing:
+    rows = Listing.objects.select_for_update(of=("self",)).order_by("pk")
+    return rows.get(pk=release.listing_id)
 
 
 def _put_on_shelf(listing: Listing, release: Release) -> None:

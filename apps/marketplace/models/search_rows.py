@@ -1,7 +1,8 @@
-"""The search table: public facts about listings, without row security, kept by the search index.
+"""The search table: public facts about listings, kept by the search index.
 
-Row-level security would turn its GIN indexes off. `audience` names the one organization that may
-find a private listing; every question asked of the table filters by it (`found_by`).
+Everybody may read every row: a policy that filters rows would turn the GIN indexes off. Only the
+publisher and the platform write. `audience` names the one organization that may find a private
+listing; every question asked of the table filters by it (`found_by`).
 """
 
 from __future__ import annotations

@@ -24,9 +24,8 @@ class ListingStatistics(TenantModel):
     installations = models.PositiveIntegerField(default=0)
     folded_at = models.DateTimeField(default=now)
 
-    # Counts under an id: whoever knows the id of a listing may know them.
     objects: ClassVar[TenantManager[Self]] = TenantManager(
-        platform=True, public=models.Q(pk__isnull=False)
+        platform=True, public=models.Q(listing__is_public=True)
     )
 
     class Meta(TenantModel.Meta):
