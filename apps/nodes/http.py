@@ -1,4 +1,4 @@
-"""What the HTTP nodes share: headers with an opaque token, errors by status, bodies as JSON."""
+"""What the HTTP nodes share: where to and with which token, errors by status, bodies as JSON."""
 
 from __future__ import annotations
 
@@ -6,39 +6,62 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from apps.workflows.graph.declaration import HttpResponse, NodeContext, NodeError, Secret
+from apps.workflows.graph.declaration import (
+    HttpResponse,
+    NodeContext,
+    NodeError,
+    NodeParameters,
+    Secret,
+    field,
+)
 
-URL_PATTERN = r"^https?://[^\s/]+(/\S*)?$"
+_URL = r"^https?://[^\s/]+(/\S*)?$"
 _LONGEST_WAIT = 3_600.0
+_TRANSIENT = (408, 425, 429)
+_SHOWN = 500
 
 
-def headers(
+class HttpParameters(NodeParameters):
+    """Where a request goes, and what goes along."""
+
+    url: str = field(title="URL", max_length=4096, pattern=_URL)
+    headers: dict[str, str] = field({}, title="Headers", description="No secrets in here.")
+    token: str | None = field(None, title="Secret token", description="Write {{ secrets.NAME }}.")
+    token_header: str = field("Authorization", title="Header of the token", max_length=100)
+    timeout_seconds: float = field(30.0, title="Time limit in seconds", gt=0, le=300)
+
+
+def send(
     context: NodeContext,
-    plain: Mapping[str, str],
+    parameters: HttpParameters,
     *,
-    token: str | None,
-    token_header: str = "Authorization",  # noqa: S107 - the name of a header
-    more: Mapping[str, str] | None = None,
-) -> dict[str, str | Secret]:
-    """The request's headers; the token goes in as a secret that only the client opens."""
-    every: dict[str, str | Secret] = {**plain, **(more or {})}
-    if token:
-        every[token_header] = context.secret(token)
-    return every
-
-
-def require_success(answer: HttpResponse, *, accept: Collection[int] = ()) -> None:
-    """NodeError HTTP_<status> for 4xx and 5xx; those that may pass are retryable."""
-    if answer.status < 400 or answer.status in accept:
-        return
-    transient = answer.status in (408, 425, 429) or answer.status >= 500
-    raise NodeError(
-        f"HTTP_{answer.status}",
-        f"The server answered with status {answer.status}.",
-        retryable=transient,
-        retry_after=_retry_after(answer),
-        details={"status": answer.status, "body": _text(answer)[:500]},
+    method: str,
+    json: Any = None,
+    params: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    accept: Collection[int] = (),
+) -> HttpResponse:
+    """Send a request; NodeError for what has no answer, or an error status not in `accept`."""
+    own = headers or {}
+    taken = {name.lower() for name in own}
+    every: dict[str, str | Secret] = {
+        name: value for name, value in parameters.headers.items() if name.lower() not in taken
+    }
+    every.update(own)
+    if parameters.token:
+        # Opaque: only the client opens it, and puts `Bearer` before it where that belongs.
+        every[parameters.token_header] = context.secret(parameters.token)
+    answer = context.http.request(
+        method,
+        parameters.url,
+        headers=every,
+        params=params or None,
+        json=json,
+        timeout_seconds=parameters.timeout_seconds,
     )
+    _require_success(answer, accept=accept)
+    context.log.info("answered", status=answer.status, bytes=len(answer.content))
+    return answer
 
 
 def as_json(answer: HttpResponse) -> dict[str, Any]:
@@ -51,6 +74,18 @@ def as_json(answer: HttpResponse) -> dict[str, Any]:
         except (ValueError, RecursionError):
             raise NodeError("HTTP_NOT_JSON", "The answer says it is JSON and is not.") from None
     return {"status": answer.status, "headers": dict(answer.headers), "body": body}
+
+
+def _require_success(answer: HttpResponse, *, accept: Collection[int]) -> None:
+    if answer.status < 400 or answer.status in accept:
+        return
+    raise NodeError(
+        f"HTTP_{answer.status}",
+        f"The server answered with status {answer.status}.",
+        retryable=answer.status in _TRANSIENT or answer.status >= 500,
+        retry_after=_retry_after(answer),
+        details={"status": answer.status, "body": _text(answer)[:_SHOWN]},
+    )
 
 
 def _text(answer: HttpResponse) -> str:

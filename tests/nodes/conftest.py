@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
-from apps.executions.engine.ports import StepCall, StepOutcome
+from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
 from apps.executions.runner.doors import Doors
 from apps.executions.runner.local import LocalRunner
 from apps.executions.sandbox import shared
 from apps.nodes import library
-from tests.nodes.doubles import Logs, Stop, Surroundings
+from apps.workflows.graph.declaration import NodeType
+from tests.nodes.doubles import Logs, MemorySecrets, Stop, Surroundings, step_call
+
+SECRET = "s3cr3t-value"
 
 
 class Bench:
@@ -26,13 +29,28 @@ class Bench:
         self.fresh()
 
     def fresh(self) -> Bench:
-        self.around = Surroundings()
+        self.around = Surroundings(secrets=MemorySecrets({"TOKEN": SECRET, "OTHER": "x-value"}))
         self.logs = Logs()
         self.stop = Stop()
         return self
 
     def run(self, call: StepCall) -> StepOutcome:
         return self.runner.run(call, stop=self.stop, logs=self.logs)
+
+    def step(self, node_type: NodeType, configuration: dict[str, Any], **more: Any) -> StepOutcome:
+        return self.run(step_call(node_type, configuration=configuration, **more))
+
+    def done(self, node_type: NodeType, configuration: dict[str, Any], **more: Any) -> Any:
+        """The outcome of a step that must succeed, as Any: it holds any JSON."""
+        outcome = self.step(node_type, configuration, **more)
+        assert isinstance(outcome, StepDone), outcome
+        return outcome
+
+    def failed(self, node_type: NodeType, configuration: dict[str, Any], **more: Any) -> Any:
+        """The outcome of a step that must fail."""
+        outcome = self.step(node_type, configuration, **more)
+        assert isinstance(outcome, StepFailed), outcome
+        return outcome
 
     def _doors(self, call: StepCall) -> Doors:
         return self.around.doors(call)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
 import threading
 import time
@@ -141,10 +142,11 @@ class Executor:
 
     def _in_thread(self, work: Work) -> Any:
         future: Future[Any] = Future()
+        around = contextvars.copy_context()
 
         def target() -> None:
             try:
-                future.set_result(_here(work))
+                future.set_result(around.run(_here, work))
             except BaseException as error:
                 future.set_exception(error)
 

@@ -18,7 +18,6 @@ from apps.workflows.graph.declaration import (
     Example,
     Inputs,
     NodeContext,
-    NodeParameters,
     Outputs,
     Port,
     PortSpec,
@@ -36,17 +35,12 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
-class Parameters(NodeParameters):
+class Parameters(http.HttpParameters):
     """What to send where."""
 
-    url: str = field(title="URL", max_length=4096, pattern=http.URL_PATTERN)
     method: Method = field(Method.POST, title="Method")
-    headers: dict[str, str] = field({}, title="Headers", description="No secrets in here.")
     body: JsonValue = field(None, title="Body", description="The input when empty.")
-    token: str | None = field(None, title="Secret token", description="Write {{ secrets.NAME }}.")
-    token_header: str = field("Authorization", title="Header of the token", max_length=100)
     accept: list[int] = field([], title="Other status codes that are fine", max_length=50)
-    timeout_seconds: float = field(30.0, title="Time limit in seconds", gt=0, le=300)
 
 
 @node(
@@ -67,18 +61,11 @@ class Parameters(NodeParameters):
 )
 def http_request(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Send and read."""
-    answer = context.http.request(
-        parameters.method.value,
-        parameters.url,
-        headers=http.headers(
-            context,
-            parameters.headers,
-            token=parameters.token,
-            token_header=parameters.token_header,
-        ),
+    answer = http.send(
+        context,
+        parameters,
+        method=parameters.method.value,
         json=parameters.body if parameters.body is not None else inputs.get("data"),
-        timeout_seconds=parameters.timeout_seconds,
+        accept=parameters.accept,
     )
-    http.require_success(answer, accept=parameters.accept)
-    context.log.info("answered", status=answer.status)
     return {"response": http.as_json(answer)}

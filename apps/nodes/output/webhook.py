@@ -17,7 +17,6 @@ from apps.workflows.graph.declaration import (
     Example,
     Inputs,
     NodeContext,
-    NodeParameters,
     Outputs,
     Port,
     PortSpec,
@@ -26,15 +25,10 @@ from apps.workflows.graph.declaration import (
 )
 
 
-class Parameters(NodeParameters):
+class Parameters(http.HttpParameters):
     """Where to, and as what."""
 
-    url: str = field(title="URL", max_length=4096, pattern=http.URL_PATTERN)
     event: str = field("workflow.delivery", title="Event", min_length=1, max_length=200)
-    headers: dict[str, str] = field({}, title="Headers", description="No secrets in here.")
-    token: str | None = field(None, title="Secret token", description="Write {{ secrets.NAME }}.")
-    token_header: str = field("Authorization", title="Header of the token", max_length=100)
-    timeout_seconds: float = field(30.0, title="Time limit in seconds", gt=0, le=300)
 
 
 @node(
@@ -56,19 +50,11 @@ class Parameters(NodeParameters):
 def webhook(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Send under the step's key."""
     key = context.idempotency_key
-    answer = context.http.request(
-        "POST",
-        parameters.url,
-        headers=http.headers(
-            context,
-            parameters.headers,
-            token=parameters.token,
-            token_header=parameters.token_header,
-            more={"Idempotency-Key": key},
-        ),
+    answer = http.send(
+        context,
+        parameters,
+        method="POST",
         json={"event": parameters.event, "data": inputs.get("data"), "id": key},
-        timeout_seconds=parameters.timeout_seconds,
+        headers={"Idempotency-Key": key},
     )
-    http.require_success(answer)
-    context.log.info("delivered", status=answer.status)
     return {"receipt": {"status": answer.status, "key": key}}
