@@ -38,7 +38,7 @@ fragment Everything on Workflow {
           validation { status issues { severity code message nodeId connectionId path fix } } } }
 """
 LIST = (
-    """query($q: String, $s: WorkflowStatus) { workflows(query: $q, status: $s, first: 50) {
+    """query($q: String, $s: WorkflowStatus) { workflows(query: $q, status: $s, first: 20) {
   totalCount { value isExact } pageInfo { hasNextPage } nodes { ...Everything } } }"""
     + EVERYTHING
 )

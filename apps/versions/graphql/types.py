@@ -116,7 +116,7 @@ class WorkflowVersion(TenantType, relay.Node):
         """The structural difference from its parent."""
         return GraphChanges.of(root.changes)
 
-    @field(points=3)
+    @field(points=30)
     def validation(self, root: strawberry.Parent[models.WorkflowVersion]) -> ValidationReport:
         """What today's catalogue says of it."""
         document = language.parse(_document(root))
@@ -142,7 +142,7 @@ class WorkflowVersion(TenantType, relay.Node):
         """Where it stands now."""
         return DeploymentState(environments=batched(root, "places", _places, root.pk) or [])
 
-    @field()
+    @field(points=20)
     def definition(self, root: strawberry.Parent[models.WorkflowVersion]) -> JSON:
         """The document."""
         return JSON(_document(root))

@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from types import ModuleType
@@ -108,9 +109,15 @@ def missing_extra(node_type: NodeType) -> str | None:
     if node_type.extra is None:
         return None
     modules = _extras.get(node_type.extra)
-    if modules is not None and all(find_spec(module) is not None for module in modules):
+    if modules is not None and all(map(_is_installed, modules)):
         return None
     return node_type.extra
+
+
+@cache
+def _is_installed(module: str) -> bool:
+    """Looked up once: what is installed does not change under a running process."""
+    return find_spec(module) is not None
 
 
 def register_package(package: ModuleType, *, into: Catalogue = INSTALLED) -> tuple[NodeType, ...]:

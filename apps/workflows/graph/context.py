@@ -39,7 +39,7 @@ class ArtifactRef:
 
     @staticmethod
     def is_reference(value: object) -> bool:
-        """Whether a JSON value is an artefact reference."""
+        """Whether a JSON value is an artifact reference."""
         return isinstance(value, Mapping) and isinstance(value.get("$artifact"), str)
 
 

@@ -58,12 +58,12 @@ class WorkflowDraft:
     revision: int
     updated_at: dt.datetime
 
-    @field()
+    @field(points=20)
     def definition(self) -> JSON:
         """The whole document."""
         return JSON(drawn.draft_json(self.row))
 
-    @field(points=3)
+    @field(points=30)
     def validation(self) -> ValidationReport:
         """What keeps it from running, and what is worth a look."""
         return ValidationReport.of(drawn.report(self.row))
@@ -107,7 +107,7 @@ class Workflow(TenantType, relay.Node):
         """The version in production, else the head of main; 0.0.0 before the first commit."""
         return root.version or NEVER_COMMITTED
 
-    @field()
+    @field(points=10)
     def nodes(self, root: strawberry.Parent[models.Workflow]) -> list[WorkflowNode]:
         """The nodes of the draft."""
         document = drawn.draft(root)
