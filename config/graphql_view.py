@@ -158,7 +158,7 @@ def _unfit(request: HttpRequest, request_id: str) -> JsonResponse | None:
     if length is None:
         return _refused("Send a Content-Length.", ErrorCode.INVALID, request_id, 411)
     if length > MAX_BODY:
-        message = f"A request has at most {MAX_BODY} bytes."
+        message = f"A request has at most {MAX_BODY} bytes. Store large values as artifacts."
         return _refused(message, ErrorCode.INVALID, request_id, 413)
     if request.content_type != "application/json":
         message = "Send the operation as application/json."

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import importlib.util
 
+from allauth.account.models import EmailAddress
 from django.apps import apps
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.urls import URLPattern, URLResolver, include, path
+from django_rq.models import Dashboard
 
 from config.graphql_view import ApiView
 from config.health import healthz, readyz
 from config.schema import COLUMN, schema
+
+# An edit there would be a takeover without a trace: people change their addresses themselves.
+for model in (Group, EmailAddress, Dashboard):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("graphql", ApiView.as_view(schema=schema), name="graphql"),

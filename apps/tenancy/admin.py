@@ -16,25 +16,6 @@ from apps.tenancy.models import ApiKey, AuditRow, Environment, Membership, Organ
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
-@admin.register(User)
-class UserAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """People, to look at: what they may do is in their memberships, which their admins manage."""
-
-    list_display = ("email", "name", "is_active", "is_staff", "date_joined")
-    list_filter = ("is_active", "is_staff")
-    search_fields = ("email", "name")
-    fields = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
-    readonly_fields = ("email", "is_staff", "date_joined", "last_login")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """People sign up or are invited."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Accounts are deactivated: their traces in audit logs stay theirs."""
-        return False
-
-
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows of the scope that staff are in; actions write, the admin looks."""
 
@@ -59,6 +40,16 @@ class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Never."""
         return False
+
+
+@admin.register(User)
+class UserAdmin(ReadOnly):
+    """People: what they may do is in their memberships, which the organizations' admins manage."""
+
+    list_display = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
+    list_filter = ("is_active", "is_staff")
+    search_fields = ("email", "name")
+    fields = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
 
 
 @admin.register(Organization)

@@ -67,7 +67,7 @@ def test_circular_fragments_are_left_to_the_specification() -> None:
     assert codes(run(query)) == ["GRAPHQL_VALIDATION_FAILED"]
 
 
-@pytest.mark.parametrize("size", [0, -1, 201, 10**30])
+@pytest.mark.parametrize("size", [0, -1, 101, 10**30])
 def test_a_page_has_bounds(size: int) -> None:
     assert codes(run(f"{{ leaves(first: {size}) {{ nodes {{ name }} }} }}")) == ["INVALID"]
 

@@ -37,6 +37,7 @@ from apps.kit.graphql.cost import (
     page_arguments,
     page_size,
 )
+from apps.kit.pages import MAX_PAGE
 
 TOO_COMPLEX = "QUERY_TOO_COMPLEX"
 INVALID_PAGE = "INVALID"
@@ -61,7 +62,7 @@ class Limits:
     operations: int = 5
     cost: int = 3_000
     node_count: int = 20_000
-    page: int = 200
+    page: int = MAX_PAGE
 
 
 @dataclass(slots=True)

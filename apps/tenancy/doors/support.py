@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 
 from apps.tenancy import audit, scope
 from apps.tenancy.actors import Actor, Permission
@@ -18,6 +20,9 @@ from apps.tenancy.models import Organization
 from apps.tenancy.scope import Scope
 
 PATH = "/admin/"
+CHOICE = f"{PATH}tenancy/organization/"
+# Pages that show no organization's rows.
+NOBODYS = (CHOICE, f"{PATH}tenancy/user/", f"{PATH}login/", f"{PATH}logout/", f"{PATH}jsi18n/")
 SESSION_KEY = "supported_organization"
 LOOKS_AFTER = frozenset({Permission.WORKFLOWS_READ, Permission.AUDIT_READ, Permission.BILLING_READ})
 
@@ -35,6 +40,9 @@ class SupportScope:
         if actor is None:
             return self._get_response(request)
         supported = _supported(request, actor)
+        if supported is None and not _is_nobodys(request.path):
+            messages.info(request, "Choose the organization you look after first.")
+            return redirect(CHOICE)
         with scope.enter(Scope.of(supported or actor)), scope.transaction():
             return self._get_response(request)
 
@@ -54,6 +62,10 @@ def look_after(request: HttpRequest, organization: Organization) -> None:
 def leave(request: HttpRequest) -> None:
     """Back to the platform scope."""
     request.session.pop(SESSION_KEY, None)
+
+
+def _is_nobodys(path: str) -> bool:
+    return path == PATH or path.startswith(NOBODYS)
 
 
 def _supported(request: HttpRequest, staff: Actor) -> Actor | None:

@@ -26,7 +26,7 @@ from apps.tenancy.managers import Owned
 from apps.tenancy.models import EnvironmentKind
 
 strawberry.enum(EnvironmentKind, name="Environment")
-_MEMBERS_SHOWN = 200
+_MEMBERS_SHOWN = 500
 
 
 class TenantType(ModelType):
@@ -125,7 +125,7 @@ class Tenant(ModelType, relay.Node):
 
     @field(points=5)
     def members(self, root: strawberry.Parent[models.Organization]) -> list[Membership]:
-        """Who has a place here, the longest standing first."""
+        """Who has a place here, the longest standing first; at most 500."""
         rows = list(models.Membership.objects.select_related("user")[:_MEMBERS_SHOWN])
         share(rows)
         return [Membership.of(row) for row in rows]
