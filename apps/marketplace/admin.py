@@ -8,13 +8,24 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.marketplace.models import Installation, Listing, Publisher, Release
 
 
 class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Neither added, changed nor deleted here."""
+    """Neither added, changed nor deleted here; all staff may look."""
+
+    show_full_result_count = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """All staff."""
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """All staff."""
+        return self.has_view_permission(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Never."""
@@ -51,6 +62,10 @@ class ReleaseAdmin(ReadOnly):
     list_display = ("listing_id", "version", "status", "channel", "submitted_at", "published_at")
     list_filter = ("status", "channel")
     exclude = ("document",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Release]:
+        """A document can be a megabyte."""
+        return super().get_queryset(request).defer("document")
 
 
 @admin.register(Installation)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from apps.marketplace import packaging
+from apps.marketplace import compatibility, packaging
 from apps.marketplace.overrides import InvalidOverride, apply_overrides
 from apps.marketplace.requirements import Requirements, read_requirements
 from apps.marketplace.terms import Risk
@@ -169,3 +171,8 @@ def test_the_digest_covers_document_version_and_requirements() -> None:
 )  # fmt: skip
 def test_slugs(name: str, slug: str) -> None:
     assert packaging.slug_of(name) == slug
+
+
+def test_the_platforms_version_is_the_projects() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["version"] == compatibility.PLATFORM_VERSION
