@@ -84,6 +84,7 @@ def test_dynamic_ports_are_templates() -> None:
         ({"version": 0}, "starts at 1"),
         ({"inputs": {"Table": Port.TABLE}}, "lower-case letter"),
         ({"outputs": {"error": Port.JSON}}, "every node's already"),
+        ({"outputs": {"else": Port.JSON}}, "word of the expression language"),
         (
             {
                 "inputs": {

@@ -143,6 +143,7 @@ def test_the_error_port_leads_somewhere_only_when_routed() -> None:
         ({"type": "test.merge", "inputs": [{"name": "m", "dataType": "soup"}]}, "PORT_CONTRADICTS"),
         ({"type": "test.merge", "inputs": [{"name": "m"}, {"name": "m"}]}, "PORT_DUPLICATE"),
         ({"type": "test.merge", "inputs": [{"name": ""}]}, "PORT_UNNAMED"),
+        ({"type": "test.merge", "inputs": [{"name": "from"}]}, "PORT_RESERVED"),
     ],
 )
 def test_rules_about_ports_of_ones_own(node: dict[str, Any], code: str) -> None:

@@ -7,6 +7,7 @@ marketplace and engine read the `NodeType` made from it; only the runner imports
 import dataclasses
 import inspect
 import json
+import keyword
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -380,5 +381,7 @@ def _problems_of_ports(declared: NodeType) -> Iterator[str]:
         for name in ports:
             if not PORT_PATTERN.fullmatch(name):
                 yield f"port {name!r} must start with a lower-case letter, then letters, digits, _"
+            if keyword.iskeyword(name):
+                yield f"port {name!r} is a word of the expression language, which could not name it"
         if sum(port.dynamic for port in ports.values()) > 1:
             yield "at most one dynamic port per side"

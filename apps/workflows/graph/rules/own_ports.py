@@ -1,5 +1,6 @@
 """Rules about ports a document names itself: only on dynamic sides, once, of a fitting type."""
 
+import keyword
 from collections.abc import Iterator, Mapping
 
 from apps.workflows.graph.issues import Issue
@@ -41,6 +42,8 @@ def _problem(
 ) -> tuple[str, str] | None:
     if not port.name:
         return "PORT_UNNAMED", "Give the port a name."
+    if keyword.iskeyword(port.name):
+        return "PORT_RESERVED", f"`{port.name}` is a word of the expression language; rename it."
     if declared is not None and not declared.dynamic:
         if port.data_type in {declared.type.value, Port.ANY.value}:
             return None

@@ -1,6 +1,7 @@
 """Rules about the workflow as a whole: its parameters, variables, schedules and time zones."""
 
 import json
+import keyword
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -37,6 +38,9 @@ def check(drawing: Drawing) -> Iterator[Issue]:
             message = f"Two parameters are called `{parameter.name}`; rename or remove one."
             yield Issue(code="PARAMETER_DUPLICATE", message=message, path=path)
         seen.add(parameter.name)
+        if keyword.iskeyword(parameter.name):
+            message = f"`{parameter.name}` is a word of the expression language; rename it."
+            yield Issue(code="PARAMETER_NAME_RESERVED", message=message, path=(*path, "name"))
         size += len(json.dumps(parameter.schema))
         if size > MAX_SCHEMAS:
             message = f"The schemas of all parameters together have at most {MAX_SCHEMAS} bytes."
@@ -44,8 +48,11 @@ def check(drawing: Drawing) -> Iterator[Issue]:
             break
         yield from _parameter(parameter, path)
     for name in configuration.variables:
-        if not _VARIABLE.fullmatch(name):
-            message = f"`{name}` is no name for a variable: letters, digits and _, at most 64."
+        if keyword.iskeyword(name) or not _VARIABLE.fullmatch(name):
+            message = (
+                f"`{name}` is no name for a variable: letters, digits and _, at most 64, "
+                "and no word of the expression language."
+            )
             path = ("configuration", "variables", name)
             yield Issue(code="VARIABLE_NAME_INVALID", message=message, path=path)
     for number, schedule in enumerate(configuration.schedules):
