@@ -28,7 +28,6 @@ from apps.executions.runner.http import GuardedHttp, declared_hosts
 from apps.executions.runner.redaction import Redactor
 from apps.executions.runner.secrets import SecretBook
 from apps.executions.sandbox import Sandbox, shared
-from apps.kit import clock
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import NodeError
 from apps.workflows.graph.ports import ERROR_PORT
@@ -98,7 +97,8 @@ class _Attempt:
         self._sandbox = sandbox
         self._executor = executor
         self._began = time.monotonic()
-        self._deadline = self._began + (call.deadline_at - clock.now()).total_seconds()
+        # A duration: both instants are the database's, and this machine's clock may differ.
+        self._deadline = self._began + (call.deadline_at - call.started_at).total_seconds()
         self._directory = WorkDirectory(executor.directories)
         self._context: StepContext | None = None
         self._execution = Execution()

@@ -61,10 +61,15 @@ def filter_file() -> int:
     return descriptor
 
 
+def search_path() -> list[str]:
+    """Where this interpreter finds modules, absolute: the working directory is another inside."""
+    return list(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
+
+
 def _python() -> Iterator[str]:
     """The interpreter, its libraries, the packages of the project: not its data, not its keys."""
     yield from dict.fromkeys((sys.base_prefix, sys.prefix))
-    for entry in map(Path, filter(None, sys.path)):
+    for entry in map(Path, search_path()):
         if not (entry / "apps" / "__init__.py").exists():
             yield str(entry)
             continue

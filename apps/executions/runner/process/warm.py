@@ -220,7 +220,7 @@ def _environment() -> dict[str, str]:
     own = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
     return {
         **own,
-        "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        "PYTHONPATH": os.pathsep.join(confinement.search_path()),
         "PYTHONDONTWRITEBYTECODE": "1",
         # Behind the walls the temporary directory of the worker does not exist.
         "TMPDIR": "/tmp",  # noqa: S108
