@@ -107,7 +107,7 @@ def test_a_dangerous_workflow_is_refused_with_its_findings(
     author = visit(product.acme)
     bring(author, "acme", example("evil", title, tmp_path))
     publish(author, tagline="Do not install.")
-    author.get_by_text("Refused by the security scan").wait_for(timeout=LONG)
+    author.get_by_text("mend the findings and publish a new version").wait_for(timeout=LONG)
     picture(author, "release-refused")
     findings = author.locator(".finding")
     assert findings.count() >= 2
