@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,8 +117,8 @@ class Live:
     login: Login
     execution: str
     events: list[dict[str, Any]] = field(default_factory=list)
-    arrived: list[float] = field(default_factory=list)
     problem: str = ""
+    first: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._thread = threading.Thread(target=self._listen, daemon=True)
@@ -174,5 +173,5 @@ class Live:
             raise ApiError(json.dumps(message["payload"]["errors"])[:400])
         event = message["payload"]["data"]["executionEvents"]
         self.events.append(event)
-        self.arrived.append(time.monotonic())
+        self.first.set()
         return event.get("execution", {}).get("status") not in ENDED

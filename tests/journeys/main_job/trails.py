@@ -10,6 +10,7 @@ from tests.journeys.main_job import documents
 from tests.journeys.main_job.api import Client
 from tests.journeys.main_job.journey import Journey, until
 
+LEDGER = "query { usageLedger(first: 50) { nodes { executionId state steps } } }"
 USAGE = "query { tenant { slug usage { metric used limit } } }"
 AUDIT = "query { auditLog(first: 100) { nodes { action actor hash previousHash target } } }"
 NODE = "query Node($id: ID!) { node(id: $id) { __typename id } }"
@@ -31,8 +32,11 @@ mutation Execute($id: ID!) {
 DOWNLOADS = "query Downloads($id: ID!) { getWorkflow(id: $id) { downloads } }"
 LISTS = "query { workflows(first: 100) { nodes { id name } } }"
 EXPECTED_ACTIONS = {
-    "acme": {"organization.create", "workflow.create", "version.commit"},
-    "globex": {"organization.create"},
+    "acme": {
+        *("organization.create", "workflow.create", "version.commit"),
+        *("marketplace.publish", "approval.approve", "marketplace.release"),
+    },
+    "globex": {"organization.create", "marketplace.install", "run.start"},
 }
 
 
@@ -44,6 +48,17 @@ def ledgers(journey: Journey) -> None:
     )
     ledger.expect("Globex' runs are counted", usage.get("runs_per_month", 0) >= 2, usage)
     ledger.expect("  and its stored bytes", usage.get("storage_bytes", 0) > 0, usage)
+    wanted = set(journey.executions.values())
+    entries = until(
+        lambda: journey.globex.ask(LEDGER)["usageLedger"]["nodes"],
+        good=lambda rows: wanted <= {row["executionId"] for row in rows},
+    )
+    mine = [row for row in entries if row["executionId"] in wanted]
+    ledger.expect(
+        "  every run stands in the ledger once, with its steps",
+        len(mine) == len(wanted) and all(int(row["steps"]) > 0 for row in mine),
+        entries,
+    )
     for client, slug in ((journey.acme, "acme"), (journey.globex, "globex")):
         rows = client.ask(AUDIT)["auditLog"]["nodes"]
         actions = {row["action"] for row in rows}
