@@ -36,7 +36,7 @@ DEMO_KEYS: Final[Mapping[str, str]] = {
 }
 
 
-class EnvironmentInvalid(Exception):  # noqa: N818 - a refusal, as in apps.kit.errors
+class EnvironmentInvalid(Exception):
     """The environment cannot run the product; the message says which variable to set to what."""
 
 

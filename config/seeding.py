@@ -22,6 +22,7 @@ from apps.tenancy.events import MemberInvited
 from apps.tenancy.models import User
 from apps.workflows.actions import create_workflow
 from apps.workflows.models import Workflow
+from config import showcase
 from config.env import ROOT
 from config.supervisor.keys import write_private
 
@@ -69,7 +70,7 @@ def _keep_token(event: MemberInvited) -> None:
     _tokens[event.email] = event.token
 
 
-def seed(file: Path) -> dict[str, Any]:
+def seed(file: Path, *, is_shelf_wanted: bool = False) -> dict[str, Any]:
     """Make what is missing; `file` keeps the logins, which the database only has as digests."""
     known = json.loads(file.read_text()) if file.exists() else {}
     logins: dict[str, Any] = {"tenants": [], "members": []}
@@ -87,8 +88,13 @@ def seed(file: Path) -> dict[str, Any]:
             _join(person, company, role=role, inviter=_actor(owner, company))
             logins["members"].append(_login(person, company, login=old.get(email, {})))
         if company.has_samples:
-            _samples(_actor(owner, company))
-    logins["staff"] = _staff(known.get("staff", {}))
+            publisher = _actor(owner, company)
+            _samples(publisher)
+    staff = _person(STAFF_EMAIL, name="Sam Staff", login=known.get("staff", {}), staff=True)
+    logins["staff"] = {"email": STAFF_EMAIL, "password": staff.password}
+    if is_shelf_wanted:
+        reviewer = Actor.staff(user_id=staff.user.pk, name=staff.user.display_name)
+        showcase.fill(SAMPLES, publisher=publisher, staff=reviewer)
     write_private(file, json.dumps(logins, indent=2) + "\n")
     return logins
 
@@ -111,11 +117,6 @@ def _person(email: str, *, name: str, login: dict[str, str], staff: bool = False
     user.is_staff = user.is_superuser = staff
     user.save()
     return _Person(user, password)
-
-
-def _staff(login: dict[str, str]) -> dict[str, str]:
-    person = _person(STAFF_EMAIL, name="Sam Staff", login=login, staff=True)
-    return {"email": STAFF_EMAIL, "password": person.password}
 
 
 def _join(person: _Person, company: Company, *, role: Role, inviter: Actor) -> None:

@@ -73,5 +73,9 @@ class Socket(GraphQLWSConsumer[SocketContext, None]):
         key = params.get("apiKey")
         if key is not None:
             return actor_of_key(str(key), ip=client[0])
-        slug = params.get("tenant") or self.scope["session"].get(SESSION_KEY)
-        return actor_of_user(self.scope["user"], slug=slug and str(slug), ip=client[0])
+        return actor_of_user(
+            self.scope["user"],
+            named=str(params.get("tenant") or "") or None,
+            visited=self.scope["session"].get(SESSION_KEY),
+            ip=client[0],
+        )

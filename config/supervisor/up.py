@@ -68,7 +68,7 @@ def run(wish: Wish) -> int:
         stack.callback(_forget, directory)
         stack.callback(fleet.stop)
         try:
-            _prepare(installation, stop=stop)
+            _prepare(installation, wish=wish, stop=stop)
             fleet.start()
             _await_web(installation, fleet=fleet, stop=stop)
             _announce(installation, fleet=fleet, seconds=time.monotonic() - since)
@@ -126,7 +126,7 @@ def _web_port(wish: Wish) -> int:
     return ports.any_free() if wish.throwaway else ports.choose(WEB_PORT)
 
 
-def _prepare(installation: Installation, *, stop: StopRequest) -> None:
+def _prepare(installation: Installation, *, wish: Wish, stop: StopRequest) -> None:
     _step(
         installation.manage(
             "migrate", "--no-input", "--skip-checks", role=DatabaseRole.OWNER, name="migrate"
@@ -137,7 +137,11 @@ def _prepare(installation: Installation, *, stop: StopRequest) -> None:
     )
     _step(
         installation.manage(
-            "seed_demo", str(_credentials(installation)), role=DatabaseRole.APP, name="seed"
+            *("seed_demo", str(_credentials(installation))),
+            # The demo fills the shelf itself: that is its job.
+            *(() if wish.throwaway else ("--shelf",)),
+            role=DatabaseRole.APP,
+            name="seed",
         ),
         what="Two organizations with members, keys and sample workflows",
         seconds=SEED_SECONDS,

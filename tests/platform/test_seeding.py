@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from apps.marketplace.models import SearchRow
 from apps.tenancy import doors, scope
 from apps.tenancy.actions import revoke_api_key
 from apps.tenancy.models import User
@@ -67,6 +68,20 @@ def test_acme_begins_with_the_documents_of_the_repository_once(file: Path) -> No
         json.loads(path.read_text())["name"] for path in seeding.SAMPLES.glob("*.json")
     )
     assert "Cars ETL with quarantine" in names
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_shelf_is_filled_once_through_scan_and_approval(file: Path) -> None:
+    for _ in range(2):
+        logins = seeding.seed(file, is_shelf_wanted=True)
+
+    actor = doors.actor_of_key(logins["tenants"][1]["apiKey"])
+    with scope.enter(scope.Scope.of(actor)), scope.transaction():
+        rows = list(SearchRow.objects.values_list("name", "verdict", "publisher_handle"))
+    assert sorted(rows) == [
+        ("Breast-cancer classifier", "PASSED", "acme"),
+        ("Cars ETL with quarantine", "PASSED", "acme"),
+    ]
 
 
 def test_lost_logins_are_replaced_not_guessed(file: Path) -> None:

@@ -19,11 +19,12 @@ class Command(BaseCommand):
     help = "Make the organizations Acme and Globex and write their logins into FILE."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """One file."""
+        """One file; with --shelf the marketplace is not empty."""
         parser.add_argument("file", type=Path)
+        parser.add_argument("--shelf", action="store_true", help="publish two of the samples")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Seed and say who is there."""
-        logins = seed(options["file"])
+        logins = seed(options["file"], is_shelf_wanted=options["shelf"])
         for login in (*logins["tenants"], *logins["members"]):
             self.stdout.write(f"{login['slug']}: {login['email']} ({login['role']})")
