@@ -17,7 +17,7 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.engine.slice_ports import Change, Inbox, LeaseLost, Left
 from apps.executions.engine.state import RunStatus, StepStatus
-from tests.engine.cases import failing, plan_of, statuses, types
+from tests.engine.cases import failing, only, plan_of, statuses, types
 from tests.engine.simulator import START, Cut, World, echo
 from tests.factories.graphs import a, to
 
@@ -220,3 +220,23 @@ def test_a_run_close_to_its_deadline_is_not_parked() -> None:
     folded = far.folded()
     assert folded.retrying
     assert far.slice().state.status is RunStatus.SUCCEEDED
+
+
+def test_a_step_that_times_out_with_its_run_is_the_runs_end() -> None:
+    plan = plan_of([a("a", onError="continue"), a("b", "keyed")])
+    patient: dict[str, StepOutcome] = {"b": StepStopped(reason=StopReason.CANCELED)}
+    script = only("a", failing("STEP_TIMEOUT", retryable=True))
+    deadline = START + dt.timedelta(seconds=3)
+    world = World(plan, script=script, patient=patient, seconds={"a": 2.999}, deadline_at=deadline)
+    assert world.finish().status is RunStatus.TIMED_OUT
+    assert statuses(world) == {"a": "CANCELED", "b": "CANCELED"}
+    assert types(world).count("run.canceling") == 1
+
+
+def test_two_steps_that_time_out_with_their_run_end_it_once() -> None:
+    plan = plan_of([a("a"), a("b")])
+    script = failing("STEP_TIMEOUT", retryable=True)
+    deadline = START + dt.timedelta(seconds=3)
+    world = World(plan, script=script, seconds={"a": 2.9, "b": 2.9}, deadline_at=deadline)
+    assert world.finish().status is RunStatus.TIMED_OUT
+    assert types(world).count("run.canceling") == 1

@@ -16,8 +16,10 @@ from apps.executions.engine.decide import (
 )
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
+    CancelReason,
     Event,
     Row,
+    RunCanceling,
     StepStarted,
     Unstorable,
     encode,
@@ -213,6 +215,12 @@ class Slice:
         self, flight: _Flight, outcome: StepOutcome, *, now: dt.datetime, fraction: float
     ) -> None:
         step = flight.step
+        if self._ran_out(flight, outcome):
+            # The attempt's limit was the run's: it is the run whose time is over.
+            if not self.state.is_stopping:
+                self._record(RunCanceling(reason=CancelReason.DEADLINE), now=now)
+                self._stop(now)
+            outcome = StepStopped(reason=StopReason.CANCELED, usage=outcome.usage)
         event = conclude(
             step,
             outcome,
@@ -234,6 +242,10 @@ class Slice:
         if isinstance(outcome, StepDone):
             self.buffer.writes.extend(outcome.writes)
         self.buffer.is_strict = self.buffer.is_strict or not step.is_pure
+
+    def _ran_out(self, flight: _Flight, outcome: StepOutcome) -> bool:
+        is_timeout = isinstance(outcome, StepFailed) and outcome.code == STEP_TIMEOUT
+        return is_timeout and flight.deadline_at == self.claim.deadline_at
 
     def _announce(self, flight: _Flight, *, now: dt.datetime) -> None:
         flight.announced = True
