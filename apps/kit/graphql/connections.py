@@ -87,8 +87,12 @@ class Connection(Generic[NodeT, EdgeT]):
 
         `edge` gives further fields of an edge for a row, where the edge type has some.
         """
-        page = paginate(queryset, order=order, window=window, key=key)
-        return cls.from_page(page, count=lambda: bounded_count(queryset), edge=edge)
+        node, _ = _named_types(cls)
+        narrow = getattr(node, "get_queryset", None)
+        # A type narrows what is shown of its model, even where the managers were passed by.
+        rows = queryset if narrow is None else narrow(queryset, None)
+        page = paginate(rows, order=order, window=window, key=key)
+        return cls.from_page(page, count=lambda: bounded_count(rows), edge=edge)
 
     @classmethod
     def from_page(
@@ -100,7 +104,7 @@ class Connection(Generic[NodeT, EdgeT]):
     ) -> Self:
         """Wrap a page that was cut elsewhere."""
         share(page.items)
-        make = _edge_type(cls)
+        _, make = _named_types(cls)
         return cls(
             edges=[
                 make(cursor=cursor, node=item, **(edge(item) if edge else {}))
@@ -138,10 +142,10 @@ def exactly(number: int) -> BoundedCount:
     return BoundedCount(value=number, is_exact=True)
 
 
-def _edge_type(connection: type[Connection[Any, Any]]) -> Any:
+def _named_types(connection: type[Connection[Any, Any]]) -> tuple[Any, Any]:
     for base in getattr(connection, "__orig_bases__", ()):
         arguments = get_args(base)
         if len(arguments) == len(("node", "edge")):
-            return arguments[1]
-    message = f"{connection.__name__} names no edge type: subclass Connection[Node, Edge]"
+            return arguments
+    message = f"{connection.__name__} names no types: subclass Connection[Node, Edge]"
     raise TypeError(message)

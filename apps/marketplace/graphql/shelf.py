@@ -22,7 +22,7 @@ class ShelfType(TenantType):
     """Rows of the tenant in force, and those that everybody may read."""
 
     @classmethod
-    def get_queryset(cls, queryset: QuerySet[Any], info: Info, **_: Any) -> QuerySet[Any]:
+    def get_queryset(cls, queryset: QuerySet[Any], info: Info | None, **_: Any) -> QuerySet[Any]:
         """Filtered again, even where a QuerySet was built without the managers."""
         return queryset.filter(Q(Owned("tenant", platform=True)) | Q(is_public=True))
 

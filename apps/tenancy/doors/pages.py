@@ -90,7 +90,7 @@ def staff_page(
 def public_page(
     view: Callable[Concatenate[PublicRequest, P], HttpResponseBase],
 ) -> Callable[..., HttpResponseBase]:
-    """For everybody: in the organization the session last chose, else in a scope of nobody."""
+    """For everybody: in the visitor's organization, for strangers in a scope of nobody."""
 
     @wraps(view)
     def entered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -125,11 +125,13 @@ def choose(request: HttpRequest, place: Place) -> None:
 
 
 def chosen_place(request: HttpRequest) -> Place | None:
-    """The place the session remembers, as long as the person has it."""
+    """The place the session remembers, as long as the person has it; the first one until then."""
     user = signed_in(request.user)
     slug = request.session.get(SESSION_KEY)
-    if user is None or not isinstance(slug, str):
+    if user is None:
         return None
+    if not isinstance(slug, str):
+        return next(iter(places_of(user, ip=request_ip(request), limit=1)), None)
     return place_of(user, slug=slug, ip=request_ip(request))
 
 

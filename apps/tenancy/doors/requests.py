@@ -35,20 +35,23 @@ def actor_of_request(request: HttpRequest) -> Actor:
             "Sign in, or send an API key as `Authorization: Bearer nsx_…`. Keys are created in "
             "the organization's settings."
         )
-    return actor_of_user(
-        user, slug=request.headers.get(TENANT_HEADER) or request.session.get(SESSION_KEY), ip=ip
-    )
+    named = request.headers.get(TENANT_HEADER)
+    return actor_of_user(user, named=named, visited=request.session.get(SESSION_KEY), ip=ip)
 
 
-def actor_of_user(user: object, *, slug: str | None, ip: str | None) -> Actor:
-    """A signed-in person in the organization named, or staff in the platform scope."""
+def actor_of_user(user: object, *, named: str | None, visited: str | None, ip: str | None) -> Actor:
+    """A signed-in person in the organization named, else in the one last visited.
+
+    Staff who name none, and are no member of the one last visited, get the platform scope.
+    """
     person = signed_in(user)
     if person is None:
         raise Unauthenticated("Sign in again: the session is over.")
+    slug = named or visited
     place = None if slug is None else place_of(person, slug=slug, ip=ip)
     if place is not None:
         return place.actor
-    staff = staff_actor(person, ip=ip) if slug is None else None
+    staff = staff_actor(person, ip=ip) if not named else None
     if staff is not None:
         return staff
     raise Unauthenticated(

@@ -33,7 +33,7 @@ class TenantType(ModelType):
     """Belt two: whatever reaches for rows through a type sees those of the tenant in force only."""
 
     @classmethod
-    def get_queryset(cls, queryset: QuerySet[Any], info: Info, **_: Any) -> QuerySet[Any]:
+    def get_queryset(cls, queryset: QuerySet[Any], info: Info | None, **_: Any) -> QuerySet[Any]:
         """Filtered again, even where a QuerySet was built without the managers."""
         return queryset.filter(Owned("tenant", platform=True))
 
@@ -60,9 +60,9 @@ class User(ModelType, relay.Node):
         return None
 
     @classmethod
-    def get_queryset(cls, queryset: QuerySet[Any], info: Info, **_: Any) -> QuerySet[Any]:
+    def get_queryset(cls, queryset: QuerySet[Any], info: Info | None, **_: Any) -> QuerySet[Any]:
         """Oneself and the members of the organization in force."""
-        return visible_people()
+        return queryset.filter(pk__in=visible_people().values("pk"))
 
 
 def visible_people() -> QuerySet[models.User]:
@@ -149,9 +149,9 @@ class Tenant(ModelType, relay.Node):
         return JSON({})
 
     @classmethod
-    def get_queryset(cls, queryset: QuerySet[Any], info: Info, **_: Any) -> QuerySet[Any]:
+    def get_queryset(cls, queryset: QuerySet[Any], info: Info | None, **_: Any) -> QuerySet[Any]:
         """The organization in force."""
-        return models.Organization.objects.all()
+        return queryset.filter(Owned("id", platform=True))
 
 
 @strawberry_django.type(models.AuditRow, name="AuditEvent", description="One act, append-only.")
