@@ -104,3 +104,14 @@ def test_the_theme_of_the_cookie_is_the_theme_of_the_page(client: Client, db: No
     assert 'data-theme="dark"' in client.get("/marketplace/").content.decode()
     client.cookies["theme"] = '"><script>'
     assert '<html lang="en">' in client.get("/marketplace/").content.decode()
+
+
+def test_whoever_signs_in_on_the_marketplace_is_at_home_at_once(
+    owner: Client, acme: Tenant
+) -> None:
+    assert "/t/acme/workflows/" in owner.get("/marketplace/").content.decode()
+
+
+def test_a_person_without_an_organization_is_shown_the_way_to_one(client: Client, db: None) -> None:
+    newcomer = signed_in(user("newcomer@example.com").pk)
+    assert at("tenancy:create") in newcomer.get("/marketplace/").content.decode()
