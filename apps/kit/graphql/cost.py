@@ -23,6 +23,7 @@ PAGE_ARGUMENTS = ("first", "last")
 MUTATION_COST = 10
 _DEFINITION = "strawberry-definition"
 _UNSIZED_PAGE = 20
+_COST_OF_A_POINT = 10
 _MAX_DIGITS = 9
 
 
@@ -47,6 +48,11 @@ class Price:
 
     points: int
     node_count: int
+
+    @classmethod
+    def of(cls, cost: int, *, node_count: int) -> Price:
+        """A point buys ten of cost, rounded up: what is asked for is seldom all there."""
+        return cls(points=max(1, -(-cost // _COST_OF_A_POINT)), node_count=node_count)
 
 
 def cost(complexity: int, *multipliers: str) -> Cost:

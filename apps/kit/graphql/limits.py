@@ -123,7 +123,7 @@ def judge(
                 measure = walk.operation(operation)
                 name = operation.name.value if operation.name else None
                 if operation_name in {None, name}:
-                    price = Price(points=max(1, measure.cost), node_count=measure.node_count)
+                    price = Price.of(measure.cost, node_count=measure.node_count)
         except _Refused:
             pass
     return Judgement(faults=tuple(walk.faults), price=price)
