@@ -108,6 +108,8 @@ def load_model(content: bytes) -> Model:
     """A model from its stored bytes."""
     import onnxruntime
 
+    # The runner has switched it off before the library was loaded; this is for other callers.
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4

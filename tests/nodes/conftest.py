@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +20,8 @@ from apps.workflows.graph.declaration import NodeType
 from tests.nodes.doubles import Logs, MemorySecrets, Stop, Surroundings, step_call
 
 SECRET = "s3cr3t-value"
+# Some tests use models in this process; steps are told by the runner.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 class Bench:

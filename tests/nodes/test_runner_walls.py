@@ -34,6 +34,12 @@ def test_a_process_sees_nothing_of_the_worker(
     assert outcome.outputs["value"]["django"] is False
 
 
+def test_no_library_of_a_step_reports_to_its_maker(node_bench: Bench) -> None:
+    outcome = node_bench.done(PROCESS, {"mode": "environment"})
+
+    assert "ORT_DISABLE_TELEMETRY" in outcome.outputs["value"]["names"]
+
+
 @pytest.mark.skipif(
     confinement.detect().tier is not Tier.BUBBLEWRAP, reason="bubblewrap does not work here"
 )
