@@ -20,6 +20,7 @@ from config.supervisor import backends, kernel, keys, ports, roles
 from config.supervisor.failure import CannotStart
 from config.supervisor.fleet import LOOK_SECONDS, Fleet, StopRequest, kill_strangers
 from config.supervisor.layout import Installation
+from config.supervisor.prepared import Preparation
 from config.supervisor.processes import Child, Command
 
 WEB_PORT: Final = 8000
@@ -127,6 +128,12 @@ def _web_port(wish: Wish) -> int:
 
 
 def _prepare(installation: Installation, *, wish: Wish, stop: StopRequest) -> None:
+    preparation = None
+    if installation.backends.cluster:
+        preparation = Preparation(installation.directory / "postgres")
+        if preparation.holds() and _credentials(installation).exists():
+            say("Migrations and sample data: as prepared earlier today")
+            return
     _step(
         installation.manage(
             "migrate", "--no-input", "--skip-checks", role=DatabaseRole.OWNER, name="migrate"
@@ -147,6 +154,8 @@ def _prepare(installation: Installation, *, wish: Wish, stop: StopRequest) -> No
         seconds=SEED_SECONDS,
         stop=stop,
     )
+    if preparation:
+        preparation.note()
 
 
 def _credentials(installation: Installation) -> Path:
