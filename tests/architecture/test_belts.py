@@ -17,6 +17,46 @@ OPEN_TABLES = {
     "tenancy_user_groups": "Django's own join of people and groups",
     "tenancy_user_user_permissions": "Django's own join of people and permissions",
 }
+# What opens wider than to its tenant, and to whom. `platform`: staff in the platform scope, all
+# commands; `public` and `readable`: reading only.
+WIDER = {
+    "tenancy_organization": {
+        "platform": "staff found and look after organizations",
+        "readable": "a person sees the organizations he or she belongs to before choosing one",
+    },
+    "tenancy_membership": {"readable": "a person sees his or her own places"},
+    "security_scan_scan": {"platform": "staff judge what is handed in"},
+    "security_scan_finding": {"platform": "they read why"},
+    "versions_approval": {"platform": "staff decide what the platform must approve"},
+    "versions_approvalvote": {"platform": "their votes"},
+    "marketplace_publisher": {
+        "public": "publishers of public listings are shown to everybody",
+        "readable": "staff see who hands in",
+    },
+    "marketplace_listing": {
+        "platform": "staff approve and take down",
+        "public": "what is on the shelf is for everybody",
+    },
+    "marketplace_release": {
+        "platform": "staff approve and yank",
+        "public": "released documents are for everybody",
+    },
+    "marketplace_installation": {"readable": "the folding job counts tenants"},
+    "marketplace_firstsuccessfulrun": {"readable": "the folding job counts first runs"},
+    "marketplace_listingstatistics": {
+        "platform": "the folding job writes them",
+        "public": "counts of what is on the shelf",
+    },
+    "marketplace_search": {
+        "platform": "take-downs and re-indexing",
+        "public": "public facts only; a constant condition keeps the GIN indexes in use",
+    },
+    "marketplace_search_word": {
+        "platform": "words that no listing has any more are dropped",
+        "public": "the spelling dictionary of public listings",
+        "insert": "a publisher's words join it",
+    },
+}
 SECURED = "SELECT relname FROM pg_class WHERE relrowsecurity AND relforcerowsecurity"
 POLICIES = "SELECT tablename, policyname, roles::text[], qual, with_check FROM pg_policies"
 
@@ -58,6 +98,16 @@ def test_every_policy_checks_writes_and_names_the_tenant() -> None:
         if suffix == "tenant":
             assert "app.tenant" in str(qual), name
             assert "app.tenant" in str(check), name
+
+
+@pytest.mark.django_db
+def test_what_opens_wider_than_to_its_tenant_is_named() -> None:
+    opened: dict[str, set[str]] = {}
+    for table, name, *_ in _rows(POLICIES):
+        suffix = str(name).removeprefix(f"{table}_")
+        if suffix not in {"tenant", "engine"}:
+            opened.setdefault(str(table), set()).add(suffix)
+    assert opened == {table: set(reasons) for table, reasons in WIDER.items()}
 
 
 @pytest.mark.django_db

@@ -13,7 +13,6 @@ DOORS = {
         "apps/tenancy/doors/pages.py",
         "apps/tenancy/graphql/context.py",
         "apps/artifacts/views.py",
-        "apps/marketplace/views/shelf.py",
         "config/graphql_view.py",
     },
     "WebSocket": {"apps/executions/graphql/stream.py"},
@@ -34,11 +33,13 @@ DOORS = {
         "apps/tenancy/management/commands/verify_audit.py",
         "apps/vault/management/commands/rewrap_secrets.py",
         "config/seeding.py",
+        "config/showcase.py",
     },
     "staff": {"apps/tenancy/doors/support.py"},
-    # A new organization, a joined one, and the requester's side of a platform decision: the action
-    # itself has checked who may step over.
+    # A new organization, a joined one, the requester's side of a platform decision, a publisher's
+    # search row after staff took a release down: the action itself has checked who may step over.
     "action": {
+        "apps/marketplace/actions/releases.py",
         "apps/tenancy/actions/organizations.py",
         "apps/tenancy/actions/members.py",
         "apps/versions/actions/approvals.py",
