@@ -34,6 +34,8 @@ from apps.workflows.graph.parameters import resolve
 POOL: Final = "io"
 PARAMETERS_LIMIT: Final = 64 * 1024
 VARIABLES_LIMIT: Final = 64 * 1024
+LANE_LIMIT: Final = 2_000
+"""Most slots of one tenant at once: a claim counts those in use."""
 
 
 def start_run(
@@ -187,17 +189,21 @@ def _record_start(
 
 def _start(run_id: uuid.UUID, facts: Mapping[str, Any], event: Mapping[str, Any]) -> None:
     """T0, last in the transaction: it ends with the row that all starts of the tenant share."""
-    inflight = max(1, min(limits.allowance(Metric.CONCURRENT_STEPS).limit, 2_000))
+    slots, runs = (
+        max(1, min(limits.allowance(metric).limit, LANE_LIMIT))
+        for metric in (Metric.CONCURRENT_STEPS, Metric.CONCURRENT_RUNS)
+    )
     try:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, 1)",
+                "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
                 [
                     scope.current_tenant_id(),
                     run_id,
                     json.dumps(facts),
                     json.dumps(event),
-                    inflight,
+                    slots,
+                    runs,
                 ],
             )
     except DatabaseError as error:

@@ -167,11 +167,12 @@ def test_a_dead_incarnation_never_beats_again(acme: Tenant, connections: Connect
     statements.release(direct, worker_id=_holder(again.run_id), items=None)
 
 
-def test_a_tenants_slots_are_a_ceiling(acme: Tenant, connections: Connections) -> None:
+@pytest.mark.parametrize("ceiling", ["max_inflight", "max_runs"])
+def test_what_a_tenant_may_use_at_once_is_a_ceiling(acme: Tenant, ceiling: str) -> None:
     for _ in range(6):
         start(acme, chain(1))
     with scope.tenant(acme.id), connection.cursor() as cursor:
-        cursor.execute("UPDATE lane SET max_inflight = 2")
+        cursor.execute(f"UPDATE lane SET {ceiling} = 2")
     busy: list[int] = []
     peaks: list[int] = []
     lock = threading.Lock()

@@ -90,8 +90,8 @@ def start(
     }
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, 1)",
-            [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50],
+            "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
+            [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50, 50],
         )
     return run_id
 

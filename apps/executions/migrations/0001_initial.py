@@ -51,7 +51,14 @@ class Migration(migrations.Migration):
                         ("tenant_id", models.UUIDField()),
                         ("pool", models.TextField()),
                         ("weight", models.FloatField(default=1)),
-                        ("max_inflight", models.IntegerField(default=50)),
+                        (
+                            "max_inflight",
+                            models.IntegerField(default=50, help_text="Slots leased at once."),
+                        ),
+                        (
+                            "max_runs",
+                            models.IntegerField(default=50, help_text="Runs leased at once."),
+                        ),
                         ("vtime", models.FloatField(default=0)),
                         ("has_ready", models.BooleanField(default=False)),
                         ("blocked_until", models.DateTimeField(null=True)),

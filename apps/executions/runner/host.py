@@ -11,6 +11,8 @@ from apps.executions.runner.context import StepContext
 from apps.workflows.graph.context import ArtifactRef, NodeError, Secret
 
 Message = Mapping[str, Any]
+# With its Base64 coding it has to fit one frame of the channel.
+_MAX_ANSWER = 40 << 20
 
 
 class Host:
@@ -76,6 +78,12 @@ class Host:
             content=base64.b64decode(content) if content is not None else None,
             timeout_seconds=message["timeout"],
         )
+        if len(answer.content) > _MAX_ANSWER:
+            raise NodeError(
+                "HTTP_TOO_LARGE",
+                f"The answer has {len(answer.content)} bytes; a step in a process of its own takes"
+                f" at most {_MAX_ANSWER}.",
+            )
         return {
             "status": answer.status,
             "headers": dict(answer.headers),

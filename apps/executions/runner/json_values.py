@@ -10,6 +10,7 @@ from typing import Any
 from apps.workflows.graph.context import ArtifactRef, NodeError
 
 MAX_DEPTH = 64
+MAX_BYTES = 16 << 20
 
 
 def plain(value: Any, *, where: str, depth: int = 0) -> Any:
@@ -51,6 +52,18 @@ def encode(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
         "utf-8", "backslashreplace"
     )
+
+
+def require_bearable(value: Any, *, where: str) -> bytes:
+    """The value as compact JSON; NodeError OUTPUT_TOO_LARGE when no port takes so much."""
+    data = encode(value)
+    if len(data) > MAX_BYTES:
+        raise NodeError(
+            "OUTPUT_TOO_LARGE",
+            f"{where} has {len(data)} bytes; at most {MAX_BYTES} travel by a port."
+            " Store it as an artifact.",
+        )
+    return data
 
 
 def _invalid(what: str) -> NodeError:

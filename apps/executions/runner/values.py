@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.executions.runner.doors import ObjectStore
-from apps.executions.runner.json_values import encode
+from apps.executions.runner.json_values import require_bearable
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import ArtifactRef, NodeError
 from apps.workflows.graph.ports import Port
 
 INLINE_BYTES = 32 * 1024
-MAX_BYTES = 16 << 20
 MAX_LOADED_BYTES = 8 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OFFLOADED = "application/vnd.nstarx.value+json"
@@ -64,15 +63,9 @@ def offload(value: Any, objects: ObjectStore, *, where: str) -> Any:
     """The value itself, or a reference when it is too large to travel inline."""
     if ArtifactRef.is_reference(value):
         return value
-    data = encode(value)
+    data = require_bearable(value, where=where)
     if len(data) <= INLINE_BYTES:
         return value
-    if len(data) > MAX_BYTES:
-        raise NodeError(
-            "OUTPUT_TOO_LARGE",
-            f"{where} has {len(data)} bytes; at most {MAX_BYTES} travel by a port."
-            " Store it as an artifact.",
-        )
     try:
         return objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
     except Refusal as refusal:

@@ -212,14 +212,13 @@ def _check_source(source: results.Source, *, limits: Limits) -> None:
         )
 
 
-_shared: Sandbox | None = None
+_shared: list[Sandbox] = []
 _shared_lock = threading.Lock()
 
 
 def shared() -> Sandbox:
     """The sandbox of this process, one for all steps."""
-    global _shared
     with _shared_lock:
-        if _shared is None:
-            _shared = Sandbox(processes=max(2, os.cpu_count() or 1))
-        return _shared
+        if not _shared:
+            _shared.append(Sandbox(processes=max(2, os.cpu_count() or 1)))
+        return _shared[0]

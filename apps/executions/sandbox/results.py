@@ -1,4 +1,4 @@
-"""The text sent into the sandbox, and the only way anything comes out of it: one bounded JSON string."""
+"""The text sent into the sandbox, and the one way out of it: a bounded string of JSON."""
 
 from __future__ import annotations
 

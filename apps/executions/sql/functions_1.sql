@@ -14,7 +14,7 @@ END $$;
 -- T0. Facts: the columns of the run that do not change. The quota row is shared by all of a
 -- tenant's starts, so it comes last.
 CREATE FUNCTION executions_start_1(
-  p_tenant uuid, p_run uuid, p_facts jsonb, p_event jsonb, p_inflight int, p_weight real
+  p_tenant uuid, p_run uuid, p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real
 ) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -46,11 +46,12 @@ BEGIN
         FROM run WHERE tenant_id = p_tenant AND id = p_run;
   END IF;
   IF NOT EXISTS (SELECT FROM lane WHERE tenant_id = p_tenant AND pool = r.pool
-                   AND max_inflight = p_inflight AND weight = p_weight) THEN
-    INSERT INTO lane (tenant_id, pool, max_inflight, weight)
-      VALUES (p_tenant, r.pool, p_inflight, p_weight)
+                   AND max_inflight = p_slots AND max_runs = p_runs AND weight = p_weight) THEN
+    INSERT INTO lane (tenant_id, pool, max_inflight, max_runs, weight)
+      VALUES (p_tenant, r.pool, p_slots, p_runs, p_weight)
       ON CONFLICT ON CONSTRAINT lane_pkey
-      DO UPDATE SET max_inflight = EXCLUDED.max_inflight, weight = EXCLUDED.weight;
+      DO UPDATE SET max_inflight = EXCLUDED.max_inflight, max_runs = EXCLUDED.max_runs,
+                    weight = EXCLUDED.weight;
   END IF;
   PERFORM engine_ready_1(p_tenant, r.pool);
   PERFORM tenancy_require_1(p_tenant, 'runs_per_month', 1);
@@ -72,6 +73,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   l record;
   room int;
+  runs int;
   got int;
   next_vtime double precision;
   fresh uuid;
@@ -81,16 +83,17 @@ BEGIN
     PERFORM engine_charge_1(p_pool, p_charged, p_ms);
   END IF;
   FOR l IN
-    SELECT x.tenant_id, x.max_inflight, x.weight FROM lane x
+    SELECT x.tenant_id, x.max_inflight, x.max_runs, x.weight FROM lane x
      WHERE x.pool = p_pool AND x.has_ready
        AND (x.blocked_until IS NULL OR x.blocked_until <= clock_timestamp())
      ORDER BY x.vtime LIMIT 4 FOR NO KEY UPDATE SKIP LOCKED
   LOOP
     EXIT WHEN p_want <= 0;
     PERFORM set_config('app.tenant', l.tenant_id::text, true);
-    SELECT l.max_inflight - coalesce(sum(x.granted), 0) INTO room FROM work_item x
+    SELECT l.max_inflight - coalesce(sum(x.granted), 0), l.max_runs - count(*) INTO room, runs
+      FROM work_item x
      WHERE x.pool = p_pool AND x.tenant_id = l.tenant_id AND x.worker_id IS NOT NULL;
-    IF room <= 0 THEN
+    IF room <= 0 OR runs <= 0 THEN
       UPDATE lane x SET blocked_until = clock_timestamp() + interval '250 ms'
        WHERE x.tenant_id = l.tenant_id AND x.pool = p_pool;
       CONTINUE;
@@ -101,7 +104,7 @@ BEGIN
         SELECT x.id, x.slots, x.sort_key FROM work_item x
          WHERE x.pool = p_pool AND x.tenant_id = l.tenant_id AND x.worker_id IS NULL
            AND x.kind = 'run'
-         ORDER BY x.sort_key, x.id LIMIT least(p_want, room) FOR UPDATE SKIP LOCKED
+         ORDER BY x.sort_key, x.id LIMIT least(p_want, room, runs) FOR UPDATE SKIP LOCKED
       ), sized AS (
         SELECT p.id, p.slots, sum(p.slots) OVER (ORDER BY p.sort_key, p.id) AS upto FROM picked p
       ), chosen AS (

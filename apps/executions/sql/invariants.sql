@@ -35,12 +35,13 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
          WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
            ('step.completed', 'step.failed', 'step.skipped', 'step.canceled'))
 
--- TENANT I13 leased slots stay within the lane's ceiling
+-- TENANT I13 leased slots and runs stay within the lane's ceilings
 SELECT l.pool FROM lane l
  WHERE l.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
-   AND l.max_inflight < (
-     SELECT coalesce(sum(w.granted), 0) FROM work_item w
-      WHERE w.tenant_id = l.tenant_id AND w.pool = l.pool AND w.worker_id IS NOT NULL)
+   AND EXISTS (
+     SELECT FROM work_item w
+      WHERE w.tenant_id = l.tenant_id AND w.pool = l.pool AND w.worker_id IS NOT NULL
+     HAVING sum(w.granted) > l.max_inflight OR count(*) > l.max_runs)
 
 -- TENANT I19 what refers to a run is its tenant's
 SELECT x.run_id FROM (

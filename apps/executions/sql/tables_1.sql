@@ -134,6 +134,7 @@ CREATE TABLE lane (
   pool text NOT NULL,
   weight real NOT NULL DEFAULT 1,
   max_inflight int NOT NULL DEFAULT 50,
+  max_runs int NOT NULL DEFAULT 50,
   vtime double precision NOT NULL DEFAULT 0,
   has_ready boolean NOT NULL DEFAULT false,
   blocked_until timestamptz,

@@ -60,7 +60,9 @@ def _execute(call: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:
         given = asyncio.run(given)
     if not isinstance(given, Mapping):
         raise NodeError("OUTPUT_INVALID", "A node answers with its outputs by port name.")
-    return {
+    outputs = {
         str(name): json_values.plain(value, where=f"the output {name!r}")
         for name, value in given.items()
     }
+    json_values.require_bearable(outputs, where="What the node answers with")
+    return outputs
