@@ -127,6 +127,7 @@ _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "write": _write,
     "walls": _walls,
     "large": lambda parameters, inputs, context: {"value": {"text": "x" * 100_000}},
+    "huge": lambda parameters, inputs, context: {"value": "x" * (17 << 20)},
     "nan": lambda parameters, inputs, context: {"value": float("nan")},
     "object": lambda parameters, inputs, context: {"value": object()},
     "stray": lambda parameters, inputs, context: {"nowhere": 1},

@@ -102,6 +102,14 @@ def test_a_large_output_travels_as_a_reference(node_bench: Bench, node_type: Nod
     assert reference["bytes"] > 100_000
 
 
+@EVERYWHERE
+def test_an_output_no_port_takes_is_refused(node_bench: Bench, node_type: NodeType) -> None:
+    failed = node_bench.failed(node_type, {"mode": "huge"})
+
+    assert failed.code == "OUTPUT_TOO_LARGE"
+    assert node_bench.around.objects.stored == {}
+
+
 def test_a_large_value_is_loaded_for_whoever_reads_it(node_bench: Bench) -> None:
     large = node_bench.done(INLINE, {"mode": "large"}).outputs["value"]
 
