@@ -205,6 +205,18 @@ def test_a_long_text_as_a_variable_passes(acme: make.Tenant) -> None:
     assert caller(acme).run(query, id="x" * 1_000_000)["data"] == {"node": None}
 
 
+def test_a_deep_document_is_refused_not_a_crash(acme: make.Tenant) -> None:
+    deep: object = 1
+    for _ in range(900):
+        deep = [deep]
+    query = "mutation($d: WorkflowDocument!) { createWorkflow(document: $d) { errors { code } } }"
+
+    answer = caller(acme).run(query, d={"name": "x", "configuration": {"variables": {"v": deep}}})
+
+    assert "INTERNAL" not in codes(answer)
+    assert codes(answer) or answer["data"]["createWorkflow"]["errors"]
+
+
 def test_answers_are_not_stored_by_caches(acme: make.Tenant) -> None:
     assert caller(acme).post({"query": TENANT}).headers["Cache-Control"] == "no-store"
 

@@ -16,9 +16,10 @@ from strawberry.schema.schema import validate_document
 
 from apps.kit.graphql.limits import TOO_COMPLEX, Limits
 
-# A cache of long texts would be a way to fill our memory; what a client repeats is short.
-_REMEMBERED_CHARACTERS = 16_384
-_REMEMBERED_TEXTS = 512
+# A document takes a hundred times the memory of its text, and everybody may send texts: what a
+# client repeats is short, and some hundreds are enough.
+_REMEMBERED_CHARACTERS = 4_096
+_REMEMBERED_TEXTS = 256
 _RULES: tuple[type[ASTValidationRule], ...] = tuple(specified_rules)
 
 

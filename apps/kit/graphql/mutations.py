@@ -42,6 +42,8 @@ class Atomic(FieldExtension):
             return self._refused(info, refusal)
         except IntegrityError as error:
             return self._refused(info, refusal_of(error))
+        except RecursionError:
+            return self._refused(info, Refusal("The input nests too deeply. Make it flatter."))
         except DataError:
             return self._refused(
                 info, Refusal("A value does not fit: too long, too large or not text.")
