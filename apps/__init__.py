@@ -1,0 +1,1 @@
+"""The column of apps; each imports only what stands below it."""
