@@ -15,9 +15,11 @@ from apps.workflows.graph.declaration import (
     field,
 )
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
 _URL = r"^https?://[^\s/]+(/\S*)?$"
 _LONGEST_WAIT = 3_600.0
-_TRANSIENT = (408, 425, 429)
+_SAFE = ("GET", "HEAD")
+_TRANSIENT = (408, 425, 429, *range(500, 600))
 _SHOWN = 500
 
 
@@ -41,7 +43,11 @@ def send(
     headers: Mapping[str, str] | None = None,
     accept: Collection[int] = (),
 ) -> HttpResponse:
-    """Send a request; NodeError for what has no answer, or an error status not in `accept`."""
+    """Send a request; NodeError for what has no answer, or an error status not in `accept`.
+
+    Of a request that changes something and carries no key, only a refusal that came before any work
+    (429) may be tried again.
+    """
     own = headers or {}
     taken = {name.lower() for name in own}
     every: dict[str, str | Secret] = {
@@ -59,7 +65,8 @@ def send(
         json=json,
         timeout_seconds=parameters.timeout_seconds,
     )
-    _require_success(answer, accept=accept)
+    may_repeat = method in _SAFE or IDEMPOTENCY_KEY in own
+    _require_success(answer, accept=accept, transient=_TRANSIENT if may_repeat else (429,))
     context.log.info("answered", status=answer.status, bytes=len(answer.content))
     return answer
 
@@ -76,13 +83,15 @@ def as_json(answer: HttpResponse) -> dict[str, Any]:
     return {"status": answer.status, "headers": dict(answer.headers), "body": body}
 
 
-def _require_success(answer: HttpResponse, *, accept: Collection[int]) -> None:
+def _require_success(
+    answer: HttpResponse, *, accept: Collection[int], transient: Collection[int]
+) -> None:
     if answer.status < 400 or answer.status in accept:
         return
     raise NodeError(
         f"HTTP_{answer.status}",
         f"The server answered with status {answer.status}.",
-        retryable=answer.status in _TRANSIENT or answer.status >= 500,
+        retryable=answer.status in transient,
         retry_after=_retry_after(answer),
         details={"status": answer.status, "body": _text(answer)[:_SHOWN]},
     )

@@ -206,6 +206,11 @@ def transactional(parameters: Parameters, inputs: Inputs, context: NodeContext) 
     return _act(parameters, inputs, context)
 
 
+@node("sample.unsafe", version=1, title="Unsafe", effect=Effect.UNSAFE, example=Example(), **_PORTS)
+def unsafe(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters, inputs, context)
+
+
 @node(
     "sample.sandbox",
     version=1,

@@ -143,3 +143,10 @@ def test_a_broken_host_call_ends_the_step_and_its_process(node_bench: Bench) -> 
     assert failed.retryable
     assert "database" not in failed.message
     assert node_bench.done(PROCESS, {}).outputs["value"] == {"number": 1}
+
+
+@pytest.mark.parametrize("mode", ["crash", "hang"])
+def test_an_unsafe_step_that_was_cut_off_is_not_repeated(node_bench: Bench, mode: str) -> None:
+    failed = node_bench.failed(node_type_of(sample_nodes.unsafe), {"mode": mode}, seconds=0.5)
+
+    assert not failed.retryable

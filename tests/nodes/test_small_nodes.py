@@ -241,3 +241,28 @@ def test_a_published_table_is_a_write_of_the_commit(node_bench: Bench) -> None:
     assert outcome.writes == (
         TransactionalWrite(key="table/things", value=outcome.outputs["table"]),
     )
+
+
+@pytest.mark.parametrize(("status", "retryable"), [(503, False), (429, True), (408, False)])
+def test_an_unsafe_request_is_repeated_only_if_nothing_was_done(
+    node_bench: Bench, receiver: Receiver, status: int, retryable: bool
+) -> None:
+    outcome = _run(node_bench, "output.http_request", {"url": f"{receiver.url}/status/{status}"})
+
+    _refused(outcome, f"HTTP_{status}")
+    assert outcome.retryable is retryable
+
+
+def test_a_host_that_does_not_listen_may_be_tried_again(
+    node_bench: Bench, receiver: Receiver
+) -> None:
+    receiver.server_close()
+
+    outcome = _run(node_bench, "output.http_request", {"url": f"{receiver.url}/x"})
+
+    _refused(outcome, "HTTP_FAILED")
+    assert outcome.retryable
+
+
+def test_a_parameter_names_no_pattern_of_hosts(node_bench: Bench) -> None:
+    _refused(_run(node_bench, "input.http_request", {"url": "http://*/"}), "EGRESS_DENIED")

@@ -47,7 +47,8 @@ def declared_hosts(node_type: NodeType, parameters: Mapping[str, Any]) -> frozen
         host
         for name in node_type.egress_parameters
         for text in _texts(parameters.get(name))
-        if (host := _host(text)) is not None
+        # A pattern is for declarations: a parameter names one host.
+        if (host := _host(text)) is not None and "*" not in host
     ]
     return frozenset([*node_type.egress, *named])
 
@@ -78,11 +79,13 @@ class GuardedHttp:
         hosts: frozenset[str],
         book: SecretBook,
         seconds_left: Callable[[], float],
+        may_repeat: bool,
     ) -> None:
         self._egress = egress
         self._hosts = hosts
         self._book = book
         self._seconds_left = seconds_left
+        self._may_repeat = may_repeat
         self.bytes_in = 0
         self.bytes_out = 0
 
@@ -116,7 +119,7 @@ class GuardedHttp:
                     timeout_seconds=min(left, timeout_seconds or left),
                 )
         except (EgressError, ValueError) as error:
-            raise _refused(error) from None
+            raise self._refused(error) from None
         self.bytes_in += len(answer.body)
         self.bytes_out += len(content or b"")
         return Answer(answer.status, answer.headers, answer.body)
@@ -128,8 +131,10 @@ class GuardedHttp:
         bare = opened and name.lower() == "authorization" and " " not in text
         return f"Bearer {text}" if bare else text
 
-
-def _refused(error: Exception) -> NodeError:
-    if isinstance(error, EgressError):
-        return NodeError(_CODES[error.fault], error.message, retryable=error.retryable)
-    return NodeError("HTTP_INVALID", "A host of this step is not a host name.")
+    def _refused(self, error: Exception) -> NodeError:
+        if not isinstance(error, EgressError):
+            return NodeError("HTTP_INVALID", "A host of this step is not a host name.")
+        # An UNSAFE request may have arrived, unless there was no connection at all.
+        nothing_sent = error.fault is EgressFault.UNREACHABLE
+        retryable = error.retryable and (self._may_repeat or nothing_sent)
+        return NodeError(_CODES[error.fault], error.message, retryable=retryable)

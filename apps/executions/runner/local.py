@@ -18,7 +18,7 @@ from apps.executions.engine.ports import (
     StopSignal,
     Usage,
 )
-from apps.executions.runner import conditions, configuration, outputs, platform
+from apps.executions.runner import conditions, configuration, failures, outputs, platform
 from apps.executions.runner.context import Parts, StepContext
 from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.doors import Doors
@@ -30,6 +30,7 @@ from apps.executions.runner.secrets import SecretBook
 from apps.executions.sandbox import Sandbox, shared
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import NodeError
+from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.ports import ERROR_PORT
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class LocalRunner:
             return StepFailed(
                 code="RUNNER_FAILED",
                 message=f"The platform could not run this step ({type(error).__name__}).",
-                retryable=True,
+                retryable=call.node_type.effect is not Effect.UNSAFE,
                 usage=attempt.usage(),
             )
         finally:
@@ -156,6 +157,7 @@ class _Attempt:
                     hosts=declared_hosts(self._call.node_type, parameters),
                     book=book,
                     seconds_left=self._seconds_left,
+                    may_repeat=self._call.node_type.effect is not Effect.UNSAFE,
                 ),
                 artifacts=StepArtifacts(doors.objects, directory=self._directory),
                 sandbox=self._sandbox,
@@ -190,7 +192,14 @@ class _Attempt:
         except NodeError as second:
             # The step's own failure is what counts; a route whose condition fails is not taken.
             logger.warning("An error route's condition failed: %s", second.code)
-        return replace(failed, conditions=held, usage=self.usage())
+        # An UNSAFE node that ended in the middle may have done what it does.
+        doubtful = call.node_type.effect is Effect.UNSAFE and failed.code in failures.IN_THE_MIDDLE
+        return replace(
+            failed,
+            conditions=held,
+            retryable=failed.retryable and not doubtful,
+            usage=self.usage(),
+        )
 
     def usage(self) -> Usage:
         """What the attempt has cost so far."""

@@ -55,6 +55,6 @@ def webhook(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Out
         parameters,
         method="POST",
         json={"event": parameters.event, "data": inputs.get("data"), "id": key},
-        headers={"Idempotency-Key": key},
+        headers={http.IDEMPOTENCY_KEY: key},
     )
     return {"receipt": {"status": answer.status, "key": key}}
