@@ -28,5 +28,7 @@ def write_to_the_invited(event: MemberInvited) -> None:
             from_email=None,
             recipient_list=[event.email],
             fail_silently=True,
-        )
+        ),
+        # The invitation stands, whatever becomes of the mail: it can be sent again.
+        robust=True,
     )
