@@ -41,7 +41,11 @@ _running: Final[list[_Service]] = []
 
 
 def start(pool: str, worker_id: UUID | None, *, runner: StepRunner | None = None) -> EngineLoop:
-    """Begin to claim runs of a pool, as this incarnation. Raises when there is no database."""
+    """Begin to claim runs of a pool, as this incarnation.
+
+    Without a database the process ends, for Dramatiq would keep it alive without an engine; the
+    supervisor tries again.
+    """
     announcer = live.Announcer()
     used = runner or LocalRunner()
     loop = EngineLoop(
@@ -53,7 +57,12 @@ def start(pool: str, worker_id: UUID | None, *, runner: StepRunner | None = None
         catalogue=catalogue.INSTALLED,
         hooks=Hooks(tell=announcer.announce, recycle=_recycle, tick=lambda: _tick(used)),
     )
-    loop.start()
+    try:
+        loop.start()
+    except Exception:
+        logger.exception("the engine cannot start")
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise
     _running.append(_Service(pool=pool, loop=loop, announcer=announcer))
     bell.install(pool, loop)
     broker = dramatiq.get_broker()
