@@ -2,58 +2,66 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
-import re
 import shutil
 import tempfile
 import threading
 from pathlib import Path
 
 _ROOT = "nstarx-steps-"
+_LOCK = ".lock"
 
 
 class StepDirectories:
     """The one place of this process below which its steps may write."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._guard = threading.Lock()
         self._root: Path | None = None
+        self._lock: int | None = None
 
     @property
     def root(self) -> Path:
         """Readable by this user alone; the first call sweeps what dead processes left."""
-        with self._lock:
+        with self._guard:
             if self._root is None:
                 _sweep(Path(tempfile.gettempdir()))
-                self._root = Path(tempfile.mkdtemp(prefix=f"{_ROOT}{os.getpid()}-"))
+                self._root = Path(tempfile.mkdtemp(prefix=_ROOT))
+                # Held as long as this process lives, seen from every PID namespace.
+                self._lock = os.open(self._root / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
             return self._root
 
     def remove(self) -> None:
         """Delete everything."""
-        with self._lock:
+        with self._guard:
             root, self._root = self._root, None
+            lock, self._lock = self._lock, None
         if root is not None:
             shutil.rmtree(root, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def _sweep(parent: Path) -> None:
-    """A killed worker cannot clean up: its successor does, for processes that are gone."""
-    for left in parent.glob(f"{_ROOT}*-*"):
-        match = re.fullmatch(rf"{_ROOT}(\d+)-.*", left.name)
-        try:
-            if match and left.stat().st_uid == os.getuid() and not _lives(int(match[1])):
+    """A killed worker cannot clean up: its successor does, where nobody holds the lock."""
+    for left in parent.glob(f"{_ROOT}*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_uid == os.getuid() and _is_abandoned(left):
                 shutil.rmtree(left, ignore_errors=True)
-        except OSError:
-            continue
 
 
-def _lives(pid: int) -> bool:
+def _is_abandoned(root: Path) -> bool:
+    """Whether its process is gone; one without a lock may just be about to take it."""
+    descriptor = os.open(root / _LOCK, os.O_RDWR)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
+    finally:
+        os.close(descriptor)
     return True
 
 
