@@ -13,7 +13,7 @@ from apps.tenancy.limits import Metric, set_limits
 from apps.tenancy.models import Environment, EnvironmentKind, Membership, Organization, User
 
 PASSWORD = "correct horse battery staple"
-ROOMY = {metric: 1_000_000_000_000 for metric in Metric}
+ROOMY = dict.fromkeys(Metric, 1000000000000)
 
 _numbers = itertools.count(1)
 
