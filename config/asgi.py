@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 
 http = get_asgi_application()
 
+from config.body_cap import BodyCap  # noqa: E402
 from config.schema import schema  # noqa: E402 - needs the apps, which the line above loads
 from config.socket import Socket  # noqa: E402
 
@@ -29,7 +30,7 @@ class Nowhere(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 application: Any = ProtocolTypeRouter(
     {
-        "http": http,
+        "http": BodyCap(http),
         "websocket": AuthMiddlewareStack(
             URLRouter(
                 [

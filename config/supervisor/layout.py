@@ -102,6 +102,8 @@ class Installation:
                 *("--host", ports.LOOPBACK, "--port", str(self.web_port)),
                 *("--lifespan", "off", "--no-access-log", "--log-level", "warning"),
                 *("--timeout-graceful-shutdown", "3"),
+                # No subscription needs more; the consumer has the same cap.
+                *("--ws-max-size", "65536"),
             ],
             environment=self.environment(DatabaseRole.APP),
             log=self.log("web"),
