@@ -18,7 +18,7 @@ TOO_LARGE: Final = (
 
 
 class BodyCap:
-    """Refuses by Content-Length, and hangs up on a body that grows without one."""
+    """Refuses by Content-Length, and stops reading a body that grows without one."""
 
     def __init__(self, application: Any, *, most: int = MOST) -> None:
         self._application = application
@@ -31,18 +31,36 @@ class BodyCap:
         elif _length(scope["headers"]) > self._most:
             await _refuse(send)
         else:
-            await self._application(scope, self._counted(receive), send)
+            body = _Body(receive, send, most=self._most)
+            await self._application(scope, body.receive, body.send)
+            if body.is_too_large and not body.is_answered:
+                await _refuse(send)
 
-    def _counted(self, receive: Receive) -> Receive:
-        taken = 0
 
-        async def counted() -> dict[str, Any]:
-            nonlocal taken
-            message = await receive()
-            taken += len(message.get("body", b""))
-            return {"type": "http.disconnect"} if taken > self._most else message
+class _Body:
+    """One request's body while it is read; to the application a large one is a client that left."""
 
-        return counted
+    def __init__(self, receive: Receive, send: Send, *, most: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = most
+        self.is_answered = False
+
+    @property
+    def is_too_large(self) -> bool:
+        """More came than may."""
+        return self._left < 0
+
+    async def receive(self) -> dict[str, Any]:
+        """The next piece."""
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self.is_too_large else message
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """A piece of the answer."""
+        self.is_answered = True
+        await self._send(message)
 
 
 def _length(headers: Iterable[tuple[bytes, bytes]]) -> int:

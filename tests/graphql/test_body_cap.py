@@ -46,5 +46,5 @@ def test_what_says_it_is_too_large_is_refused_unread(length: int) -> None:
     assert served(b"1", length=length) == ([], 413)
 
 
-def test_a_body_that_grows_is_hung_up_on() -> None:
-    assert served(b"12345", b"67890", b"1", length=None) == ([b"12345", b"67890"], None)
+def test_a_body_that_grows_is_refused_when_it_is_too_large() -> None:
+    assert served(b"12345", b"67890", b"1", length=None) == ([b"12345", b"67890"], 413)
