@@ -79,6 +79,8 @@ class World:
     mail_after: dict[str, Inbox] = field(default_factory=dict)
     """What comes into the inbox when a step comes back."""
     mail_at: tuple[dt.datetime, Inbox] | None = None
+    on_flush: Callable[[int], None] = lambda _posted: None
+    """Told how many batches a flush had to wait for."""
     drain_after: str | None = None
     """The process begins to drain when this step comes back."""
     cut_before: str | None = None
@@ -175,6 +177,7 @@ class MemoryJournal:
         self.world.point()
 
     def flush(self) -> None:
+        self.world.on_flush(len(self.posted))
         for batch in self.posted:
             self.world.point()
             self._write(batch)

@@ -237,21 +237,18 @@ def test_completions_and_the_intents_they_release_are_one_append() -> None:
 
 
 def test_an_effect_waits_for_what_was_posted() -> None:
-    """What was posted while another step ran is durable before an effect starts."""
+    """The room for it comes from a failure, which settles nothing: the buffer alone says little."""
+    again = {"maxAttempts": 2, "backoffSeconds": 1}
     plan = plan_of(
-        [
-            a("quick"),
-            a("slow"),
-            a("again", retry={"maxAttempts": 2, "backoffSeconds": 0.1}),
-            a("e", "keyed"),
-        ],
-        [to("quick", "e")],
-        resources={"maxConcurrency": 2},
+        [a("quick"), a("again", retry=again), a("filler"), a("e", "keyed")], [to("quick", "e")]
     )
-    seconds = {"slow": 0.3, "again": 0.1}
+    seconds = {"again": 0.1, "filler": 0.3}
     script = only("again", failing(times=1, retryable=True))
     world = World(plan, script=script, seconds=seconds, slots=2)
+    flushed: list[int] = []
+    world.on_flush = flushed.append
     assert world.finish().status is RunStatus.SUCCEEDED
+    assert flushed[0] == 1, "one batch had been posted when the effect was about to start"
 
 
 def test_a_step_that_takes_long_is_announced() -> None:
@@ -260,3 +257,21 @@ def test_a_step_that_takes_long_is_announced() -> None:
     world.finish()
     assert types(world).count("step.started a") == 1
     assert types(world).count("step.started b") == 1
+
+
+def test_a_step_that_changes_its_input_changes_nobody_elses() -> None:
+    plan = plan_of([a("a"), a("b"), a("c")], [to("a", "b"), to("a", "c"), to("b", "c.all")])
+    seen: list[Any] = []
+
+    def answer(call: StepCall) -> StepOutcome:
+        inputs: Any = call.inputs
+        if call.path == "a":
+            return StepDone(outputs={"value": {"rows": [{"n": 1}]}})
+        if call.path == "b":
+            inputs["value"]["rows"][0]["n"] = 2
+            inputs["value"]["rows"].append(3)
+        seen.append(inputs["value"])
+        return echo(call)
+
+    World(plan, script=answer, slots=1).finish()
+    assert seen[1] == {"rows": [{"n": 1}]}

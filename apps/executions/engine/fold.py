@@ -213,12 +213,15 @@ class RunState:
             self.ready.append(index)
 
     def inputs_of(self, step: Step) -> dict[str, Json]:
-        """Values by input port of a step that may run; `multiple` ports as lists."""
+        """Values by input port of a step that may run; `multiple` ports as lists.
+
+        Copies: a node that changes its input in place changes nobody else's.
+        """
         inputs: dict[str, Any] = {}
         for link in step.incoming:
             if not self._taken[link.index]:
                 continue
-            value = self.records[link.source].value(link.source_port)
+            value = _copied(self.records[link.source].value(link.source_port))
             if link.target_port in step.multiple:
                 inputs.setdefault(link.target_port, []).append(value)
             else:
@@ -338,6 +341,15 @@ class Upstream(Mapping[str, Mapping[str, Json]]):
     def __len__(self) -> int:
         """How many can be read."""
         return sum(1 for _ in self)
+
+
+def _copied(value: Any) -> Any:
+    """JSON, as fresh containers; the runner bounds how deep it may be nested."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
 
 
 def close_record(record: StepRecord) -> None:
