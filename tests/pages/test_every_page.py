@@ -147,6 +147,11 @@ def _argument(furnished: Furnished, name: str) -> object:
     }[name]
 
 
+def _ids(name: str) -> list[str]:
+    """The parts of an address that name a tenant's row; listings are public."""
+    return [one for one in _paths()[name].pattern.converters if one not in {"slug", "listing_id"}]
+
+
 TENANT_PAGES = sorted(name for name, one in _paths().items() if str(one.pattern).startswith("t/"))
 
 
@@ -166,14 +171,12 @@ def test_a_stranger_gets_the_answer_of_a_random_organization(
     assert theirs.content == random.content
 
 
-@pytest.mark.parametrize("name", TENANT_PAGES)
+@pytest.mark.parametrize("name", [name for name in TENANT_PAGES if _ids(name)])
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_a_foreign_id_gets_the_answer_of_a_random_one(
     name: str, method: str, stranger: Client, furnished: Furnished, acme: Any, globex: Any
 ) -> None:
-    names = [one for one in _paths()[name].pattern.converters if one not in {"slug", "listing_id"}]
-    if not names:
-        pytest.skip("no id in the address")
+    names = _ids(name)
     own = {"slug": globex.organization.slug}
     if "listing_id" in _paths()[name].pattern.converters:
         own["listing_id"] = nobody()
