@@ -10,12 +10,12 @@ from typing import Any
 from apps.kit.errors import NotFound, Refusal
 from apps.tenancy import scope
 from apps.versions.models import WorkflowVersion
-from apps.workflows.errors import refusing
 from apps.workflows.graph import canonical, catalogue
 from apps.workflows.graph.document import to_json
 from apps.workflows.graph.issues import Issue
 from apps.workflows.graph.normal import read
 from apps.workflows.graph.validate import require, validate
+from apps.workflows.invalid import refusing
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from apps.tenancy.limits import Metric, release
 from apps.tenancy.limits import require as take
 from apps.tenancy.policies import require
 from apps.workflows import policies
-from apps.workflows.errors import WorkflowIsArchived, refusing
+from apps.workflows.errors import WorkflowIsArchived
 from apps.workflows.events import (
     DraftSaved,
     WorkflowArchived,
@@ -30,6 +30,7 @@ from apps.workflows.graph.document import Claims, Document, parse_with_claims, t
 from apps.workflows.graph.issues import DocumentInvalid, Issue
 from apps.workflows.graph.normal import normalize
 from apps.workflows.graph.validate import require as require_valid
+from apps.workflows.invalid import refusing
 from apps.workflows.models import Workflow, WorkflowStatus
 
 COPY = " (copy)"

@@ -1,24 +1,8 @@
-"""How workflows refuses: a document with issues, an archived workflow."""
+"""How workflows refuses; a document that is wrong is refused in `invalid.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from apps.kit.errors import Conflict, ErrorCode, Refusal
-from apps.workflows.graph.issues import DocumentInvalid, Issue
-
-
-class GraphInvalid(Refusal):
-    """The document cannot be read, or must not run; every issue says how to mend it."""
-
-    code = ErrorCode.INVALID
-
-    def __init__(self, issues: tuple[Issue, ...], *, path: tuple[str, ...] = ("document",)) -> None:
-        first = issues[0]
-        more = f" And {len(issues) - 1} more." if len(issues) > 1 else ""
-        super().__init__(f"{first.code}: {first.message}{more}", path=(*path, *first.path))
-        self.issues = issues
+from apps.kit.errors import Conflict
 
 
 class WorkflowIsArchived(Conflict):
@@ -26,12 +10,3 @@ class WorkflowIsArchived(Conflict):
 
     def __init__(self) -> None:
         super().__init__("This workflow is archived. Restore it before you change or run it.")
-
-
-@contextmanager
-def refusing(*, path: tuple[str, ...] = ("document",)) -> Iterator[None]:
-    """Turn the pure language's DocumentInvalid into a refusal that people may see."""
-    try:
-        yield
-    except DocumentInvalid as invalid:
-        raise GraphInvalid(invalid.issues, path=path) from invalid

@@ -30,11 +30,11 @@ from apps.workflows.actions import (
     save_draft,
 )
 from apps.workflows.drawing import draw
-from apps.workflows.errors import GraphInvalid
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.issues import Report
 from apps.workflows.graph.shape import MAX_BYTES
 from apps.workflows.graph.validate import read_and_validate
+from apps.workflows.invalid import GraphInvalid
 from apps.workflows.models import Workflow, WorkflowStatus, WorkflowType
 
 _QUERY_LIMIT = 200

@@ -26,7 +26,7 @@ from apps.tenancy import scope
 from apps.tenancy.actors import Actor, Permission
 from apps.versions.actions import commit_version, decide_approval
 from apps.workflows.actions import create_workflow
-from apps.workflows.errors import GraphInvalid
+from apps.workflows.invalid import GraphInvalid
 from tests.factories import marketplace as make
 from tests.factories.tenancy import Tenant
 from tests.marketplace.publishes import EVIL, nothing_written, publish

@@ -16,9 +16,10 @@ from apps.versions.errors import NotDeployed, NothingToCommit, VersionConflict, 
 from apps.versions.events import VersionCommitted, VersionDeployed
 from apps.versions.models import Deployment, WorkflowVersion
 from apps.workflows import actions as workflows
-from apps.workflows.errors import GraphInvalid, WorkflowIsArchived
+from apps.workflows.errors import WorkflowIsArchived
 from apps.workflows.graph import canonical, difference
 from apps.workflows.graph.document import parse
+from apps.workflows.invalid import GraphInvalid
 from apps.workflows.models import Workflow
 from tests.factories import tenancy as make
 from tests.factories.tenancy import Tenant

@@ -21,7 +21,7 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.limits import Metric, allowance, set_limits
 from apps.tenancy.models import AuditRow
 from apps.workflows import actions, policies
-from apps.workflows.errors import GraphInvalid, WorkflowIsArchived
+from apps.workflows.errors import WorkflowIsArchived
 from apps.workflows.events import (
     DraftSaved,
     WorkflowArchived,
@@ -30,6 +30,7 @@ from apps.workflows.events import (
     WorkflowRestored,
 )
 from apps.workflows.graph.document import to_json
+from apps.workflows.invalid import GraphInvalid
 from apps.workflows.models import Workflow
 from tests.factories.tenancy import Tenant
 from tests.factories.workflow_nodes import training

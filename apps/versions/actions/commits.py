@@ -16,11 +16,11 @@ from apps.versions.events import VersionCommitted
 from apps.versions.models import MAIN, WorkflowVersion
 from apps.versions.semver import FIRST, NotSemVer, SemVer
 from apps.workflows import actions as workflows
-from apps.workflows.errors import refusing
 from apps.workflows.graph import canonical, catalogue, difference
 from apps.workflows.graph.difference import Bump, Changes
 from apps.workflows.graph.document import Document, to_json
 from apps.workflows.graph.validate import require as require_valid
+from apps.workflows.invalid import refusing
 from apps.workflows.models import Workflow
 
 MAX_MESSAGE = 2_000

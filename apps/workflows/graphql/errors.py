@@ -5,8 +5,8 @@ from __future__ import annotations
 import strawberry
 
 from apps.kit.graphql.errors import UserError, register_error
-from apps.workflows.errors import GraphInvalid
 from apps.workflows.graphql.reports import ValidationIssue
+from apps.workflows.invalid import GraphInvalid
 
 
 @strawberry.type
