@@ -15,14 +15,14 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 from dramatiq.middleware import AgeLimit, Middleware, Retries
 
+from config.env import REDIS_TIMEOUTS
+
 logger = logging.getLogger(__name__)
 
 # A message only says "look": a few of them wake every idle process, more would be a backlog of
 # looks. PostgreSQL holds the work.
 DOORBELL_CAP: Final = 4
 BUSY_LOOK_SECONDS: Final = 0.05
-CONNECT_SECONDS: Final = 2.0
-SOCKET_SECONDS: Final = 5.0
 STALE_MILLISECONDS: Final = 60_000
 
 
@@ -63,12 +63,7 @@ class DoorbellBroker(RedisBroker):
     """A Redis broker whose queues hold at most a few messages and whose loss loses nothing."""
 
     def __init__(self, *, url: str, middleware: list[Middleware]) -> None:
-        # Whoever rings must not wait for a Redis that is gone.
-        timeouts = {
-            "socket_connect_timeout": CONNECT_SECONDS,
-            "socket_timeout": SOCKET_SECONDS,
-            "health_check_interval": 30,
-        }
+        timeouts: dict[str, Any] = dict(REDIS_TIMEOUTS)
         client = redis.Redis.from_url(url, **timeouts)
         super().__init__(client=client, middleware=middleware)  # type: ignore[no-untyped-call]
         self.bell = redis.Redis.from_url(url, **timeouts)

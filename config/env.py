@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, assert_never
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from uuid import UUID
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -24,6 +24,14 @@ PEPPER: Final = "NSTARX_PEPPER"
 CURSOR_KEY: Final = "NSTARX_CURSOR_KEY"
 PREVIOUS_KEY_ENCRYPTION_KEYS: Final = "NSTARX_PREVIOUS_KEY_ENCRYPTION_KEYS"
 KEY_NAMES: Final = (SECRET_KEY, KEY_ENCRYPTION_KEY, PEPPER, CURSOR_KEY)
+
+# Nobody waits for a Redis that is gone or frozen. An rq worker, which blocks for long, widens
+# the second by itself.
+REDIS_TIMEOUTS: Final[Mapping[str, int]] = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+    "health_check_interval": 30,
+}
 
 # A development process that nobody started through the supervisor (an editor, a type checker)
 # gets these; they are public, so a process with DEBUG off refuses them.
@@ -104,6 +112,12 @@ class Environment:
         """The same Redis server with another logical database."""
         parts = urlsplit(self.redis_url)
         return parts._replace(path=f"/{database}").geturl()
+
+    def redis_with_timeouts(self, database: int) -> str:
+        """The same for libraries that take nothing but an address; what REDIS_URL says wins."""
+        parts = urlsplit(self.redis(database))
+        options = {**REDIS_TIMEOUTS, **dict(parse_qsl(parts.query))}
+        return parts._replace(query=urlencode(options)).geturl()
 
 
 def load(mode: Mode | str, *, source: Mapping[str, str] | None = None) -> Environment:

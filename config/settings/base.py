@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from config import mail
+from config import mail, static_files
 from config.env import ROOT, load
 
 ENV = load(os.environ.get("NSTARX_MODE", "development"))
@@ -124,12 +124,12 @@ REDIS_URL = ENV.redis_url
 REDIS_BROKER_URL = ENV.redis(0)
 REDIS_LIMITS_URL = ENV.redis(3)
 RQ_QUEUES = {
-    "default": {"URL": ENV.redis(1), "DEFAULT_TIMEOUT": 300},
+    "default": {"URL": ENV.redis_with_timeouts(1), "DEFAULT_TIMEOUT": 300},
 }
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [ENV.redis(2)]},
+        "CONFIG": {"hosts": [ENV.redis_with_timeouts(2)]},
     }
 }
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
@@ -165,7 +165,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [BASE_DIR / "static", ("graphiql", static_files.graphiql())]
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -174,9 +174,12 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": ["'self'"],
+        # What is not named here is not loaded at all: frames, workers, media, objects.
+        "default-src": ["'none'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
         "img-src": ["'self'", "data:"],
-        "object-src": ["'none'"],
+        "font-src": ["'self'"],
         "base-uri": ["'none'"],
         "form-action": ["'self'"],
         "frame-ancestors": ["'none'"],

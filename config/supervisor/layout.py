@@ -84,7 +84,8 @@ class Installation:
         return [
             Member(name="web", command=self._web),
             *(self._worker(number, report=report) for number in range(1, self.workers + 1)),
-            self._command("jobs", "rqworker", RQ_QUEUE),
+            # Its socket timeout is ten seconds less than this: so long a silent Redis fools it.
+            self._command("jobs", "rqworker", RQ_QUEUE, "--worker-ttl", "60"),
             self._command("periodic", "periodic"),
         ]
 

@@ -23,6 +23,23 @@ def production(**changes: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def environment_with_redis(url: str) -> env.Environment:
+    return env.load("production", source=production(REDIS_URL=url))
+
+
+def test_a_redis_address_carries_timeouts_and_what_it_says_itself_wins() -> None:
+    plain = environment_with_redis("redis://:s%40@cache.example.com:6379/5")
+    assert plain.redis_with_timeouts(1) == (
+        "redis://:s%40@cache.example.com:6379/1"
+        "?socket_connect_timeout=2&socket_timeout=5&health_check_interval=30"
+    )
+    own = environment_with_redis("rediss://cache.example.com/?socket_timeout=1&protocol=3")
+    assert own.redis_with_timeouts(2) == (
+        "rediss://cache.example.com/2"
+        "?socket_connect_timeout=2&socket_timeout=1&health_check_interval=30&protocol=3"
+    )
+
+
 def test_a_complete_production_environment_is_read() -> None:
     loaded = env.load("production", source=production())
 
