@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import logging
 import re
 from typing import Any, NoReturn
 
 from cross_web import HTTPException
-from django.conf import settings
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
-from django.middleware.csrf import CsrfViewMiddleware, get_token
+from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
 from strawberry.django.views import GraphQLView, TemporalHttpResponse
 from strawberry.http import GraphQLHTTPResponse
-from strawberry.http.ides import get_graphql_ide_html
 from strawberry.types import ExecutionResult
 from structlog.contextvars import get_contextvars
 
@@ -31,13 +27,13 @@ from apps.tenancy.doors import actor_of_request, signed_in
 from apps.tenancy.doors.requests import bearer_of
 from apps.tenancy.graphql.context import GraphQLContext, payer_of, points_of
 from apps.tenancy.scope import Scope
+from config.explorer import explorer
 
 logger = logging.getLogger(__name__)
 
 # A workflow document may have 1 MiB; the query and the envelope around it get the rest.
 MAX_BODY = 1_258_291
 _UNSTORABLE = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
-_INLINE_SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
 
 class _Forgery(CsrfViewMiddleware):
@@ -143,11 +139,7 @@ class ApiView(GraphQLView):
     def _explorer(self, request: HttpRequest) -> HttpResponseBase:
         if signed_in(request.user) is None:
             return _refused("Send operations by POST.", ErrorCode.INVALID, "", 405)
-        get_token(request)
-        response = HttpResponse(EXPLORER)
-        response._csp_update = EXPLORER_POLICY  # type: ignore[attr-defined]
-        response["Cache-Control"] = "no-store"
-        return response
+        return explorer(request)
 
 
 def _unfit(request: HttpRequest, request_id: str) -> JsonResponse | None:
@@ -198,27 +190,3 @@ def _checked(request: HttpRequest) -> HttpResponse:
 def _no_constant(name: str) -> NoReturn:
     message = f"{name} is not JSON"
     raise json.JSONDecodeError(message, name, 0)
-
-
-def _explorer_html() -> str:
-    html = get_graphql_ide_html(graphql_ide="graphiql")
-    html = html.replace("Strawberry GraphiQL", "NStarX Workflows API")
-    return html.replace('"csrftoken"', json.dumps(settings.CSRF_COOKIE_NAME))
-
-
-def _policy(html: str) -> dict[str, list[str]]:
-    """The explorer's own policy: its inline script by hash, its libraries by their integrity."""
-    hashes = [
-        "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
-        for script in _INLINE_SCRIPT.findall(html)
-    ]
-    library = "https://unpkg.com"
-    return {
-        "script-src": ["'self'", library, *hashes],
-        "style-src": ["'self'", library, "'unsafe-inline'"],
-        "font-src": ["'self'", "data:", library],
-    }
-
-
-EXPLORER = _explorer_html()
-EXPLORER_POLICY = _policy(EXPLORER)
