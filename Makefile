@@ -5,7 +5,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+# The first that runs and is new enough.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
 BROWSER_VENV := .venv-browser
@@ -15,10 +17,10 @@ SUPERVISOR := $(BIN)/python -m config.supervisor
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test check up doctor bench browser bootstrap lock format clean run-installed
+.PHONY: help demo test check up doctor bench bench-engine browser bootstrap lock format clean run-installed
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- the two commands ------------------------------------------------------------------------
 
@@ -38,7 +40,10 @@ up: run-installed ## The product on this machine; Ctrl-C stops everything
 doctor: run-installed ## What is found and what is missing
 	@$(SUPERVISOR) doctor
 
-bench: bootstrap ## What we measure, beside the floor without an engine
+bench: bootstrap ## A chain of 40 steps beside the floor without an engine
+	@BENCH_COSTS=0 $(BIN)/python -m bench w1
+
+bench-engine: bootstrap ## The engine's whole table beside its targets (bench/README.md)
 	@$(BIN)/python -m bench
 
 browser: bootstrap $(BROWSER_VENV)/.installed ## The pages in a real browser (Chromium on PATH), beside the gate
@@ -85,7 +90,7 @@ $(VENV)/.installed-%: requirements/%.txt $(BIN)/uv
 
 $(BIN)/uv: requirements/bootstrap.txt
 	$(SAY) "Making $(VENV)"
-	@[ -n "$(PYTHON)" ] || { echo "No Python found: install Python 3.11 or newer, or run 'make PYTHON=/path/to/python …'."; exit 1; }
+	@[ -n "$(PYTHON)" ] || { echo "No Python 3.11 or newer found: install one, or run 'make PYTHON=/path/to/python …'."; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "$(PYTHON) is $$($(PYTHON) --version): Python 3.11 or newer is needed; run 'make PYTHON=/path/to/python …'."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { \
@@ -103,6 +108,9 @@ lock: $(BIN)/uv ## Resolve pyproject.toml anew into the hash-locked requirements
 	@$(COMPILE) pyproject.toml --extra data --extra ml --group services --group dev --group bootstrap --group browser -o requirements/browser.txt
 	@touch $(BIN)/uv
 	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "A lock names a registry: remove the line."; exit 1; }
+
+wheels: $(BIN)/uv ## Every locked package has a wheel for x86_64 and aarch64, Python 3.11 to 3.14
+	@.ci/wheels
 
 clean: ## Remove caches; var/ (your data) and the environment stay
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import sys
+import time
+
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.declaration import (
     Effect,
     Example,
     Inputs,
+    Isolation,
     NodeContext,
     NodeParameters,
+    NodeType,
     Outputs,
     Port,
     PortSpec,
@@ -16,17 +22,22 @@ from apps.workflows.graph.declaration import (
     node_type_of,
 )
 
+CPU_FIBONACCI = 30
+SLEEP_SECONDS = 1.0
+
 
 class Parameters(NodeParameters):
     """None."""
 
 
-_PORTS = {"inputs": {"value": PortSpec(type=Port.JSON, required=False)}}
+_IN = {"value": PortSpec(type=Port.JSON, required=False)}
+# A step that joins many branches.
+_MANY = {"value": PortSpec(type=Port.JSON, required=False, multiple=True)}
 _OUT = {"value": Port.JSON}
 
 
 def fibonacci(n: int) -> int:
-    """A few microseconds of work."""
+    """fib(10) is a few microseconds of work."""
     return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
 
 
@@ -35,7 +46,7 @@ def fibonacci(n: int) -> int:
     version=1,
     title="Pure",
     effect=Effect.PURE,
-    inputs=_PORTS["inputs"],
+    inputs=_MANY,
     outputs=_OUT,
     example=Example(),
 )
@@ -49,7 +60,7 @@ def pure(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Output
     version=1,
     title="Keyed",
     effect=Effect.KEYED,
-    inputs=_PORTS["inputs"],
+    inputs=_MANY,
     outputs=_OUT,
     example=Example(),
 )
@@ -63,7 +74,7 @@ def keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
     version=1,
     title="Unsafe",
     effect=Effect.UNSAFE,
-    inputs=_PORTS["inputs"],
+    inputs=_MANY,
     outputs=_OUT,
     example=Example(),
 )
@@ -72,7 +83,63 @@ def unsafe(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
     return {"value": {"v": fibonacci(10)}}
 
 
+@node(
+    "bench.stamp",
+    version=1,
+    title="Stamp",
+    effect=Effect.PURE,
+    inputs=_IN,
+    outputs=_OUT,
+    example=Example(),
+)
+def stamp(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """When its body began, by this machine's clock."""
+    return {"value": {"at": time.time()}}
+
+
+@node(
+    "bench.sleep",
+    version=1,
+    title="Sleep",
+    effect=Effect.PURE,
+    inputs=_IN,
+    outputs=_OUT,
+    example=Example(),
+)
+def sleep(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Wait a second for somebody else."""
+    time.sleep(SLEEP_SECONDS)
+    return {"value": {"slept": SLEEP_SECONDS}}
+
+
+@node(
+    "bench.cpu",
+    version=1,
+    title="CPU",
+    effect=Effect.PURE,
+    isolation=Isolation.PROCESS,
+    inputs=_IN,
+    outputs=_OUT,
+    example=Example(),
+)
+def cpu(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Compute in a process of its own."""
+    return {"value": {"v": fibonacci(CPU_FIBONACCI)}}
+
+
 def register() -> None:
-    """Make them known to this process."""
-    for function in (pure, keyed, unsafe):
-        catalogue.register(node_type_of(function))
+    """Make them known to this process, as nodes of the house.
+
+    Nodes of the product run inline; a stranger's gets a thread of its own. Which is which goes by
+    the handler's name, so the inline ones are known by a name inside apps.nodes.
+    """
+    sys.modules["apps.nodes.bench"] = sys.modules[__name__]
+    for function in (pure, keyed, unsafe, stamp, sleep):
+        own = node_type_of(function)
+        catalogue.register(_of_the_house(own))
+    catalogue.register(node_type_of(cpu))
+
+
+def _of_the_house(node_type: NodeType) -> NodeType:
+    _, _, name = node_type.handler.partition(":")
+    return dataclasses.replace(node_type, handler=f"apps.nodes.bench:{name}")

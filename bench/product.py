@@ -1,98 +1,59 @@
-"""The product on a database of the bench's own: a tenant, a workflow, a worker, and runs of it."""
+"""A tenant, its workflows, and runs of them through the product's own action.
+
+Import it where DJANGO_SETTINGS_MODULE and the app login stand in the environment.
+"""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import django
 import psycopg
-from psycopg import sql
 
-from config.supervisor import roles
+django.setup()
 
-SETTLE_SECONDS = 60.0
+from apps.executions.actions import start_run  # noqa: E402 - after setup, as in config/worker.py
+from apps.executions.models import TriggerKind  # noqa: E402
+from apps.tenancy import doors, scope  # noqa: E402
+from apps.tenancy.actions import create_organization  # noqa: E402
+from apps.tenancy.actions.keys import create_api_key  # noqa: E402
+from apps.tenancy.actors import Actor, Permission  # noqa: E402
+from apps.tenancy.models import EnvironmentKind, User  # noqa: E402
+from apps.tenancy.scope import Scope, enter  # noqa: E402
+from apps.versions.actions import commit_version, deploy_version  # noqa: E402
+from apps.workflows.actions import create_workflow  # noqa: E402
+from bench import nodes  # noqa: E402
 
+STARTERS = 8
+PATIENCE_SECONDS = 300.0
 
-def new_database(owner_url: str) -> dict[str, str]:
-    """An empty database with its three logins; returns the variables that name them."""
-    name = f"bench_{os.getpid()}"
-    with roles.connect(owner_url) as owner:
-        owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    urls = {
-        variable: os.environ[variable].rpartition("/")[0] + f"/{name}"
-        for variable in ("DATABASE_URL", "DATABASE_APP_URL", "DATABASE_ENGINE_URL")
-    }
-    logins = tuple(
-        roles.user_of(urls[variable]) for variable in ("DATABASE_APP_URL", "DATABASE_ENGINE_URL")
-    )
-    with roles.connect(urls["DATABASE_URL"]) as owner:
-        roles.grant(owner, to=logins)
-    return urls
-
-
-def migrate(environment: dict[str, str]) -> None:
-    """As the owner, in a process of its own."""
-    command = [sys.executable, "manage.py", "migrate", "--skip-checks", "--verbosity", "0"]
-    owner = {**environment, "NSTARX_DATABASE_ROLE": "owner"}
-    subprocess.run(command, env=owner, check=True)
-
-
-@contextmanager
-def worker(environment: dict[str, str]) -> Iterator[None]:
-    """One worker process, as the supervisor would start it."""
-    command = [sys.executable, "-m", "dramatiq", "bench.worker", "--processes", "1"]
-    started = {
-        **environment,
-        "NSTARX_DATABASE_ROLE": "engine",
-        "NSTARX_WORKER_ID": str(uuid.uuid4()),
-    }
-    with subprocess.Popen(
-        [*command, "--threads", "2", "--queues", "io"],
-        env=started,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as child:
-        try:
-            yield
-        finally:
-            child.terminate()
-            child.wait(20)
+nodes.register()
 
 
 class Product:
-    """Starts runs through the product's own action, as the web's role."""
+    """One organization on the largest plan; starts and watches its runs."""
 
-    def __init__(self) -> None:
-        django.setup()
-        from apps.tenancy import scope
-        from apps.tenancy.actions import create_organization
-        from apps.tenancy.actors import Actor
-        from apps.tenancy.models import User
-        from bench import nodes
-
-        nodes.register()
-        founder = User.objects.create_user("bench@example.com", uuid.uuid4().hex)
+    def __init__(self, app_url: str, *, slug: str = "bench") -> None:
+        founder = User.objects.create_user(f"{slug}@example.com", uuid.uuid4().hex)
         organization = create_organization(
-            founder=founder, slug="bench", name="Bench", plan_key="business"
+            founder=founder, slug=slug, name=slug.title(), plan_key="business"
         )
+        place = doors.place_of(founder, slug=slug)
+        if place is None:
+            raise RuntimeError("the founder has no place in the organization")
         self.tenant_id: uuid.UUID = organization.pk
+        self.owner = place.actor
         self.actor = Actor.system(self.tenant_id, "bench")
-        self._scope = scope
+        self.watch = Watch(app_url, tenant_id=self.tenant_id)
+        self._starters = ThreadPoolExecutor(STARTERS, thread_name_prefix="start")
 
-    def deploy(self, document: dict[str, Any]) -> uuid.UUID:
+    def deploy(self, document: Mapping[str, Any]) -> uuid.UUID:
         """A workflow whose first version stands in production; returns its id."""
-        from apps.tenancy.models import EnvironmentKind
-        from apps.versions.actions import commit_version, deploy_version
-        from apps.workflows.actions import create_workflow
-
-        with self._scope.tenant(self.tenant_id, actor=self.actor):
+        with scope.tenant(self.tenant_id, actor=self.actor):
             workflow = create_workflow(actor=self.actor, document=document)
             version = commit_version(actor=self.actor, workflow_id=workflow.pk, message="Bench")
             deploy_version(
@@ -100,14 +61,18 @@ class Product:
             )
             return workflow.pk
 
-    def run(self, workflow_id: uuid.UUID, watch: psycopg.Connection[Any]) -> tuple[float, float]:
-        """Start one and wait; seconds from queued to done, and what the starting call took."""
-        from apps.executions.actions import start_run
-        from apps.executions.models import TriggerKind
-        from apps.tenancy.models import EnvironmentKind
-        from apps.tenancy.scope import Scope, enter
+    def api_key(self) -> str:
+        """A key that may start runs."""
+        with enter(Scope.of(self.owner)):
+            issued = create_api_key(
+                actor=self.owner,
+                name="bench",
+                scopes=[Permission.WORKFLOWS_READ, Permission.WORKFLOWS_RUN],
+            )
+        return issued.text
 
-        began = time.perf_counter()
+    def start(self, workflow_id: uuid.UUID) -> uuid.UUID:
+        """The product's own action, in the tenant's scope."""
         with enter(Scope(tenant_id=self.tenant_id, actor=self.actor)):
             run = start_run(
                 actor=self.actor,
@@ -115,22 +80,63 @@ class Product:
                 environment=EnvironmentKind.PRODUCTION,
                 trigger=TriggerKind.API,
             )
-        called = time.perf_counter() - began
-        return self._wait(run.pk, watch), called
+        return run.pk
 
-    def _wait(self, run_id: uuid.UUID, watch: psycopg.Connection[Any]) -> float:
-        until = time.monotonic() + SETTLE_SECONDS
-        query = (
-            "SELECT state, extract(epoch FROM finished_at - created_at)::float8"
-            " FROM run WHERE id = %s"
+    def start_many(self, workflow_id: uuid.UUID, count: int) -> None:
+        """As many threads as the floor has."""
+        list(self._starters.map(lambda _: self.start(workflow_id), range(count)))
+
+
+class Watch:
+    """What a client sees of its runs, on a connection that is bound to the tenant."""
+
+    def __init__(self, app_url: str, *, tenant_id: uuid.UUID) -> None:
+        self._connection: psycopg.Connection[Any] = psycopg.connect(
+            app_url, autocommit=True, options=f"-c app.tenant={tenant_id}"
         )
+
+    def until_done(self, run_id: uuid.UUID, *, look: float) -> None:
+        """Until the end of a run is visible, looking each `look` seconds."""
+        query = "SELECT state, error FROM run WHERE id = %s AND finished_at IS NOT NULL"
+        until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
-            with watch.transaction():
-                watch.execute("SELECT set_config('app.tenant', %s, true)", (str(self.tenant_id),))
-                row = watch.execute(query, (run_id,), prepare=True).fetchone()
-            if row is not None and row[1] is not None:
-                if row[0] != "SUCCEEDED":
-                    raise RuntimeError(f"the run is {row[0]}")
-                return float(row[1])
-            time.sleep(0.02)
-        raise TimeoutError("the run did not end: is the worker alive?")
+            row = self._connection.execute(query, (run_id,), prepare=True).fetchone()
+            if row is not None:
+                _require(*row)
+                return
+            time.sleep(look)
+        raise TimeoutError("the run did not end: are the workers alive?")
+
+    def until_all_done(self, *, look: float) -> None:
+        """Until no run of the tenant is open."""
+        query = "SELECT EXISTS (SELECT FROM run WHERE finished_at IS NULL)"
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            row = self._connection.execute(query, prepare=True).fetchone()
+            if row is not None and not row[0]:
+                return
+            time.sleep(look)
+        raise TimeoutError("the runs did not end: are the workers alive?")
+
+    def require_all_succeeded(self) -> None:
+        """No run of the tenant has ended otherwise."""
+        query = "SELECT state, error FROM run WHERE state <> 'SUCCEEDED' LIMIT 1"
+        row = self._connection.execute(query).fetchone()
+        if row is not None:
+            _require(*row)
+
+    def stamp_of(self, run_id: uuid.UUID) -> float:
+        """When the body of the run's bench.stamp step began."""
+        row = self._connection.execute(
+            "SELECT jsonb_path_query_first(body, '$.outputs.value.at')::float8 FROM run_event"
+            " WHERE run_id = %s AND type = 'step.completed'",
+            (run_id,),
+        ).fetchone()
+        if row is None:
+            raise RuntimeError("the step left no stamp")
+        return float(row[0])
+
+
+def _require(state: str, error: object) -> None:
+    if state != "SUCCEEDED":
+        raise RuntimeError(f"a run is {state}: {error}")

@@ -1,0 +1,71 @@
+"""The rounds of `make bench-engine`: which workloads, in which order, what is printed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+from bench import machine, measure, subjects, table
+from bench.floor import Floor
+from bench.house import House
+from bench.measure import note
+from bench.meter import Meter
+from bench.product import Product
+from bench.subjects import Workload
+from config.supervisor.fleet import Fleet
+
+WORKLOADS = ("w1", "w2", "w3", "w4", "w5")
+RUNS = int(os.environ.get("BENCH_RUNS", "500"))
+REPETITIONS = {"w1": 15, "w2": 9, "w3": 5}
+IDLE_SECONDS = 4.0
+
+
+def main(house: House, only: Iterable[str]) -> None:
+    """Print what was asked for."""
+    _say(machine.lines(house.owner_url, directory=house.installation.directory))
+    wanted = set(only)
+    with house.staffed(with_web="w4" in wanted) as fleet:
+        product = Product(house.app_url)
+        meter = Meter(house.owner_url, roots=lambda: _roots(house, fleet))
+        floor = Floor(house.owner_url)
+        for workload in _workloads(product, floor, wanted=wanted):
+            _beside_floor(workload, meter)
+
+
+def repetitions_of(key: str) -> int:
+    """As many as asked for, else enough for a steady median."""
+    return int(os.environ.get("BENCH_REPETITIONS") or REPETITIONS.get(key, 5))
+
+
+def _workloads(product: Product, floor: Floor, *, wanted: set[str]) -> Iterator[Workload]:
+    if "w1" in wanted:
+        yield subjects.w1(product, floor)
+    if "w2" in wanted:
+        yield subjects.w2(product, floor)
+    if "w3" in wanted:
+        yield subjects.w3(product, floor, runs=RUNS)
+
+
+def _beside_floor(workload: Workload, meter: Meter) -> None:
+    repetitions = repetitions_of(workload.key)
+    timings = measure.interleaved(workload, repetitions=repetitions)
+    named = [(one.key, one.title, one.steps) for one in workload.subjects]
+    note("")
+    _say(["", *table.times(workload.key, workload.title, named, timings)])
+    if os.environ.get("BENCH_COSTS") == "0":
+        return
+    note("learning what the idle product takes")
+    meter.learn_idle(IDLE_SECONDS)
+    costs = measure.costs(workload, meter)
+    note("")
+    _say(table.takes(workload.key, named, costs))
+
+
+def _roots(house: House, fleet: Fleet) -> list[int]:
+    return [os.getpid(), *house.server_pids(), *fleet.processes().values()]
+
+
+def _say(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
