@@ -6,7 +6,9 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
-from whitenoise.storage import CompressedManifestStaticFilesStorage
+from whitenoise.storage import (  # type: ignore[import-untyped]
+    CompressedManifestStaticFilesStorage,
+)
 
 _GRAPHIQL: Final = "graphene_django_graphiql_static"
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from config.supervisor.ports import any_free
+
 ROOT = Path(__file__).parents[2]
 IS_WANTED = os.environ.get("NSTARX_BROWSER") == "1"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -73,8 +75,10 @@ def product() -> Iterator[Product]:
         return
     with tempfile.TemporaryDirectory(prefix="nstarx-browser-") as directory:
         command = [sys.executable, "-m", "config.supervisor", "up", "--data-dir", directory]
+        # A port of its own: the usual one may be another product's, whose logins are not these.
+        environment = {**os.environ, "NSTARX_WEB_PORT": str(any_free())}
         process = subprocess.Popen(
-            [*command, "--workers", "1"], cwd=ROOT, stdout=subprocess.DEVNULL
+            [*command, "--workers", "1"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL
         )
         try:
             demo = Path(directory) / "demo.json"
