@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import secrets
 import socket
 import time
@@ -13,6 +14,11 @@ from config.supervisor.failure import CannotStart
 from config.supervisor.processes import Child, Command
 
 READY_SECONDS: Final = 20.0
+# On some kernels of aarch64 a fork that saves could write damaged data, and the server refuses
+# to start; ours saves nothing.
+_KERNEL_WARNINGS: Final = (
+    "ignore-warnings ARM64-COW-BUG\n" if platform.machine() == "aarch64" else ""
+)
 
 
 class RedisServer:
@@ -85,5 +91,6 @@ class RedisServer:
             'save ""\n'
             "appendonly no\n"
             "maxmemory-policy noeviction\n"
+            f"{_KERNEL_WARNINGS}"
         )
         return path
