@@ -9,10 +9,11 @@ from typing import Any
 from apps.executions.engine.ports import StepCall
 from apps.executions.runner import configuration, values
 from apps.executions.runner.doors import ObjectStore
+from apps.executions.runner.prepared import Condition, prepared
 from apps.executions.sandbox import Sandbox
 from apps.workflows.graph import templates
 from apps.workflows.graph.context import NodeError
-from apps.workflows.graph.expressions import CONDITION_VALUE, ExpressionInvalid
+from apps.workflows.graph.expressions import CONDITION_VALUE, Expression, ExpressionInvalid
 
 # No port can be named so.
 _VALUES = "_values_by_connection"
@@ -26,40 +27,34 @@ def outcomes(
     The condition sees the output ports by name, `value` (what travels along) and all that a
     parameter may see, this step's own outputs under `nodes` included.
     """
-    live = [
-        connection
-        for connection in call.outgoing
-        if connection.condition is not None
-        and (connection.source_port or _only_port(call)) in outputs
-    ]
+    live = [one for one in prepared(call).conditions if one.port in outputs]
     if not live:
         return {}
-    try:
-        parsed = [templates.condition(str(connection.condition)) for connection in live]
-    except ExpressionInvalid as error:
-        raise NodeError(error.code, f"A condition is not valid: {error.message}") from None
+    parsed = [one.expression or _parsed(one) for one in live]
     after = replace(call, upstream={**call.upstream, call.node.id: outputs})
     scope = configuration.scope_of(after, parsed, objects=objects)
     names = {name for expression in parsed for name in expression.names}
     for port in names & outputs.keys() - scope.keys():
         scope[port] = values.load(outputs[port], objects)
-    ports = [connection.source_port or _only_port(call) for connection in live]
     scope[_VALUES] = [
-        values.load(outputs[port], objects) if CONDITION_VALUE in expression.names else None
-        for port, expression in zip(ports, parsed, strict=True)
+        values.load(outputs[one.port], objects) if CONDITION_VALUE in expression.names else None
+        for one, expression in zip(live, parsed, strict=True)
     ]
     found = configuration.evaluate(
         parsed,
         scope=scope,
         sandbox=sandbox,
-        paths=[f"connections.{connection.id}.condition" for connection in live],
+        paths=[f"connections.{one.connection.id}.condition" for one in live],
         python=[
             f"(lambda {CONDITION_VALUE}: bool({expression.python}))({_VALUES}[{at}])"
             for at, expression in enumerate(parsed)
         ],
     )
-    return {connection.id: bool(value) for connection, value in zip(live, found, strict=True)}
+    return {one.connection.id: bool(value) for one, value in zip(live, found, strict=True)}
 
 
-def _only_port(call: StepCall) -> str:
-    return next(iter(call.node_type.outputs), "")
+def _parsed(condition: Condition) -> Expression:
+    try:
+        return templates.condition(str(condition.connection.condition))
+    except ExpressionInvalid as error:
+        raise NodeError(error.code, f"A condition is not valid: {error.message}") from None

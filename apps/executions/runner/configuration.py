@@ -15,7 +15,7 @@ from apps.executions.runner.secrets import SecretBook
 from apps.executions.sandbox import Sandbox, SandboxError
 from apps.workflows.graph import templates
 from apps.workflows.graph.context import NodeError
-from apps.workflows.graph.declaration import NodeType
+from apps.workflows.graph.declaration import NodeParameters, NodeType
 from apps.workflows.graph.expressions import Expression, ExpressionInvalid
 from apps.workflows.graph.templates import SecretReference, Slot, Template
 
@@ -79,10 +79,17 @@ def resolve(
     return filled
 
 
-def validate(node_type: NodeType, configuration: Mapping[str, Any]) -> None:
-    """Refuse parameters of the wrong type, with the path of each; values are not repeated."""
+def read(
+    node_type: NodeType, configuration: Mapping[str, Any], *, text: str | None = None
+) -> NodeParameters:
+    """The parameters, fresh; wrong types are refused with the path of each, values not repeated.
+
+    `text` is the configuration as JSON, where it is known already.
+    """
     try:
-        node_type.parameters.read(configuration)
+        if text is None:
+            return node_type.parameters.read(configuration)
+        return node_type.parameters.model_validate_json(text, strict=True)
     except ValidationError as error:
         problems = [
             {"path": _dotted(detail["loc"]), "message": detail["msg"]}

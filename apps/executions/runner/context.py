@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from apps.executions.engine.ports import LogLevel, LogSink, StepCall, TransactionalWrite
+from apps.executions.engine.ports import LogLevel, LogSink, StepCall, StopReason, TransactionalWrite
 from apps.executions.runner import json_values, values
 from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.files import StepArtifacts
@@ -70,19 +69,31 @@ def _plain(value: Any) -> Any:
     return str(value)[:_MAX_TEXT]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Parts:
-    """What a context is put together from."""
+class Parts(Protocol):
+    """What a context stands on; the parts a step does not touch need not exist."""
 
     call: StepCall
     sink: LogSink
     book: SecretBook
-    http: GuardedHttp
-    artifacts: StepArtifacts
     sandbox: Sandbox
-    directory: WorkDirectory
-    stopped: Callable[[], bool]
-    seconds_left: Callable[[], float]
+
+    @property
+    def http(self) -> GuardedHttp:
+        """The step's client."""
+
+    @property
+    def artifacts(self) -> StepArtifacts:
+        """The step's objects."""
+
+    @property
+    def directory(self) -> WorkDirectory:
+        """The attempt's place on disk."""
+
+    def stopped(self) -> StopReason | None:
+        """Why to stop, None while the step should go on."""
+
+    def seconds_left(self) -> float:
+        """Until the attempt's deadline."""
 
 
 class StepContext:
@@ -90,11 +101,23 @@ class StepContext:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self.http = parts.http
-        self.artifacts = parts.artifacts
-        self.log = StepLog(parts.sink, book=parts.book)
         self.writes: dict[str, TransactionalWrite] = {}
         self.cost_minor = 0
+
+    @property
+    def http(self) -> GuardedHttp:
+        """The client of this attempt."""
+        return self._parts.http
+
+    @property
+    def artifacts(self) -> StepArtifacts:
+        """The tenant's objects."""
+        return self._parts.artifacts
+
+    @property
+    def log(self) -> StepLog:
+        """The run's log."""
+        return StepLog(self._parts.sink, book=self._parts.book)
 
     @property
     def idempotency_key(self) -> str:
@@ -165,7 +188,7 @@ class StepContext:
 
     def cancelled(self) -> bool:
         """Whether to stop at the next good moment."""
-        return self._parts.stopped()
+        return self._parts.stopped() is not None
 
 
 def script_refusal(error: SandboxError) -> NodeError:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 from apps.kit.egress import EgressClient
 from apps.workflows.graph.context import ArtifactRef
@@ -32,9 +31,8 @@ OpenEgress = Callable[[frozenset[str]], AbstractContextManager[EgressClient]]
 """A guarded client that reaches these hosts only."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doors:
-    """Everything outside the step, already bound to its tenant and environment."""
+class Doors(NamedTuple):
+    """Everything outside the step, already bound to its tenant and environment; made per step."""
 
     secrets: SecretSource
     objects: ObjectStore

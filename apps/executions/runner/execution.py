@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import importlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, assert_never
 
 from apps.executions.engine.ports import StepCall, StopReason, StopSignal
@@ -20,14 +21,16 @@ from apps.executions.runner.host import Host
 from apps.executions.runner.process.endings import Ended, Ending, Job, ProcessUnavailableError
 from apps.executions.runner.process.pool import ProcessPool
 from apps.executions.runner.quantities import byte_count
+from apps.executions.runner.threads import StepThreads
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.context import NodeError
-from apps.workflows.graph.declaration import Isolation
+from apps.workflows.graph.declaration import Isolation, NodeParameters, NodeType
 
 _POLL_SECONDS = 0.05
 _END_SECONDS = 5.0
 # Our own nodes finish by themselves: their requests and scripts end at the deadline.
 _TRUSTED = "apps.nodes."
+_imported: set[str] = set()
 
 
 class StoppedError(Exception):
@@ -46,12 +49,16 @@ class Execution:
     peak_memory_bytes: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Work:
-    """One call of a handler; `deadline` is on the monotonic clock."""
+    """One call of a handler; `deadline` is on the monotonic clock.
+
+    `parameters` is the configuration with its values in place, `model` what its type made of it.
+    """
 
     call: StepCall
     parameters: Mapping[str, Any]
+    model: NodeParameters
     inputs: Mapping[str, Any]
     context: StepContext
     stop: StopSignal
@@ -65,6 +72,7 @@ class Executor:
     def __init__(self) -> None:
         self.directories = StepDirectories()
         self._processes = ProcessPool(self.directories)
+        self._threads = StepThreads()
         self._lock = threading.Lock()
         self._loop: _Loop | None = None
         self.overrun = False
@@ -99,6 +107,7 @@ class Executor:
     def close(self) -> None:
         """End processes and the loop."""
         self._processes.close()
+        self._threads.close()
         self.directories.remove()
         with self._lock:
             loop, self._loop = self._loop, None
@@ -132,8 +141,7 @@ class Executor:
         return _outputs_of(ended, memory=wanted)
 
     def _on_loop(self, work: Work) -> Any:
-        handler, parameters = _loaded(work)
-        coroutine = handler(parameters, work.inputs, work.context)
+        coroutine = _handler(work.call.node_type)(work.model, work.inputs, work.context)
         future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
         try:
             return _awaited(future, work)
@@ -141,21 +149,17 @@ class Executor:
             future.cancel()
 
     def _in_thread(self, work: Work) -> Any:
-        future: Future[Any] = Future()
-        around = contextvars.copy_context()
-
-        def target() -> None:
-            try:
-                future.set_result(around.run(_here, work))
-            except BaseException as error:
-                future.set_exception(error)
-
-        threading.Thread(target=target, name="step", daemon=True).start()
+        job = self._threads.start(partial(_here, work))
+        ended = False
         try:
-            return _awaited(future, work)
+            while not (ended := job.wait(seconds=_patience(work))):
+                _require_time(work)
         finally:
             # A thread cannot be ended: it runs on, unheard, until its process is recycled.
-            self.overrun = self.overrun or not future.done()
+            self.overrun = self.overrun or not ended
+        if job.error is not None:
+            raise _typed(job.error)
+        return job.result
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -189,24 +193,27 @@ class _Loop:
             self.loop.close()
 
 
-def _loaded(work: Work) -> tuple[Callable[..., Any], Any]:
-    """The handler, imported on the first call, and its parameters."""
-    node_type = work.call.node_type
+def _handler(node_type: NodeType) -> Callable[..., Any]:
+    """The handler, imported on the first call."""
     module, _, name = node_type.handler.partition(":")
     try:
-        handler = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        if module not in _imported:
+            # Waits where another thread is in the middle of it.
+            importlib.import_module(module)
+            _imported.add(module)
+        handler: Callable[..., Any] = getattr(sys.modules[module], name)
+    except (ImportError, KeyError, AttributeError) as error:
         raise NodeError(
             "NODE_UNAVAILABLE", f"{node_type.type} cannot be loaded here ({error})."
         ) from None
-    return handler, node_type.parameters.read(work.parameters)
+    return handler
 
 
 def _here(work: Work) -> Any:
-    handler, parameters = _loaded(work)
+    handler = _handler(work.call.node_type)
     began = time.thread_time()
     try:
-        return handler(parameters, work.inputs, work.context)
+        return handler(work.model, work.inputs, work.context)
     except NodeError:
         raise
     except Exception as error:
@@ -217,17 +224,29 @@ def _here(work: Work) -> Any:
 
 def _awaited(future: Future[Any], work: Work) -> Any:
     while not future.done():
-        reason = work.stop.stopped()
-        if reason is not None:
-            raise StoppedError(reason)
-        left = work.deadline - time.monotonic()
-        if left <= 0:
-            raise failures.timed_out()
-        wait([future], timeout=min(left, _POLL_SECONDS))
+        _require_time(work)
+        wait([future], timeout=_patience(work))
     error = future.exception()
     if error is None:
         return future.result()
-    raise error if isinstance(error, NodeError) else failures.crashed(error)
+    raise _typed(error)
+
+
+def _patience(work: Work) -> float:
+    """Until the next look at the stop signal or the clock."""
+    return max(0.0, min(work.deadline - time.monotonic(), _POLL_SECONDS))
+
+
+def _require_time(work: Work) -> None:
+    reason = work.stop.stopped()
+    if reason is not None:
+        raise StoppedError(reason)
+    if work.deadline <= time.monotonic():
+        raise failures.timed_out()
+
+
+def _typed(error: BaseException) -> NodeError:
+    return error if isinstance(error, NodeError) else failures.crashed(error)
 
 
 def _outputs_of(ended: Ended, *, memory: str) -> Any:

@@ -11,6 +11,8 @@ from apps.workflows.graph.context import ArtifactRef, NodeError
 
 MAX_DEPTH = 64
 MAX_BYTES = 16 << 20
+# json.dumps with these options would make an encoder per call.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(value: Any, *, where: str, depth: int = 0) -> Any:
@@ -18,7 +20,7 @@ def plain(value: Any, *, where: str, depth: int = 0) -> Any:
     if depth > MAX_DEPTH:
         raise _invalid(f"{where} is nested deeper than {MAX_DEPTH} levels")
     match value:
-        case None | bool() | int() | str():
+        case str() | int() | None:  # A bool is an int.
             return value
         case float():
             if not math.isfinite(value):
@@ -49,9 +51,7 @@ def size(value: Any) -> int:
 
 def encode(value: Any) -> bytes:
     """The value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(
-        "utf-8", "backslashreplace"
-    )
+    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
 
 
 def require_bearable(value: Any, *, where: str) -> bytes:

@@ -8,19 +8,19 @@ from typing import Any
 from apps.executions.engine.ports import StepCall, StepFailed
 from apps.executions.runner import json_values, values
 from apps.executions.runner.doors import ObjectStore
+from apps.executions.runner.prepared import Prepared
 from apps.executions.runner.secrets import SecretBook
 from apps.kit.errors import ErrorCode, Refusal
 from apps.workflows.graph.context import NodeError
-from apps.workflows.graph.interface import interface_of
-from apps.workflows.graph.ports import ERROR_PORT, PortSpec
+from apps.workflows.graph.ports import PortSpec
 
 _MAX_MESSAGE = 2_000
 _MAX_DETAILS = 8 * 1024
 
 
-def checked_inputs(call: StepCall, *, objects: ObjectStore) -> dict[str, Any]:
+def checked_inputs(call: StepCall, ready: Prepared, *, objects: ObjectStore) -> dict[str, Any]:
     """The inputs with large values loaded; NodeError for what the ports do not take."""
-    declared = interface_of(call.node, call.node_type).inputs
+    declared = ready.inputs
     inputs: dict[str, Any] = {}
     for name, value in call.inputs.items():
         port = declared.get(name)
@@ -31,9 +31,8 @@ def checked_inputs(call: StepCall, *, objects: ObjectStore) -> dict[str, Any]:
             if port.multiple and isinstance(value, list | tuple)
             else _input(value, port, name, objects)
         )
-    for name, port in declared.items():
-        configured = port.configured_by and port.configured_by in call.node.configuration
-        if port.required and not port.inner and name not in inputs and not configured:
+    for name in ready.needed:
+        if name not in inputs:
             raise NodeError("INPUT_MISSING", f"The input port {name!r} needs a connection.")
     return inputs
 
@@ -45,15 +44,15 @@ def _input(value: Any, port: PortSpec, name: str, objects: ObjectStore) -> Any:
     return values.load(value, objects)
 
 
-def checked_outputs(call: StepCall, given: Any) -> dict[str, Any]:
+def checked_outputs(call: StepCall, ready: Prepared, given: Any) -> dict[str, Any]:
     """The outputs as plain JSON; NodeError OUTPUT_INVALID names the port at fault."""
     if not isinstance(given, Mapping):
         raise NodeError("OUTPUT_INVALID", "A node answers with its outputs by port name.")
-    declared = interface_of(call.node, call.node_type).outputs
+    declared = ready.outputs
     checked: dict[str, Any] = {}
     for name, value in given.items():
         port = declared.get(name)
-        if port is None or name == ERROR_PORT:
+        if port is None:
             raise NodeError("OUTPUT_INVALID", f"{call.node_type.type} has no output port {name!r}.")
         plain = json_values.plain(value, where=f"the output {name!r}")
         problem = values.fits(plain, port.type)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from uuid import UUID
 
 from django.db import close_old_connections, connection
@@ -52,8 +51,7 @@ def _inside(tenant_id: UUID) -> Iterator[None]:
             connection.close()
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Vault:
+class _Vault(NamedTuple):
     """Secrets of one environment."""
 
     tenant_id: UUID
@@ -69,8 +67,7 @@ class _Vault:
             raise NodeError("SECRET_UNREADABLE", str(error)) from None
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Store:
+class _Store(NamedTuple):
     """Objects of one tenant; what a step stores is remembered as its run's."""
 
     tenant_id: UUID

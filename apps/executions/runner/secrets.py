@@ -123,3 +123,14 @@ class SecretBook:
             self._redactor.add(value)
             self._opened[name] = value
         return quote(value, safe="") if in_url else value
+
+
+class _NoSource:
+    """A step that names no secret has none to open."""
+
+    def open(self, name: str) -> str:
+        raise LookupError(name)
+
+
+NO_SECRETS = SecretBook(_NoSource(), allowed=frozenset(), redactor=Redactor())
+"""For every step that may use no secret: it refuses each name and has nothing to hide."""

@@ -9,11 +9,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Final
 
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from apps.executions.engine.ports import (
     LogSink,
@@ -99,7 +101,8 @@ class SlicePool:
         if light and self._pace.is_quick(call.node_type.key):
             self._quick.append((index, call))
         else:
-            self._executor.submit(self._fly, index, call)
+            # What the slice's thread tells the log about its run holds for its steps.
+            self._executor.submit(copy_context().run, self._fly, index, call)
 
     def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
         """Run what is quick, else wait for the first to come back; then all that have."""
@@ -112,14 +115,10 @@ class SlicePool:
             self._here = None
             if time.monotonic() >= until:
                 break
-        try:
-            first = self._back.get(timeout=0 if landed else seconds)
-            landed += [first] if first else []
-            while True:
-                more = self._back.get_nowait()
-                landed += [more] if more else []
-        except queue.Empty:
-            pass
+        if not landed:
+            landed += self._next(seconds)
+        while not self._back.empty():
+            landed += self._next(0.0)
         return tuple(arrival for arrival in landed if self._is_ours(arrival))
 
     def stop(self, reason: StopReason) -> None:
@@ -143,6 +142,11 @@ class SlicePool:
         """Let `arrivals` return early."""
         self._back.put(None)
 
+    def _next(self, seconds: float) -> Iterator[Arrival]:
+        with suppress(queue.Empty):
+            if arrival := self._back.get(timeout=seconds):
+                yield arrival
+
     def _is_ours(self, arrival: Arrival) -> bool:
         call = self._flying.get(arrival.index)
         if call is None or call.attempt != arrival.attempt:
@@ -161,12 +165,12 @@ class SlicePool:
         return Arrival(index=index, attempt=call.attempt, outcome=outcome, fraction=chance)
 
     def _run(self, call: StepCall) -> StepOutcome:
+        bound = bind_contextvars(step=call.path)
         try:
-            with bound_contextvars(
-                run=str(call.run_id), tenant=str(call.tenant_id), step=call.path
-            ):
-                return self._runner.run(call, stop=self._stop, logs=self._open_log(call))
+            return self._runner.run(call, stop=self._stop, logs=self._open_log(call))
         except Exception:
             # The runner promises not to raise; if it does, the run must still end.
             logger.exception("the runner broke on step %s of run %s", call.path, call.run_id)
             return StepFailed(code="NODE_CRASHED", message="The step's runner broke; see the log.")
+        finally:
+            reset_contextvars(**bound)

@@ -1,0 +1,202 @@
+"""One attempt of one step: from its configuration to its outcome."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from apps.executions.engine.ports import (
+    LogSink,
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepStopped,
+    StopReason,
+    StopSignal,
+    Usage,
+)
+from apps.executions.runner import conditions, configuration, failures, outputs
+from apps.executions.runner.context import StepContext
+from apps.executions.runner.directory import WorkDirectory
+from apps.executions.runner.doors import Doors
+from apps.executions.runner.execution import Execution, Executor, StoppedError, Work
+from apps.executions.runner.files import StepArtifacts
+from apps.executions.runner.http import GuardedHttp, declared_hosts
+from apps.executions.runner.prepared import Prepared, prepared
+from apps.executions.runner.redaction import Redactor
+from apps.executions.runner.secrets import NO_SECRETS, SecretBook
+from apps.executions.sandbox import Sandbox
+from apps.kit.errors import Refusal
+from apps.workflows.graph.context import NodeError
+from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.ports import ERROR_PORT
+
+logger = logging.getLogger(__name__)
+
+
+class Attempt:
+    """Makes only what the step touches: most need no secret, client, object or directory.
+
+    What is made is a cached property, so its presence in `__dict__` says that it was needed.
+    """
+
+    _doors: Doors
+
+    def __init__(
+        self,
+        call: StepCall,
+        *,
+        stop: StopSignal,
+        sink: LogSink,
+        sandbox: Sandbox,
+        executor: Executor,
+    ) -> None:
+        self.call = call
+        self.sink = sink
+        self.sandbox = sandbox
+        self.book: SecretBook = NO_SECRETS
+        self._stop = stop
+        self._executor = executor
+        self._began = time.monotonic()
+        # A duration: both instants are the database's, and this machine's clock may differ.
+        self._deadline = self._began + (call.deadline_at - call.started_at).total_seconds()
+        self._parameters: Mapping[str, Any] = {}
+        self._context: StepContext | None = None
+        self._execution = Execution()
+
+    def run(self, open_doors: Callable[[StepCall], Doors]) -> StepOutcome:
+        """The outcome; raises only what is the runner's own mistake."""
+        reason = self._stop.stopped()
+        if reason is not None:
+            return StepStopped(reason=reason)
+        self._doors = open_doors(self.call)
+        try:
+            if self._deadline <= self._began:
+                raise NodeError("STEP_TIMEOUT", "No time was left to run the step.", retryable=True)
+            ready = prepared(self.call)
+            return self._done(ready, self._execute(ready))
+        except StoppedError as stopped:
+            return StepStopped(reason=stopped.reason, usage=self.usage())
+        except (NodeError, Refusal) as error:
+            return self._failed(error)
+
+    def usage(self) -> Usage:
+        """What the attempt has cost so far."""
+        made = self.__dict__
+        moved = [made[name] for name in ("http", "artifacts") if name in made]
+        return Usage(
+            cpu_seconds=self._execution.cpu_seconds,
+            peak_memory_bytes=self._execution.peak_memory_bytes,
+            wall_ms=int((time.monotonic() - self._began) * 1000),
+            bytes_in=sum(part.bytes_in for part in moved),
+            bytes_out=sum(part.bytes_out for part in moved),
+            cost_minor=self._context.cost_minor if self._context else 0,
+        )
+
+    def clean(self) -> None:
+        """Remove what the attempt left on disk."""
+        if "directory" in self.__dict__:
+            self.directory.remove()
+        # They point at each other: without this only the garbage collector would free them.
+        self._context = None
+
+    # --- the parts of the step's context
+
+    @cached_property
+    def http(self) -> GuardedHttp:
+        """For the hosts that the declaration and the resolved parameters name."""
+        return GuardedHttp(
+            egress=self._doors.egress,
+            hosts=declared_hosts(self.call.node_type, self._parameters),
+            book=self.book,
+            seconds_left=self.seconds_left,
+            may_repeat=self.call.node_type.effect is not Effect.UNSAFE,
+        )
+
+    @cached_property
+    def artifacts(self) -> StepArtifacts:
+        """The tenant's objects."""
+        return StepArtifacts(self._doors.objects, directory=self.directory)
+
+    @cached_property
+    def directory(self) -> WorkDirectory:
+        """Made on disk when its path is asked for."""
+        return WorkDirectory(self._executor.directories)
+
+    def stopped(self) -> StopReason | None:
+        """Why to stop, None while the step should go on."""
+        return self._stop.stopped()
+
+    def seconds_left(self) -> float:
+        """Until the deadline."""
+        return self._deadline - time.monotonic()
+
+    # --- from configuration to outcome
+
+    def _execute(self, ready: Prepared) -> Any:
+        call, doors = self.call, self._doors
+        plan = ready.plan or configuration.plan(call.node_type, call.node.configuration)
+        if plan.secrets:
+            self.book = SecretBook(doors.secrets, allowed=plan.secrets, redactor=Redactor())
+        parameters = (
+            configuration.resolve(
+                call, plan, sandbox=self.sandbox, book=self.book, objects=doors.objects
+            )
+            if plan.slots
+            else call.node.configuration
+        )
+        self._parameters = parameters
+        model = configuration.read(call.node_type, parameters, text=ready.text)
+        inputs = outputs.checked_inputs(call, ready, objects=doors.objects)
+        context = self._context = StepContext(self)
+        return self._executor.run(
+            Work(
+                call=call,
+                parameters=parameters,
+                model=model,
+                inputs=inputs,
+                context=context,
+                stop=self._stop,
+                deadline=self._deadline,
+                execution=self._execution,
+            )
+        )
+
+    def _done(self, ready: Prepared, given: Any) -> StepOutcome:
+        call, objects = self.call, self._doors.objects
+        whole = self.book.hide(outputs.checked_outputs(call, ready, given))
+        kept = outputs.offloaded(whole, objects=objects)
+        held = conditions.outcomes(call, whole, sandbox=self.sandbox, objects=objects)
+        writes = tuple(self._context.writes.values()) if self._context else ()
+        return StepDone(outputs=kept, conditions=held, usage=self.usage(), writes=writes)
+
+    def _failed(self, error: NodeError | Refusal) -> StepFailed:
+        call = self.call
+        failed = outputs.failure(error, book=self.book)
+        facts = {
+            "code": failed.code,
+            "message": failed.message,
+            "nodeId": call.node.id,
+            "attempt": call.attempt,
+        }
+        held: dict[str, bool] = {}
+        try:
+            held = conditions.outcomes(
+                call, {ERROR_PORT: facts}, sandbox=self.sandbox, objects=self._doors.objects
+            )
+        except NodeError as second:
+            # The step's own failure is what counts; a route whose condition fails is not taken.
+            logger.warning("An error route's condition failed: %s", second.code)
+        # An UNSAFE node that ended in the middle may have done what it does.
+        doubtful = call.node_type.effect is Effect.UNSAFE and failed.code in failures.IN_THE_MIDDLE
+        return replace(
+            failed,
+            conditions=held,
+            retryable=failed.retryable and not doubtful,
+            usage=self.usage(),
+        )
