@@ -5,50 +5,23 @@ Publishing, approving and withdrawing are actions with their own pages; nothing 
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from apps.marketplace.models import Installation, Listing, Publisher, Release
-
-
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Neither added, changed nor deleted here; all staff may look."""
-
-    show_full_result_count = False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """All staff."""
-        return bool(request.user.is_active and request.user.is_staff)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """All staff."""
-        return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
+from apps.tenancy.doors.looking import LookingAdmin
 
 
 @admin.register(Publisher)
-class PublisherAdmin(ReadOnly):
+class PublisherAdmin(LookingAdmin):
     """Who publishes."""
 
     list_display = ("handle", "name", "verification", "is_public", "joined_at")
 
 
 @admin.register(Listing)
-class ListingAdmin(ReadOnly):
+class ListingAdmin(LookingAdmin):
     """What is on the shelf, and what is not yet."""
 
     list_display = ("slug", "name", "status", "visibility", "latest_version", "updated_at")
@@ -56,7 +29,7 @@ class ListingAdmin(ReadOnly):
 
 
 @admin.register(Release)
-class ReleaseAdmin(ReadOnly):
+class ReleaseAdmin(LookingAdmin):
     """Releases, without their documents."""
 
     list_display = ("listing_id", "version", "status", "channel", "submitted_at", "published_at")
@@ -69,7 +42,7 @@ class ReleaseAdmin(ReadOnly):
 
 
 @admin.register(Installation)
-class InstallationAdmin(ReadOnly):
+class InstallationAdmin(LookingAdmin):
     """What an organization has installed."""
 
     list_display = ("listing_id", "version", "status", "installed_at")

@@ -8,6 +8,7 @@ class SecurityScanConfig(AppConfig):
 
     name = "apps.security_scan"
     label = "security_scan"
+    verbose_name = "Security scan"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

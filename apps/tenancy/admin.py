@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from apps.tenancy.doors.looking import LookingAdmin
 from apps.tenancy.doors.support import leave, look_after
 from apps.tenancy.models import ApiKey, AuditRow, Environment, Membership, Organization, User
 
@@ -16,34 +15,8 @@ from apps.tenancy.models import ApiKey, AuditRow, Environment, Membership, Organ
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows of the scope that staff are in; actions write, the admin looks."""
-
-    show_full_result_count = False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """All staff."""
-        return bool(request.user.is_active and request.user.is_staff)
-
-    def has_module_permission(self, request: HttpRequest) -> bool:
-        """All staff."""
-        return self.has_view_permission(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-
 @admin.register(User)
-class UserAdmin(ReadOnly):
+class UserAdmin(LookingAdmin):
     """People: what they may do is in their memberships, which the organizations' admins manage."""
 
     list_display = ("email", "name", "is_active", "is_staff", "date_joined", "last_login")
@@ -53,7 +26,7 @@ class UserAdmin(ReadOnly):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(ReadOnly):
+class OrganizationAdmin(LookingAdmin):
     """Where support begins: choose whom to look after."""
 
     list_display = ("slug", "name", "plan_key", "created_at")
@@ -78,7 +51,7 @@ class OrganizationAdmin(ReadOnly):
 
 
 @admin.register(Membership)
-class MembershipAdmin(ReadOnly):
+class MembershipAdmin(LookingAdmin):
     """Who belongs to the organization."""
 
     list_display = ("user", "role", "joined_at")
@@ -86,14 +59,14 @@ class MembershipAdmin(ReadOnly):
 
 
 @admin.register(Environment)
-class EnvironmentAdmin(ReadOnly):
+class EnvironmentAdmin(LookingAdmin):
     """Where it deploys."""
 
     list_display = ("name", "kind", "is_default")
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnly):
+class ApiKeyAdmin(LookingAdmin):
     """Its keys, without anything that could open a door."""
 
     list_display = ("name", "prefix", "user", "created_at", "last_used_at", "revoked_at")
@@ -102,7 +75,7 @@ class ApiKeyAdmin(ReadOnly):
 
 
 @admin.register(AuditRow)
-class AuditRowAdmin(ReadOnly):
+class AuditRowAdmin(LookingAdmin):
     """What was done in it."""
 
     list_display = ("at", "actor", "action", "target", "ip")

@@ -5,15 +5,19 @@ from django.urls import path
 from apps.vault import views
 
 app_name = "vault"
+_KINDS = (views.SECRETS, views.VARIABLES, views.CONNECTIONS)
 urlpatterns = [
-    path("t/<slug:slug>/settings/secrets/", views.secrets, name="secrets"),
-    path("t/<slug:slug>/settings/secrets/delete/", views.remove_secret, name="delete_secret"),
-    path("t/<slug:slug>/settings/variables/", views.variables, name="variables"),
-    path("t/<slug:slug>/settings/variables/delete/", views.remove_variable, name="delete_variable"),
-    path("t/<slug:slug>/settings/connections/", views.connections, name="connections"),
-    path(
-        "t/<slug:slug>/settings/connections/delete/",
-        views.remove_connection,
-        name="delete_connection",
+    *(
+        path(f"t/<slug:slug>/settings/{one.plural}/", views.held, {"kind": one}, name=one.plural)
+        for one in _KINDS
+    ),
+    *(
+        path(
+            f"t/<slug:slug>/settings/{one.plural}/delete/",
+            views.delete,
+            {"kind": one},
+            name=f"delete_{one.noun}",
+        )
+        for one in _KINDS
     ),
 ]

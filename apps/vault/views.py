@@ -1,8 +1,15 @@
-"""Pages of the vault, per environment: secrets by name, variables with values, connections."""
+"""Pages of the vault, per environment: secrets by name, variables with values, connections.
+
+The three are one page: a list of what an environment holds, a form that writes one row, a button
+that deletes one. What differs is data, in `SECRETS`, `VARIABLES` and `CONNECTIONS`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
@@ -13,11 +20,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from apps.kit.errors import NotFound, Refusal
-from apps.kit.html.paging import pager, window_of
+from apps.kit.html.paging import Pager, pager, window_of
 from apps.kit.html.refusals import attach, status_of
 from apps.kit.html.schema_form import JSONText
 from apps.kit.pages import paginate
 from apps.tenancy import scope
+from apps.tenancy.actors import Actor
 from apps.tenancy.doors import TenantRequest, tenant_page
 from apps.tenancy.models import Environment
 from apps.tenancy.policies import require
@@ -30,9 +38,10 @@ from apps.vault.actions import (
     set_secret,
     set_variable,
 )
-from apps.vault.models import MAX_NAME, Connection, PlacedQuerySet, Secret, Variable
+from apps.vault.models import MAX_NAME, Connection, Placed, Secret, Variable
 
-_VALUE_LIMIT = 32 * 1024
+_VALUE_LIMIT: Final = 32 * 1024
+_PAGE_SIZE: Final = 50
 
 
 class Unrepeated(forms.Textarea):
@@ -87,10 +96,120 @@ class ConnectionForm(forms.Form):
     )
 
 
+Save = Callable[[Actor, Environment, Mapping[str, Any]], object]
+Delete = Callable[[Actor, Environment, str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One of the three things an environment holds, and who may do what with it."""
+
+    noun: str
+    model: type[Placed]
+    form: type[forms.Form]
+    can_see: Callable[[Actor], bool]
+    can_write: Callable[[Actor], bool]
+    save: Save
+    delete: Delete
+
+    @property
+    def plural(self) -> str:
+        """Its name in addresses, templates and headings."""
+        return f"{self.noun}s"
+
+
+def _save_connection(actor: Actor, environment: Environment, given: Mapping[str, Any]) -> object:
+    return save_connection(
+        actor=actor,
+        environment_id=environment.pk,
+        name=given["name"],
+        connector_type=given["connector_type"],
+        settings=given["settings"] or {},
+        secrets=given["secrets"] or {},
+    )
+
+
+def _delete_connection(actor: Actor, environment: Environment, key: str) -> None:
+    """By its id: connections may be renamed."""
+    try:
+        connection_id = uuid.UUID(key)
+    except ValueError:
+        raise NotFound.of("connection") from None
+    delete_connection(actor=actor, connection_id=connection_id)
+
+
+SECRETS: Final = Kind(
+    noun="secret",
+    model=Secret,
+    form=SecretForm,
+    can_see=policies.can_list_secrets,
+    can_write=policies.can_write_secrets,
+    save=lambda actor, place, given: set_secret(actor=actor, environment_id=place.pk, **given),
+    delete=lambda actor, place, key: delete_secret(actor=actor, environment_id=place.pk, name=key),
+)
+VARIABLES: Final = Kind(
+    noun="variable",
+    model=Variable,
+    form=VariableForm,
+    can_see=policies.can_read_variables,
+    can_write=policies.can_write_variables,
+    save=lambda actor, place, given: set_variable(actor=actor, environment_id=place.pk, **given),
+    delete=lambda actor, place, key: delete_variable(
+        actor=actor, environment_id=place.pk, name=key
+    ),
+)
+CONNECTIONS: Final = Kind(
+    noun="connection",
+    model=Connection,
+    form=ConnectionForm,
+    can_see=policies.can_list_connections,
+    can_write=policies.can_write_connections,
+    save=_save_connection,
+    delete=_delete_connection,
+)
+
+
+@never_cache
+@tenant_page
+def held(request: TenantRequest, kind: Kind) -> HttpResponse:
+    """What the chosen environment holds of a kind, and writing one."""
+    require(kind.can_see(request.actor), f"see {kind.plural}")
+    environments, environment = _chosen(request)
+    form = kind.form(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            kind.save(request.actor, environment, form.cleaned_data)
+        except Refusal as refusal:
+            attach(form, refusal)
+        else:
+            messages.success(request, f"{form.cleaned_data['name']} is saved.")
+            return _back(request, kind, environment)
+    with scope.transaction():
+        context = {
+            "kind": kind,
+            "environments": environments,
+            "environment": environment,
+            "page": _page(request, kind, environment),
+            "form": form,
+            "may_write": kind.can_write(request.actor),
+        }
+        return render(request, f"vault/{kind.plural}.html", context, status=status_of(form))
+
+
+@require_POST
+@tenant_page
+def delete(request: TenantRequest, kind: Kind) -> HttpResponse:
+    """Delete the row a button stands beside."""
+    _, environment = _chosen(request)
+    kind.delete(request.actor, environment, request.POST.get("key", ""))
+    messages.success(request, f"The {kind.noun} is deleted.")
+    return _back(request, kind, environment)
+
+
 def _chosen(request: TenantRequest) -> tuple[list[Environment], Environment]:
     """The organization's environments and the one the address names, else the first."""
     with scope.transaction():
-        found = list(Environment.objects.order_by("kind", "name")[:50])
+        found = Environment.in_order()
     name = request.GET.get("environment")
     chosen = [one for one in found if one.name == name] if name else found[:1]
     if not chosen:
@@ -98,146 +217,17 @@ def _chosen(request: TenantRequest) -> tuple[list[Environment], Environment]:
     return found, chosen[0]
 
 
-def _back(request: TenantRequest, name: str, environment: Environment) -> HttpResponse:
+def _back(request: TenantRequest, kind: Kind, environment: Environment) -> HttpResponse:
     query = {"environment": environment.name}
-    return redirect(reverse(name, args=[request.organization.slug], query=query))
+    return redirect(reverse(f"vault:{kind.plural}", args=[request.organization.slug], query=query))
 
 
-def _page(
-    request: TenantRequest, rows: PlacedQuerySet, environment: Environment, *, key: str
-) -> Any:
+def _page(request: TenantRequest, kind: Kind, environment: Environment) -> Pager[Placed]:
     return pager(
         paginate(
-            rows.in_environment(environment.pk),
+            kind.model.objects.in_environment(environment.pk),
             order=("name", "id"),
-            window=window_of(request, size=50),
-            key=[key, str(environment.pk)],
+            window=window_of(request, size=_PAGE_SIZE),
+            key=[kind.plural, str(environment.pk)],
         )
     )
-
-
-@tenant_page
-@never_cache
-def secrets(request: TenantRequest) -> HttpResponse:
-    """Names of secrets, and setting one."""
-    require(policies.can_list_secrets(request.actor), "see the names of secrets")
-    environments, environment = _chosen(request)
-    form = SecretForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            set_secret(actor=request.actor, environment_id=environment.pk, **form.cleaned_data)
-        except Refusal as refusal:
-            attach(form, refusal)
-        else:
-            messages.success(request, f"{form.cleaned_data['name']} is kept.")
-            return _back(request, "vault:secrets", environment)
-    with scope.transaction():
-        context = {
-            "environments": environments,
-            "environment": environment,
-            "page": _page(request, Secret.objects.all(), environment, key="secrets"),
-            "form": form,
-            "may_write": policies.can_write_secrets(request.actor),
-        }
-        return render(request, "vault/secrets.html", context, status=status_of(form))
-
-
-@require_POST
-@tenant_page
-def remove_secret(request: TenantRequest) -> HttpResponse:
-    """Delete a secret."""
-    _, environment = _chosen(request)
-    delete_secret(
-        actor=request.actor, environment_id=environment.pk, name=request.POST.get("name", "")
-    )
-    messages.success(request, "The secret is deleted.")
-    return _back(request, "vault:secrets", environment)
-
-
-@tenant_page
-def variables(request: TenantRequest) -> HttpResponse:
-    """Variables with their values, and setting one."""
-    require(policies.can_read_variables(request.actor), "read variables")
-    environments, environment = _chosen(request)
-    form = VariableForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        try:
-            set_variable(actor=request.actor, environment_id=environment.pk, **form.cleaned_data)
-        except Refusal as refusal:
-            attach(form, refusal)
-        else:
-            messages.success(request, f"{form.cleaned_data['name']} is set.")
-            return _back(request, "vault:variables", environment)
-    with scope.transaction():
-        context = {
-            "environments": environments,
-            "environment": environment,
-            "page": _page(request, Variable.objects.all(), environment, key="variables"),
-            "form": form,
-            "may_write": policies.can_write_variables(request.actor),
-        }
-        return render(request, "vault/variables.html", context, status=status_of(form))
-
-
-@require_POST
-@tenant_page
-def remove_variable(request: TenantRequest) -> HttpResponse:
-    """Delete a variable."""
-    _, environment = _chosen(request)
-    delete_variable(
-        actor=request.actor, environment_id=environment.pk, name=request.POST.get("name", "")
-    )
-    messages.success(request, "The variable is deleted.")
-    return _back(request, "vault:variables", environment)
-
-
-@tenant_page
-def connections(request: TenantRequest) -> HttpResponse:
-    """Connections, and saving one."""
-    require(policies.can_list_connections(request.actor), "see connections")
-    environments, environment = _chosen(request)
-    form = ConnectionForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        data = form.cleaned_data
-        try:
-            save_connection(
-                actor=request.actor,
-                environment_id=environment.pk,
-                name=data["name"],
-                connector_type=data["connector_type"],
-                settings=data["settings"] or {},
-                secrets=data["secrets"] or {},
-            )
-        except Refusal as refusal:
-            attach(form, refusal)
-        else:
-            messages.success(request, f"{data['name']} is saved.")
-            return _back(request, "vault:connections", environment)
-    with scope.transaction():
-        context = {
-            "environments": environments,
-            "environment": environment,
-            "page": _page(request, Connection.objects.all(), environment, key="connections"),
-            "form": form,
-            "may_write": policies.can_write_connections(request.actor),
-        }
-        return render(request, "vault/connections.html", context, status=status_of(form))
-
-
-@require_POST
-@tenant_page
-def remove_connection(request: TenantRequest) -> HttpResponse:
-    """Delete a connection."""
-    _, environment = _chosen(request)
-    form = _IdForm(request.POST)
-    if not form.is_valid():
-        raise NotFound.of("connection")
-    delete_connection(actor=request.actor, connection_id=form.cleaned_data["id"])
-    messages.success(request, "The connection is deleted.")
-    return _back(request, "vault:connections", environment)
-
-
-class _IdForm(forms.Form):
-    """The id of the row a button stands beside."""
-
-    id = forms.UUIDField()

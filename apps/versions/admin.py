@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import admin
-from django.http import HttpRequest
 
+from apps.tenancy.doors.looking import LookingAdmin
 from apps.versions.models import Approval, Deployment, WorkflowVersion
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Neither added, changed nor deleted here: commits are frozen, votes are cast on pages."""
-
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Never."""
-        return False
-
-
 @admin.register(WorkflowVersion)
-class WorkflowVersionAdmin(ReadOnly):
+class WorkflowVersionAdmin(LookingAdmin):
     """Commits and snapshots, without their documents."""
 
     list_display = ("workflow_id", "version", "message", "author", "created_at")
@@ -38,7 +18,7 @@ class WorkflowVersionAdmin(ReadOnly):
 
 
 @admin.register(Deployment)
-class DeploymentAdmin(ReadOnly):
+class DeploymentAdmin(LookingAdmin):
     """What stood where, and when."""
 
     list_display = ("version", "environment", "deployed_at", "superseded_at")
@@ -46,7 +26,7 @@ class DeploymentAdmin(ReadOnly):
 
 
 @admin.register(Approval)
-class ApprovalAdmin(ReadOnly):
+class ApprovalAdmin(LookingAdmin):
     """What people were asked."""
 
     list_display = ("title", "kind", "status", "by_platform", "requested_by", "created_at")

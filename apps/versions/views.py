@@ -109,7 +109,7 @@ def _history(
 
 def _deploy_form(workflow_id: uuid.UUID, data: Any) -> DeployForm:
     versions = list(_listed(workflow_id)[:_OFFERED])
-    environments = list(Environment.objects.order_by("kind", "name")[:_OFFERED])
+    environments = Environment.in_order(limit=_OFFERED)
     return DeployForm(data, versions=versions, environments=environments)
 
 

@@ -61,7 +61,7 @@ def test_a_secret_goes_in_and_never_comes_out(owner: Client, acme: Tenant) -> No
     owner.post(path, {"name": "TOKEN", "value": " s3cret with\r\nspaces "})
     assert [one.name for one in rows(acme, Secret)] == ["TOKEN"]
     assert "s3cret" not in owner.get(path).content.decode()
-    owner.post(at("vault:delete_secret", "acme", environment="development"), {"name": "TOKEN"})
+    owner.post(at("vault:delete_secret", "acme", environment="development"), {"key": "TOKEN"})
     assert rows(acme, Secret) == []
 
 
@@ -84,7 +84,7 @@ def test_variables_and_connections(owner: Client, acme: Tenant, furnished: Furni
     assert "Strings need double quotes" in wrong.content.decode()
     [held] = rows(acme, Connection)
     place = {"environment": "development"}
-    owner.post(at("vault:delete_connection", "acme", **place), {"id": str(held.pk)})
+    owner.post(at("vault:delete_connection", "acme", **place), {"key": str(held.pk)})
     assert rows(acme, Connection) == []
 
 
@@ -115,3 +115,20 @@ def test_whoever_signs_in_on_the_marketplace_is_at_home_at_once(
 def test_a_person_without_an_organization_is_shown_the_way_to_one(client: Client, db: None) -> None:
     newcomer = signed_in(user("newcomer@example.com").pk)
     assert at("tenancy:create") in newcomer.get("/marketplace/").content.decode()
+
+
+@pytest.mark.parametrize("name", ["secret", "variable", "connection"])
+@pytest.mark.parametrize("key", ["", "nothing_like_it", "01a207c1-0000-7000-8000-000000000000"])
+def test_what_the_vault_does_not_hold_cannot_be_deleted(
+    name: str, key: str, owner: Client, acme: Tenant, furnished: Furnished
+) -> None:
+    before = [len(rows(acme, model)) for model in (Secret, Variable, Connection)]
+    answer = owner.post(at(f"vault:delete_{name}", "acme"), {"key": key})
+    assert 400 <= answer.status_code < 500
+    assert [len(rows(acme, model)) for model in (Secret, Variable, Connection)] == before
+
+
+def test_environments_stand_in_the_order_of_travel(owner: Client, acme: Tenant) -> None:
+    html = owner.get(at("vault:variables", "acme")).content.decode()
+    assert html.index("Development") < html.index("Staging") < html.index("Production")
+    assert ">null<" not in html

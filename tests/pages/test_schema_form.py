@@ -88,3 +88,12 @@ def test_help_from_a_foreign_document_is_escaped() -> None:
 def test_an_odd_schema_is_asked_for_as_json(schema: Any) -> None:
     filled = ParametersForm({PREFIX + "x": "null"}, parameters=[declared("x", schema=schema)])
     assert filled.is_valid()
+
+
+def test_a_json_field_begins_empty_and_takes_an_empty_list() -> None:
+    assert "null" not in str(ParametersForm(None, parameters=[declared("columns")]))
+    filled = ParametersForm(
+        {PREFIX + "columns": "[]"}, parameters=[declared("columns", required=True)]
+    )
+    assert filled.is_valid(), filled.errors
+    assert filled.cleaned_parameters() == {"columns": []}

@@ -19,6 +19,9 @@ CHOICE_LIMIT: Final = 200
 class JSONText(forms.CharField):
     """Any JSON value as text, with the place of a mistake in the message."""
 
+    # An empty list is a value; only empty text is none.
+    empty_values = (None, "")
+
     def to_python(self, value: Any) -> Any:
         """The parsed value; empty text is None."""
         text = super().to_python(value)
@@ -32,7 +35,9 @@ class JSONText(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         """A default is shown as JSON; what a person typed stays as typed."""
-        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False, indent=2)
 
 
 class ParametersForm(forms.Form):

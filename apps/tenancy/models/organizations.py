@@ -77,6 +77,13 @@ class Environment(TenantModel):
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def in_order(cls, *, limit: int = 50) -> list[Environment]:
+        """Those of the scope as a version travels: development, staging, production."""
+        travel = list(EnvironmentKind.values)
+        found = cls.objects.order_by("kind", "name")[:limit]
+        return sorted(found, key=lambda one: travel.index(one.kind))
+
 
 class Membership(TenantModel):
     """A person's place in an organization."""
