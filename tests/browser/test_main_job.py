@@ -100,6 +100,33 @@ def test_a_workflow_travels_from_one_organization_to_another(
     assert Path(download.value.path()).stat().st_size > 0
 
 
+def start_sample(page: Any, slug: str, name: str) -> None:
+    """Run one of the seeded workflows and look at the run."""
+    page.goto(f"/t/{slug}/workflows/")
+    page.get_by_role("link", name=name).click()
+    page.get_by_role("link", name="Run", exact=True).click()
+    page.get_by_role("button", name="Start run").click()
+
+
+def test_the_run_page_moves_when_the_socket_rings(product: Product, visit: Any) -> None:
+    page = visit(product.acme)
+    said: list[str] = []
+    page.on("websocket", lambda one: one.on("framereceived", lambda data: said.append(str(data))))
+    start_sample(page, "acme", "Breast-cancer classifier")
+    page.locator("#live:not([hx-get])").wait_for(timeout=LONG)
+    page.wait_for_function("document.querySelectorAll('#live .log-line').length > 0", timeout=LONG)
+    assert any('"next"' in one for one in said)
+    assert any('"complete"' in one for one in said)
+
+
+def test_the_run_page_moves_without_the_socket_too(product: Product, visit: Any) -> None:
+    page = visit(product.acme)
+    page.route_web_socket("**/graphql", lambda socket: socket.close())
+    start_sample(page, "acme", "Cars ETL")
+    page.locator("#live:not([hx-get])").wait_for(timeout=LONG)
+    assert page.locator("#live .stat .pill").inner_text() == "Succeeded"
+
+
 def test_a_dangerous_workflow_is_refused_with_its_findings(
     product: Product, visit: Any, picture: Any, tmp_path: Path
 ) -> None:
