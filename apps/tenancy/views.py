@@ -72,13 +72,13 @@ class KeyForm(forms.Form):
 
 @require_safe
 def start(request: HttpRequest) -> HttpResponse:
-    """The address without a path: one's organization, or the marketplace for strangers."""
+    """The address without a path: one's organization, staff's queue, or the marketplace."""
     user = signed_in(request.user)
     if user is None:
         return redirect("marketplace:search")
     slugs = [place.organization.slug for place in places_of(user)]
     if not slugs:
-        return redirect("tenancy:create")
+        return redirect("marketplace:approvals" if user.is_staff else "tenancy:create")
     last = request.session.get("organization")
     return redirect("executions:overview", last if last in slugs else slugs[0])
 

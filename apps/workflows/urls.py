@@ -11,6 +11,7 @@ urlpatterns = [
     path(SERVED_AT.removeprefix("/"), schema_view.document_schema, name="schema"),
     path("t/<slug:slug>/workflows/", views.index, name="list"),
     path("t/<slug:slug>/workflows/new/", views.create, name="create"),
+    path("t/<slug:slug>/steps/", views.steps, name="steps"),
     path(_ONE, views.detail, name="detail"),
     path(f"{_ONE}draft/", views.draft, name="draft"),
     path(f"{_ONE}clone/", views.clone, name="clone"),

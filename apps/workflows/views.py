@@ -31,6 +31,7 @@ from apps.workflows.actions import (
 )
 from apps.workflows.drawing import draw
 from apps.workflows.graph import catalogue
+from apps.workflows.graph.declaration import NodeType
 from apps.workflows.graph.issues import Report
 from apps.workflows.graph.shape import MAX_BYTES
 from apps.workflows.graph.validate import read_and_validate
@@ -130,6 +131,34 @@ def index(request: TenantRequest) -> HttpResponse:
             **_may(request),
         }
         return render(request, "workflows/list.html", context)
+
+
+@require_safe
+@tenant_page
+def steps(request: TenantRequest) -> HttpResponse:
+    """Every type of step with its manual, as long as there is no designer to show it."""
+    require(policies.can_read_workflows(request.actor), "see the types of steps")
+    drawers: dict[str, list[dict[str, Any]]] = {}
+    for one in catalogue.all_types():
+        if not one.deprecated:
+            drawers.setdefault(one.category.value, []).append(_described(one))
+    return render(request, "workflows/steps.html", {"drawers": drawers})
+
+
+def _described(one: NodeType) -> dict[str, Any]:
+    schema = one.configuration_schema()
+    required = set(schema.get("required") or ())
+    call = {"type": one.type, "configuration": dict(one.example.parameters)}
+    return {
+        "type": one,
+        "gist": one.manual.partition("\n")[0],
+        "manual": one.manual.partition("\n")[2],
+        "parameters": [
+            {"name": name, "required": name in required, "schema": field}
+            for name, field in (schema.get("properties") or {}).items()
+        ],
+        "call": call,
+    }
 
 
 @require_safe

@@ -21,6 +21,12 @@
     setTimeout(() => { button.textContent = before; }, 1500);
   };
 
+  /* On a phone the strips of links scroll: where one is, one sees. */
+  document.querySelectorAll(".nav-area, .tabs").forEach((strip) => {
+    const here = strip.querySelector("[aria-current]");
+    if (here) strip.scrollLeft = here.offsetLeft - strip.offsetLeft - (strip.clientWidth - here.clientWidth) / 2;
+  });
+
   document.addEventListener("click", (event) => {
     const target = event.target.closest("[data-theme-toggle], [data-copy], [data-dialog-close]");
     if (!target) {

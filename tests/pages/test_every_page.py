@@ -34,6 +34,7 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("executions:live", ["slug", "run"], 17),
     ("workflows:list", ["slug"], 19),
     ("workflows:create", ["slug"], 18),
+    ("workflows:steps", ["slug"], 18),
     ("workflows:detail", ["slug", "workflow"], 19),
     ("workflows:draft", ["slug", "workflow"], 19),
     ("versions:list", ["slug", "workflow"], 23),

@@ -145,12 +145,13 @@ def test_a_dialog_is_a_part_of_a_page(stranger: Client, acme: Tenant, globex: Te
     assert "dialog-head" in part
 
 
-def test_a_misspelling_gets_a_suggestion(client: Client, acme: Tenant) -> None:
+def test_a_misspelling_finds_what_was_meant_and_says_so(client: Client, acme: Tenant) -> None:
     market.listing(acme, name="Quarantine of rows")
     with scope.platform():
         recount_words()
     html = client.get(at("marketplace:search", q="quarentine")).content.decode()
-    assert "Did you mean" in html
+    assert "Nothing is spelled “quarentine”" in html
+    assert ">Quarantine of rows</a>" in html
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -97,6 +98,12 @@ def test_an_organization_is_founded(client: Client, db: None) -> None:
     with scope.enter(Scope(user_id=person.pk)), scope.transaction():
         assert Organization.unscoped.filter(slug="initech").exists()
     assert founder.get("/")["Location"] == at("executions:overview", "initech")
+
+
+def test_staff_without_an_organization_begin_at_the_queue(
+    staff: Callable[[], Client],
+) -> None:
+    assert staff().get("/")["Location"] == at("marketplace:approvals")
 
 
 def test_the_theme_of_the_cookie_is_the_theme_of_the_page(client: Client, db: None) -> None:

@@ -96,3 +96,20 @@ def test_a_meter_warns_before_the_limit(used: int, limit: int, shade: str) -> No
 
 def test_without_a_limit_there_is_no_meter() -> None:
     assert tags.meter(5, None) == {"share": None}
+
+
+def test_an_id_is_named_by_its_kind_and_its_end() -> None:
+    shown = tags.reference("ListingVersion:01a207c1-cb02-7c87-9b70-f72222782581")
+    assert 'title="ListingVersion:01a207c1-cb02-7c87-9b70-f72222782581"' in shown
+    assert ">Listing version <" in shown
+    assert "…f72222782581<" in shown
+    assert tags.reference("<b>") == '<span class="wrap">&lt;b&gt;</span>'
+
+
+def test_numbers_are_read_in_groups() -> None:
+    assert tags.count(60000) == "60,000"
+    assert tags.count(None) == "None"
+
+
+def test_a_pill_can_say_of_what() -> None:
+    assert "Scan passed" in tags.pill("PASSED", of="Scan")

@@ -35,6 +35,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "API": "API",
     "MCP": "MCP",
     "BLOCKED": "Not started",
+    "API_KEYS": "API keys",
+    "API_POINTS_PER_HOUR": "API points per hour",
 }
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(
     ["table", "strikethrough"]
@@ -65,13 +67,14 @@ def words(value: object) -> str:
 
 
 @register.simple_tag
-def pill(value: object, tone_name: str = "") -> SafeString:
-    """A state as a pill; its colour comes from the state unless named."""
+def pill(value: object, tone_name: str = "", *, of: str = "") -> SafeString:
+    """A state as a pill, of something named if need be; its colour comes from the state."""
     if not word_of(value):
         return mark_safe("")
     chosen = tone_name or tone(value)
     classes = f"pill is-{chosen}" if chosen else "pill"
-    return format_html('<span class="{}">{}</span>', classes, words(value))
+    text = f"{of} {words(value).lower()}" if of else words(value)
+    return format_html('<span class="{}">{}</span>', classes, text)
 
 
 @register.simple_tag
@@ -156,6 +159,33 @@ def pretty(value: object) -> str:
 def compact(value: object) -> str:
     """Any value as one line of JSON; a string stays itself."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+@register.filter
+def count(value: object) -> str:
+    """A whole number in groups of three digits."""
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@register.filter
+def tail(value: object) -> str:
+    """The last twelve digits of an id: what tells two of them apart."""
+    return str(value or "")[-12:]
+
+
+@register.filter
+def reference(value: object) -> SafeString:
+    """`ListingVersion:<id>` as `Listing version` and the end of the id; the whole is its title."""
+    kind, _, key = str(value or "").partition(":")
+    spaced = "".join(f" {one.lower()}" if one.isupper() else one for one in kind).strip()
+    if not key:
+        return format_html('<span class="wrap">{}</span>', kind)
+    return format_html(
+        '<span title="{}">{} <span class="mono tiny subtle nowrap">{}</span></span>',
+        value,
+        spaced.capitalize(),
+        key if len(key) <= 16 else f"…{key[-12:]}",
+    )
 
 
 @register.filter

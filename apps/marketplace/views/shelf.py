@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
@@ -23,6 +24,7 @@ from apps.marketplace.words import MAX_QUERY
 from apps.tenancy import scope
 from apps.tenancy.doors import PublicRequest, open_page, public_page
 from apps.workflows.drawing import draw
+from apps.workflows.graph import catalogue
 
 COUNT_LIMIT = 1000
 PAGE_SIZE = 24
@@ -70,23 +72,25 @@ class Filter:
 @public_page
 def results(request: PublicRequest) -> HttpResponse:
     """Search, browse, filter."""
-    question = question_of(request.GET)
+    asked = question_of(request.GET)
     tenant_id = None if request.actor is None else request.actor.tenant_id
     with scope.transaction():
+        total = _total(asked, tenant_id=tenant_id)
+        spelling = (
+            search.did_you_mean(asked, tenant_id=tenant_id) if asked.text and not total else None
+        )
+        question = asked
+        if spelling:
+            # What was meant is shown at once, and the page says that it is.
+            question = replace(asked, text=spelling)
+            total = _total(question, tenant_id=tenant_id)
         page = search.page_of(
             question, tenant_id=tenant_id, window=window_of(request, size=PAGE_SIZE)
         )
-        found = search.matching(question, tenant_id=tenant_id)
-        total = found.order_by()[: COUNT_LIMIT + 1].count()
         counted = facets.facets_of(question, [one for _, one, _ in _FILTERS], tenant_id=tenant_id)
-        spelling = (
-            search.did_you_mean(question, tenant_id=tenant_id)
-            if question.text and not total
-            else None
-        )
         names = [name for name, _, _ in _FILTERS]
         context = {
-            "query": question.text,
+            "query": asked.text,
             "page": pager(page),
             "total": {"value": min(total, COUNT_LIMIT), "is_exact": total <= COUNT_LIMIT},
             "facets": _filters(request, counted),
@@ -96,9 +100,15 @@ def results(request: PublicRequest) -> HttpResponse:
             "carried": list(_carried(request.GET, [*names, "q"])),
             "carried_filters": list(_carried(request.GET, [*names, "sort"])),
             "is_filtered": any(request.GET.get(name) for name in [*names, "q"]),
+            "is_filtered_by_choice": any(request.GET.get(name) for name in names),
             "is_home": not request.GET,
         }
         return render(request, "marketplace/search.html", context)
+
+
+def _total(question: Question, *, tenant_id: uuid.UUID | None) -> int:
+    """How many match, counted as far as the page says it."""
+    return search.matching(question, tenant_id=tenant_id).order_by()[: COUNT_LIMIT + 1].count()
 
 
 def question_of(asked: QueryDict) -> Question:
@@ -147,16 +157,26 @@ def _choices(request: HttpRequest, name: str, facet: facets.Facet) -> tuple[Choi
     found = {bucket.value: bucket.count for bucket in facet.buckets}
     # What is set stays there to be taken back, even when nothing matches it.
     shown = [*chosen, *(value for value in found if value not in chosen)][:_SHOWN_BUCKETS]
-    plain = facet.name in {FacetName.CATEGORY, FacetName.PRICING_MODEL}
     return tuple(
         Choice(
-            label=words(value) if plain else value,
+            label=_label(facet.name, value),
             count=found.get(value, 0),
             selected=value in chosen,
             href=_toggled(request.GET, name, value),
         )
         for value in shown
     )
+
+
+def _label(facet: FacetName, value: str) -> str:
+    match facet:
+        case FacetName.CATEGORY | FacetName.PRICING_MODEL:
+            return str(words(value))
+        case FacetName.NODE_TYPE:
+            known = catalogue.get(value)
+            return value if known is None else known.title
+        case _:
+            return value
 
 
 def _toggled(asked: QueryDict, name: str, value: str) -> str:
