@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from django.db import DatabaseError, connection
 
-from apps.executions import needs, origins, policies
+from apps.executions import origins, policies
+from apps.executions.compiled import compiled_of
 from apps.executions.engine.history import Unstorable, dumps
-from apps.executions.engine.plan import Plan, PlanRefused, compile_plan
 from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.events import RunReady
 from apps.executions.models import Run, TriggerKind
@@ -20,6 +20,7 @@ from apps.kit.errors import NotFound, QuotaExceeded
 from apps.kit.ids import uuid7
 from apps.tenancy import audit, idempotency, limits, scope
 from apps.tenancy.actors import Actor
+from apps.tenancy.frozen import Frozen
 from apps.tenancy.limits import Metric
 from apps.tenancy.models import Environment, EnvironmentKind
 from apps.tenancy.policies import require
@@ -27,7 +28,6 @@ from apps.vault.secrets import missing_secrets, variables_of
 from apps.versions.actions import version_to_run
 from apps.versions.actions.deployments import environment_of
 from apps.versions.models import WorkflowVersion
-from apps.workflows.graph import catalogue
 from apps.workflows.graph.document import Document
 from apps.workflows.graph.parameters import resolve
 
@@ -36,6 +36,8 @@ PARAMETERS_LIMIT: Final = 64 * 1024
 VARIABLES_LIMIT: Final = 64 * 1024
 LANE_LIMIT: Final = 2_000
 """Most slots of one tenant at once: a claim counts those in use."""
+
+_RUN: Frozen[Run] = Frozen(lambda run: Run.objects.filter(pk=run).order_by(), run=uuid.UUID)
 
 
 def start_run(
@@ -66,10 +68,10 @@ def start_run(
             return _found(memory.result_id)
         place = environment_of(environment)
         chosen = version_to_run(
-            actor=actor, workflow_id=workflow_id, environment=place.pk, version=version
+            actor=actor, workflow_id=workflow_id, environment=place, version=version
         )
-        document = chosen.graph
-        plan = _plan(document)
+        compiled = compiled_of(chosen)
+        document, plan = compiled.document, compiled.plan
         run_id = uuid7()
         installation_id = origins.installation_of(workflow_id)
         facts = {
@@ -88,13 +90,14 @@ def start_run(
             "parameters": _parameters(document, parameters or {}),
             "variables": _variables(document, place),
         }
-        _require_secrets(document, place)
-        _require_queue_room()
+        _require_secrets(compiled.secrets, place)
+        ceilings = limits.ceilings()
+        _require_queue_room(ceilings[Metric.QUEUED_RUNS])
         memory.remember(run_id)
         if actor.user_id is not None:
             _record_start(actor, run_id, chosen, place)
         events.publish(RunReady(tenant_id=scope.current_tenant_id(), run_id=run_id, pool=POOL))
-        _start(run_id, facts, {"trigger": str(trigger), "by": actor.name})
+        _start(run_id, facts, {"trigger": str(trigger), "by": actor.name}, ceilings=ceilings)
         return _found(run_id)
 
 
@@ -117,18 +120,10 @@ def cancel_run(*, actor: Actor, run_id: uuid.UUID) -> Run:
 
 
 def _found(run_id: uuid.UUID) -> Run:
-    run: Run | None = Run.objects.filter(pk=run_id).first()
+    run = _RUN.first(run=run_id)
     if run is None:
         raise NotFound.of("execution", path=("executionId",))
     return run
-
-
-def _plan(document: Document) -> Plan:
-    try:
-        return compile_plan(document, catalogue.INSTALLED)
-    except PlanRefused as error:
-        path = ("document", error.node_id) if error.node_id else ("document",)
-        raise RunRefused(error.code, str(error), path=path) from error
 
 
 def _parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,19 +152,26 @@ def _require_storable(values: Mapping[str, Any], *, limit: int, path: tuple[str,
         raise RunRefused("INPUT_NOT_STORABLE", str(error), path=path) from error
 
 
-def _require_secrets(document: Document, place: Environment) -> None:
-    names = needs.secret_names(document)
+def _require_secrets(names: Sequence[str], place: Environment) -> None:
     absent = set(missing_secrets(names, place.pk)) if names else set()
     if absent:
         ordered = [name for name in names if name in absent]
         raise SecretMissing(ordered, environment=place.name)
 
 
-def _require_queue_room() -> None:
-    most = limits.allowance(Metric.QUEUED_RUNS).limit
-    # The question is only whether there are that many already.
-    if most <= 0 or Run.objects.open().order_by().values("pk")[most - 1 : most].exists():
+def _require_queue_room(most: int) -> None:
+    if most <= 0 or _has_open(most):
         raise QuotaExceeded(metric=Metric.QUEUED_RUNS, limit=most, used=most)
+
+
+def _has_open(most: int) -> bool:
+    """Whether there are that many already: nobody counts further."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT FROM run WHERE tenant_id = %s AND finished_at IS NULL OFFSET %s LIMIT 1",
+            [scope.current_tenant_id(), most - 1],
+        )
+        return bool(cursor.rowcount)
 
 
 def _record_start(
@@ -187,10 +189,16 @@ def _record_start(
     )
 
 
-def _start(run_id: uuid.UUID, facts: Mapping[str, Any], event: Mapping[str, Any]) -> None:
+def _start(
+    run_id: uuid.UUID,
+    facts: Mapping[str, Any],
+    event: Mapping[str, Any],
+    *,
+    ceilings: Mapping[Metric, int],
+) -> None:
     """T0, last in the transaction: it ends with the row that all starts of the tenant share."""
-    slots, runs = (
-        max(1, min(limits.allowance(metric).limit, LANE_LIMIT))
+    steps, runs = (
+        max(1, min(ceilings[metric], LANE_LIMIT))
         for metric in (Metric.CONCURRENT_STEPS, Metric.CONCURRENT_RUNS)
     )
     try:
@@ -202,7 +210,7 @@ def _start(run_id: uuid.UUID, facts: Mapping[str, Any], event: Mapping[str, Any]
                     run_id,
                     json.dumps(facts),
                     json.dumps(event),
-                    slots,
+                    steps,
                     runs,
                 ],
             )

@@ -18,13 +18,18 @@ from apps.marketplace.models import Installation
 from apps.marketplace.store import artifacts_in_releases
 from apps.security_scan.events import ScanFinished
 from apps.tenancy.actors import Actor
+from apps.tenancy.frozen import Frozen
 from apps.versions.events import ApprovalDecided
 from apps.versions.models import ApprovalKind
 
+_INSTALLATION: Frozen[Installation] = Frozen(
+    lambda workflow: Installation.objects.of_workflow(workflow).order_by("pk").values_list("pk"),
+    workflow=uuid.UUID,
+)
+
 
 def _installation_of(workflow_id: uuid.UUID) -> uuid.UUID | None:
-    found = Installation.objects.of_workflow(workflow_id).values_list("pk", flat=True)
-    return found.first()
+    return next((pk for (pk,) in _INSTALLATION.rows(workflow=workflow_id)), None)
 
 
 origins.register(_installation_of)

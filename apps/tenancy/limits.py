@@ -17,6 +17,7 @@ from django.db import DatabaseError, connection
 from apps.kit.clock import now
 from apps.kit.errors import QuotaExceeded
 from apps.tenancy import scope
+from apps.tenancy.frozen import Frozen
 from apps.tenancy.models import Limit
 
 QUOTA_SQLSTATE = "NSQ01"
@@ -47,6 +48,7 @@ CEILINGS = frozenset(
         Metric.API_POINTS_PER_HOUR,
     }
 )
+_CEILINGS: Frozen[Limit] = Frozen(lambda: Limit.objects.values_list("metric", "limit"))
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,12 @@ def allowance(metric: Metric) -> Allowance:
     return Allowance(
         metric=metric, limit=row.limit, used=0 if stale else row.used, resets_at=_reset(metric)
     )
+
+
+def ceilings() -> dict[Metric, int]:
+    """The limits of all metrics that are counted where they happen; 0 without one."""
+    rows = {metric: limit for metric, limit in _CEILINGS.rows() if metric in CEILINGS}
+    return {metric: rows.get(metric, 0) for metric in CEILINGS}
 
 
 def allowances() -> tuple[Allowance, ...]:

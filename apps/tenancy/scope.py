@@ -126,6 +126,18 @@ def transaction() -> Iterator[Scope]:
         _remember(connection, outer)
 
 
+@contextmanager
+def reading() -> Iterator[Scope]:
+    """A transaction for questions alone: inside one of the same scope it needs no savepoint."""
+    scope = current()
+    connection = connections["default"]
+    if connection.in_atomic_block and _applied(connection).settings() == scope.settings():
+        yield scope
+        return
+    with transaction():
+        yield scope
+
+
 def _apply(connection: BaseDatabaseWrapper, scope: Scope) -> None:
     with connection.cursor() as cursor:
         cursor.execute(

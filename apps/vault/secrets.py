@@ -9,11 +9,19 @@ from typing import Any
 from django.db.models import F
 
 from apps.tenancy import scope
+from apps.tenancy.frozen import Frozen
 from apps.tenancy.models import Environment
 from apps.vault.envelope import KeyUnknown, Place, Sealed, Tampered, open_sealed
 from apps.vault.errors import SecretMissing, SecretUnreadable
 from apps.vault.keys import platform_keys
 from apps.vault.models import SecretVersion, Variable
+
+_VARIABLES: Frozen[Variable] = Frozen(
+    lambda environment: (
+        Variable.objects.in_environment(environment).order_by("name").values_list("name", "value")
+    ),
+    environment=uuid.UUID,
+)
 
 
 def open_secret(name: str, environment_id: uuid.UUID) -> str:
@@ -40,7 +48,7 @@ def open_secrets(names: Iterable[str], environment_id: uuid.UUID) -> Mapping[str
 def missing_secrets(names: Iterable[str], environment_id: uuid.UUID) -> tuple[str, ...]:
     """Which of these names have no value in the environment; for validation and install plans."""
     wanted = set(names)
-    with scope.transaction():
+    with scope.reading():
         present = SecretVersion.objects.filter(
             secret__environment_id=environment_id,
             secret__name__in=wanted,
@@ -51,9 +59,8 @@ def missing_secrets(names: Iterable[str], environment_id: uuid.UUID) -> tuple[st
 
 def variables_of(environment_id: uuid.UUID) -> dict[str, Any]:
     """Every variable of an environment, by name."""
-    with scope.transaction():
-        rows = Variable.objects.in_environment(environment_id)
-        return dict(rows.values_list("name", "value"))
+    with scope.reading():
+        return dict(_VARIABLES.rows(environment=environment_id))
 
 
 def place_of(row: SecretVersion) -> Place:

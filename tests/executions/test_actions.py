@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
-from apps.executions import origins
+from apps.executions import compiled, origins
 from apps.executions.actions import cancel_run, start_run
 from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.models import Run, RunEvent
@@ -19,7 +21,8 @@ from apps.tenancy.limits import Metric
 from apps.tenancy.models import AuditRow, EnvironmentKind
 from apps.versions.actions import commit_version, deploy_version
 from apps.versions.errors import NotDeployed
-from apps.workflows.actions import create_workflow
+from apps.workflows.actions import archive_workflow, create_workflow
+from apps.workflows.errors import WorkflowIsArchived
 from apps.workflows.models import Workflow
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
@@ -33,6 +36,15 @@ def workflow(tenant: Tenant, *nodes: dict[str, Any], **configuration: Any) -> Wo
     made = [a("n0"), a("n1", "keyed")] if not nodes else list(nodes)
     links = [to("n0", "n1")] if not nodes else []
     return create_workflow(actor=tenant.owner, document=raw(made, links, **configuration))
+
+
+def deployed(tenant: Tenant) -> Workflow:
+    drawn = workflow(tenant)
+    version = commit_version(actor=tenant.owner, workflow_id=drawn.pk, message="First")
+    deploy_version(
+        actor=tenant.owner, version_id=version.pk, environment=EnvironmentKind.PRODUCTION
+    )
+    return drawn
 
 
 def rows(table: str) -> int:
@@ -66,6 +78,47 @@ def test_a_run_of_an_installed_workflow_names_the_installation(
         monkeypatch.setattr(origins, "_finders", [lambda _: None, known.get])
         runs = [start_run(actor=acme.owner, workflow_id=w.pk) for w in (installed, drawn)]
         assert [run.installation_id for run in runs] == [installation_id, None]
+
+
+def test_a_start_asks_little(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Place, version, installation, variables, limits, room; then the start and its run."""
+    robot = Actor.system(acme.id, "clock")
+    with scope.tenant(acme.id, actor=acme.owner):
+        start = partial(
+            start_run,
+            actor=robot,
+            workflow_id=deployed(acme).pk,
+            environment=EnvironmentKind.PRODUCTION,
+        )
+        first = start()
+        monkeypatch.setattr(compiled, "compile_plan", None)
+        with CaptureQueriesContext(connection) as asked:
+            second = start()
+    statements = [one["sql"] for one in asked.captured_queries]
+    assert sum("SAVEPOINT" in one for one in statements) == 2, "of start_run's own transaction"
+    assert len(statements) - 2 <= 8, statements
+    assert not any("document" in one for one in statements)
+    assert (second.version_id, second.version) == (first.version_id, "1.0.0")
+
+
+def test_a_version_is_refused_each_time(acme: Tenant) -> None:
+    with scope.tenant(acme.id, actor=acme.owner):
+        drawn = workflow(acme, a("n0"), errorHandler="n0")
+        for _ in range(2):
+            with pytest.raises(RunRefused):
+                start_run(actor=acme.owner, workflow_id=drawn.pk)
+        assert rows("run") == 0
+
+
+def test_an_archived_workflow_starts_nothing_where_it_stands(acme: Tenant) -> None:
+    with scope.tenant(acme.id, actor=acme.owner):
+        drawn = deployed(acme)
+        archive_workflow(actor=acme.owner, workflow_id=drawn.pk)
+        with pytest.raises(WorkflowIsArchived):
+            start_run(
+                actor=acme.owner, workflow_id=drawn.pk, environment=EnvironmentKind.PRODUCTION
+            )
+        assert rows("run") == 0
 
 
 def test_the_same_key_gives_the_same_run(acme: Tenant) -> None:
