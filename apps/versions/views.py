@@ -10,6 +10,7 @@ from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.kit.errors import Refusal
@@ -56,7 +57,7 @@ class DeployForm(forms.Form):
         super().__init__(data)
         for name, choices in (
             ("deployed", [(str(one.pk), f"v{one.version}") for one in versions]),
-            ("environment", [(str(one.pk), one.name) for one in environments]),
+            ("environment", [(str(one.pk), capfirst(one.name)) for one in environments]),
         ):
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)  # noqa: S101 - for the type checker

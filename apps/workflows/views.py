@@ -210,6 +210,8 @@ def draft(request: TenantRequest, workflow_id: uuid.UUID) -> HttpResponse:
         if not form.is_bound:
             text = json.dumps(workflow.draft_document, indent=2, ensure_ascii=False)
             form = DraftForm(initial={"text": text, "revision": workflow.draft_revision})
+            _, report = read_and_validate(workflow.draft_document, catalogue.INSTALLED)
+            issues = report.issues
         context = {
             "workflow": workflow,
             "form": form,

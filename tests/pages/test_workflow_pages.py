@@ -178,3 +178,19 @@ def test_a_run_shows_its_steps_results_and_failures(
 def test_a_run_is_asked_to_stop(owner: Client, furnished: Furnished) -> None:
     answer = owner.post(at("executions:cancel", "acme", furnished.run), follow=True)
     assert "Asked to stop" in answer.content.decode()
+
+
+def test_a_draft_saved_with_mistakes_says_what_is_wrong(
+    owner: Client, furnished: Furnished
+) -> None:
+    path = at("workflows:draft", "acme", furnished.workflow)
+    text = json.dumps({**DOCUMENT, "nodes": [{"id": "say", "type": "test.tekst"}]})
+    owner.post(path, {"text": text, "revision": "2"})
+    html = owner.get(path).content.decode()
+    assert "What is wrong with the document" in html
+    assert "<code>test.tekst</code>" in html
+
+
+def test_every_type_of_step_has_its_manual(owner: Client, acme: Tenant) -> None:
+    html = owner.get(at("workflows:steps", "acme")).content.decode()
+    assert 'id="test.text"' in html
