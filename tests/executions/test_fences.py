@@ -21,7 +21,7 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.engine.slice_ports import Batch, Change, Claim, LeaseLost
 from apps.executions.engine.state import RunStatus
-from apps.executions.store import resilient, statements
+from apps.executions.store import appends, resilient, statements
 from apps.executions.store.connections import Connections
 from apps.executions.worker.lease import Lease
 from apps.tenancy import scope
@@ -107,7 +107,7 @@ def test_a_lost_reply_neither_doubles_nor_loses_the_append(
 ) -> None:
     run_id = start(acme, chain(2))
     claim = claim_one(connections)
-    real, calls = statements.append, []
+    real, calls = appends.append, []
 
     def append(connection: Any, claim: Claim, batch: Batch) -> bool:
         calls.append(moment)
@@ -117,7 +117,7 @@ def test_a_lost_reply_neither_doubles_nor_loses_the_append(
             raise psycopg.OperationalError("server closed the connection unexpectedly")
         return real(connection, claim, batch)
 
-    monkeypatch.setattr(statements, "append", append)
+    monkeypatch.setattr(appends, "append", append)
     resilient.append_surely(connections, Trusting(), claim, opening(claim))
     assert types(acme, run_id) == ["run.queued", "run.started"]
     assert len(calls) == {"before": 2, "after": 1}[moment]
@@ -135,7 +135,7 @@ def test_a_lost_reply_of_a_fenced_owner_is_a_lost_lease(
         claim_one(connections)
         raise psycopg.OperationalError("reset by peer")
 
-    monkeypatch.setattr(statements, "append", append)
+    monkeypatch.setattr(appends, "append", append)
     with pytest.raises(LeaseLost):
         resilient.append_surely(connections, Trusting(), old, opening(old))
     assert types(acme, run_id) == ["run.queued"]

@@ -2,18 +2,73 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
-from typing import Any, Final
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, cast
 
 import psycopg
 from django.conf import settings
 from psycopg.conninfo import make_conninfo
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
 
 OPTIONS: Final = (
     "-c timezone=UTC -c statement_timeout=10s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=15s"
 )
-Connection = psycopg.Connection[tuple[Any, ...]]
+_DONE: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
+
+
+class Connection(psycopg.Connection[tuple[Any, ...]]):
+    """With a way around the cursor for what is called for every step."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._names: dict[str, bytes] = {}
+
+    def call(self, sql: str, arguments: Sequence[bytes | None]) -> PGresult:
+        """One round trip: prepared on the first call, everything in PostgreSQL's text form.
+
+        `sql` takes $1, $2 … with a cast each. Costs a fifth of a cursor's CPU. Raises what a
+        cursor would.
+        """
+        with self.lock:
+            name = self._names.get(sql) or self._prepare(sql)
+            # The stub forgets that None is NULL.
+            given = cast("Sequence[bytes]", arguments)
+            return self._checked(self.pgconn.exec_prepared(name, given))
+
+    def end(self) -> None:
+        """Close it from another thread than its own.
+
+        Inside `call` libpq still stands on what closing would free: then only the line is cut, and
+        the thread that calls gets an error.
+        """
+        if self.lock.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                self.lock.release()
+            return
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    def _prepare(self, sql: str) -> bytes:
+        name = b"engine_%d" % len(self._names)
+        self._checked(self.pgconn.prepare(name, sql.encode()))
+        self._names[sql] = name
+        return name
+
+    def _checked(self, result: PGresult) -> PGresult:
+        if result.status in _DONE:
+            return result
+        if self.pgconn.status != ConnStatus.OK:
+            raise psycopg.OperationalError(result.get_error_message() or "the connection is lost")
+        raise error_from_result(result)
 
 
 def conninfo_from_settings() -> str:
@@ -42,7 +97,7 @@ class Connections:
         held: Connection | None = getattr(self._local, "connection", None)
         if held is not None and not held.closed:
             return held
-        connection = psycopg.connect(
+        connection = Connection.connect(
             self._conninfo,
             autocommit=True,
             connect_timeout=5,
@@ -74,4 +129,4 @@ class Connections:
         with self._lock:
             connections, self._open = self._open, set()
         for connection in connections:
-            connection.close()
+            connection.end()

@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors
 
 from apps.executions.engine.slice_ports import Batch, Claim, LeaseLost
-from apps.executions.store import statements
+from apps.executions.store import appends, statements
 from apps.executions.store.connections import Connection, Connections
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def append_surely(connections: Connections, patience: Patience, claim: Claim, ba
             if not is_sure and _has_landed(connections, claim, batch):
                 return
             is_sure = True
-            if statements.append(connections.get(), claim, batch):
+            if appends.append(connections.get(), claim, batch):
                 return
             raise LeaseLost
         except CONFLICTS:

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from apps.executions.engine.slice_ports import Batch, LeaseLost
-from apps.executions.store import statements
+from apps.executions.store import appends
 from apps.executions.store.connections import Connections
 from apps.executions.store.resilient import Patience, append_surely
 from apps.executions.store.statements import Posted
@@ -88,15 +88,15 @@ class Writer:
             tenants.setdefault(post.claim.tenant_id, []).append(post)
         if len(posts) == 1:
             (only,) = posts
-            done = statements.append(connection, only.claim, only.batch)
+            done = appends.append(connection, only.claim, only.batch)
             return {only.claim.run_id} if done else set()
         if len(tenants) == 1:
             (tenant_id, mine), *_ = tenants.items()
-            return statements.append_batch(connection, tenant_id, mine)
+            return appends.append_batch(connection, tenant_id, mine)
         held: set[UUID] = set()
         with connection.transaction():
             for tenant_id in sorted(tenants):
-                held |= statements.append_batch(connection, tenant_id, tenants[tenant_id])
+                held |= appends.append_batch(connection, tenant_id, tenants[tenant_id])
         return held
 
     def _singly(self, posts: Sequence[Posted]) -> set[UUID]:
