@@ -15,6 +15,7 @@ from dramatiq.errors import ConnectionClosed
 from dramatiq.message import Message
 from dramatiq.middleware import AgeLimit, Middleware, Retries
 
+from apps.executions import bell as doorbell
 from config.env import REDIS_TIMEOUTS
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,9 @@ class DoorbellConsumer(_RedisConsumer):
             return None
         try:
             if not self._fetch():
-                self.broker.bell.blpop([self.broker.bell_of(self.queue_name)], self.timeout / 1000)
+                bell = self.broker.bell_of(self.queue_name)
+                if self.broker.bell.blpop([bell], self.timeout / 1000):
+                    doorbell.hear(self.queue_name)
                 if not self._fetch():
                     return None
         except redis.RedisError as error:
@@ -67,6 +70,7 @@ class DoorbellBroker(RedisBroker):
         client = redis.Redis.from_url(url, **timeouts)
         super().__init__(client=client, middleware=middleware)  # type: ignore[no-untyped-call]
         self.bell = redis.Redis.from_url(url, **timeouts)
+        self._waiting: dict[str, int] = {}
         # The engine loop replaces this with a question about its free slots.
         self.has_room: Callable[[], bool] = _always_room
 
@@ -83,18 +87,24 @@ class DoorbellBroker(RedisBroker):
         """Ring, unless enough rings wait already; a Redis that is gone costs a second, not work."""
         queue = message.queue_name
         try:
-            waiting = cast(int, self.bell.llen(f"{self.namespace}:{queue}"))
-            if delay is None and waiting >= DOORBELL_CAP:
+            if delay is None and self._is_full(queue):
                 return message
             sent = super().enqueue(message, delay=delay)
             pipeline = self.bell.pipeline(transaction=False)
             pipeline.lpush(self.bell_of(queue), 1)
             pipeline.ltrim(self.bell_of(queue), 0, DOORBELL_CAP - 1)
-            pipeline.execute()
+            pipeline.llen(f"{self.namespace}:{queue}")
+            self._waiting[queue] = pipeline.execute()[-1]
         except (redis.ConnectionError, redis.TimeoutError) as error:
             logger.warning("doorbell unreachable, workers will look by themselves: %s", error)
             return message
         return sent
+
+    def _is_full(self, queue: str) -> bool:
+        """Whether enough messages wait; asked only where there were that many the last time."""
+        if self._waiting.get(queue, DOORBELL_CAP) >= DOORBELL_CAP:
+            self._waiting[queue] = cast(int, self.bell.llen(f"{self.namespace}:{queue}"))
+        return self._waiting[queue] >= DOORBELL_CAP
 
 
 def install_broker() -> None:

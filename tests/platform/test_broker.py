@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import dramatiq
@@ -11,6 +13,7 @@ import pytest
 import redis
 from django.conf import settings
 
+from apps.executions import bell
 from config.broker import DOORBELL_CAP, DoorbellBroker, DoorbellConsumer, install_broker
 from config.supervisor import ports
 
@@ -67,6 +70,47 @@ def test_many_rings_are_few_messages(broker: DoorbellBroker) -> None:
 
     assert waiting(broker) == DOORBELL_CAP
     assert broker.client.llen(broker.bell_of("io")) == DOORBELL_CAP
+
+
+def test_a_quiet_bell_is_rung_without_asking_first(
+    broker: DoorbellBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring(broker)
+    monkeypatch.setattr(broker.bell, "llen", None)
+
+    ring(broker)
+
+    assert waiting(broker) == 2
+
+
+def test_the_bell_is_heard_before_its_message(broker: DoorbellBroker) -> None:
+    heard: list[int] = []
+
+    class Loop:
+        def ring(self) -> None:
+            heard.append(waiting(broker))
+
+    def blocked() -> int:
+        told: Any = broker.client.info("clients")
+        return int(told["blocked_clients"])
+
+    before = blocked()
+    bell.install("io", Loop())
+    try:
+        sleeper = threading.Thread(target=lambda: next(consumer(broker, timeout=60_000)))
+        sleeper.start()
+        while blocked() <= before:
+            time.sleep(0.01)
+        ring(broker)
+        sleeper.join(30)
+        bell.ring("io")
+        assert heard == [1], "while the message still waits, and not again for its echo"
+
+        time.sleep(bell.ECHO_SECONDS * 1.5)
+        bell.ring("io")
+        assert len(heard) == 2
+    finally:
+        bell.install("io", None)
 
 
 def test_a_drained_bell_rings_again(broker: DoorbellBroker) -> None:
