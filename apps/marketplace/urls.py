@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.marketplace.views import installing, publishing, reviewing, shelf
+from apps.marketplace.views import following, installing, publishing, reviewing, shelf
 
 app_name = "marketplace"
 _LISTING = "marketplace/<slug:publisher>/<slug:slug>/"
@@ -18,8 +18,9 @@ urlpatterns = [
         name="installation",
     ),
     path("t/<slug:slug>/workflows/<uuid:workflow_id>/publish/", publishing.publish, name="publish"),
-    path("t/<slug:slug>/releases/", publishing.releases, name="releases"),
-    path("t/<slug:slug>/releases/<uuid:release_id>/", publishing.release, name="release"),
+    path("t/<slug:slug>/releases/", following.releases, name="releases"),
+    path("t/<slug:slug>/releases/<uuid:release_id>/", following.release, name="release"),
+    path("t/<slug:slug>/releases/<uuid:release_id>/withdraw/", following.withdraw, name="withdraw"),
     path("staff/approvals/", reviewing.approvals, name="approvals"),
     path("staff/approvals/<uuid:approval_id>/", reviewing.approval, name="approval"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -16,7 +17,7 @@ from apps.versions.models import Approval
 from apps.workflows.models import Workflow
 from tests.factories import marketplace as market
 from tests.factories.tenancy import Tenant
-from tests.pages.conftest import Furnished
+from tests.pages.conftest import Furnished, signed_in
 from tests.pages.reading import at, hidden, rows
 
 pytestmark = pytest.mark.django_db
@@ -167,3 +168,34 @@ def test_a_filter_can_be_taken_back(client: Client, acme: Tenant) -> None:
     html = client.get(at("marketplace:search", tag="cars")).content.decode()
     assert 'aria-current="true"' in html
     assert "clear all" in html
+
+
+def test_a_release_is_withdrawn_by_its_publisher(
+    owner: Client, acme: Tenant, furnished: Furnished
+) -> None:
+    page = at("marketplace:release", "acme", furnished.release)
+    assert "Withdraw this release" in owner.get(page).content.decode()
+    path = at("marketplace:withdraw", "acme", furnished.release)
+    assert owner.post(path, {"severity": "HIGH", "reason": " "}).status_code == 422
+    assert [one.status for one in rows(acme, Release, pk=furnished.release)] == ["PUBLISHED"]
+
+    owner.post(path, {"severity": "HIGH", "reason": "It drops rows."})
+
+    [gone] = rows(acme, Release, pk=furnished.release)
+    assert (gone.status, gone.yank_reason, gone.yank_severity) == (
+        "YANKED",
+        "It drops rows.",
+        "HIGH",
+    )
+    html = owner.get(page).content.decode()
+    assert "It drops rows." in html
+    assert "Withdraw this release" not in html
+
+
+def test_a_viewer_withdraws_nothing(acme: Tenant, viewer: Any, furnished: Furnished) -> None:
+    client = signed_in(viewer.user_id)
+    page = at("marketplace:release", "acme", furnished.release)
+    assert "Withdraw" not in client.get(page).content.decode()
+    path = at("marketplace:withdraw", "acme", furnished.release)
+    assert client.post(path, {"severity": "HIGH", "reason": "Mine."}).status_code == 403
+    assert [one.status for one in rows(acme, Release, pk=furnished.release)] == ["PUBLISHED"]

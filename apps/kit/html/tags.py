@@ -43,7 +43,7 @@ _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "linkify": False}).e
 )
 _ALLOWED_TAGS: Final = {
     *("p", "br", "hr", "em", "strong", "del", "code", "pre", "blockquote", "ul", "ol", "li", "a"),
-    *("h1", "h2", "h3", "h4", "table", "thead", "tbody", "tr", "th", "td"),
+    *("h3", "h4", "h5", "h6", "table", "thead", "tbody", "tr", "th", "td"),
 }
 _INLINE_TAGS: Final = {"em", "strong", "code", "del", "br"}
 
@@ -215,8 +215,16 @@ def item(mapping: object, key: object) -> object:
 
 @register.filter
 def markdown(value: object) -> SafeString:
-    """CommonMark as sanitised HTML; raw HTML, images and scripts never pass."""
-    return _clean(_MARKDOWN.render(str(value or "")), tags=_ALLOWED_TAGS)
+    """CommonMark as sanitised HTML; raw HTML, images and scripts never pass.
+
+    Headings go below the page's own two levels, so that an outline of the page stays one.
+    """
+    tokens = _MARKDOWN.parse(str(value or ""))
+    for token in tokens:
+        if token.type in {"heading_open", "heading_close"}:
+            token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
+    html = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
+    return _clean(str(html), tags=_ALLOWED_TAGS)
 
 
 @register.filter

@@ -1,29 +1,24 @@
-"""Publishing from a page: the metadata form, the organization's releases, one release's way."""
+"""Publishing from a page: the metadata of a release, and handing it in."""
 
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import QuerySet
-from django.http import Http404, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_safe
 
 from apps.kit.errors import Refusal
-from apps.kit.html.paging import pager, window_of
 from apps.kit.html.refusals import attach, status_of
 from apps.kit.ids import uuid7
-from apps.kit.pages import paginate
 from apps.marketplace import licenses, policies, submission
 from apps.marketplace.actions import publish_release
-from apps.marketplace.models import Release
 from apps.marketplace.sources import Source
 from apps.marketplace.submission import Submission
-from apps.marketplace.terms import Category, Channel, ReleaseStatus, Visibility
+from apps.marketplace.terms import Category, Channel, Visibility
+from apps.marketplace.views.following import own_releases
 from apps.tenancy import scope
 from apps.tenancy.actors import Permission
 from apps.tenancy.doors import TenantRequest, tenant_page
@@ -32,7 +27,6 @@ from apps.versions.models import WorkflowVersion
 from apps.workflows.actions import found
 from apps.workflows.models import Workflow, WorkflowType
 
-_MOVING = frozenset({ReleaseStatus.UPLOADED, ReleaseStatus.SCANNING})
 _OFFERED_VERSIONS = 50
 _CATEGORIES = {
     WorkflowType.RAG.value: Category.RAG,
@@ -117,17 +111,6 @@ class PublishForm(forms.Form):
         )
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One step of a release's way to the shelf."""
-
-    title: str
-    text: str
-    state: str = ""
-    is_done: bool = False
-    is_refused: bool = False
-
-
 @tenant_page
 def publish(request: TenantRequest, workflow_id: uuid.UUID) -> HttpResponse:
     """Hand in a release of a workflow."""
@@ -160,91 +143,6 @@ def publish(request: TenantRequest, workflow_id: uuid.UUID) -> HttpResponse:
         "may_run": request.actor.has(Permission.WORKFLOWS_RUN),
     }
     with scope.transaction():
-        own = _own(request).filter(source_version_id__in=[one.pk for one in versions])
+        own = own_releases(request).filter(source_version_id__in=[one.pk for one in versions])
         context["releases"] = list(own[:20])
         return render(request, "marketplace/publish.html", context, status=status_of(form))
-
-
-def _own(request: TenantRequest) -> QuerySet[Release]:
-    """The organization's releases; everybody's public ones are visible to it too."""
-    return (
-        Release.objects.filter(tenant_id=request.actor.tenant_id)
-        .select_related("listing", "listing__publisher")
-        .without_document()
-        .order_by("-id")
-    )
-
-
-@require_safe
-@tenant_page
-def releases(request: TenantRequest) -> HttpResponse:
-    """What the organization handed in."""
-    with scope.transaction():
-        page = paginate(
-            _own(request), order=("-id",), window=window_of(request), key="own releases"
-        )
-        return render(request, "marketplace/releases.html", {"page": pager(page)})
-
-
-@require_safe
-@tenant_page
-def release(request: TenantRequest, release_id: uuid.UUID) -> HttpResponse:
-    """Where a release is on its way, and what the scan found; moves while the scan runs."""
-    with scope.transaction():
-        one = _own(request).filter(pk=release_id).first()
-        if one is None:
-            raise Http404
-        context = {
-            "release": one,
-            "listing": one.listing,
-            "scan": one.scan_summary,
-            "progress": _progress(one),
-            "is_moving": one.status in _MOVING,
-        }
-        is_part = bool(request.headers.get("HX-Request"))
-        template = "marketplace/_release_status.html" if is_part else "marketplace/release.html"
-        return render(request, template, context)
-
-
-def _progress(one: Release) -> list[Stage]:
-    status = ReleaseStatus(one.status)
-    verdict = str(one.scan_summary.get("verdict", "PENDING"))
-    scanned = verdict != "PENDING"
-    return [
-        Stage("Frozen", f"{one.size_bytes} bytes, named by their digest.", is_done=True),
-        Stage(
-            "Scanned",
-            "The findings are below." if scanned else "Usually a matter of seconds.",
-            verdict if scanned else "SCANNING",
-            is_done=scanned and verdict != "FAILED",
-            is_refused=verdict == "FAILED",
-        ),
-        _review(one, status, is_refused=verdict == "FAILED"),
-        Stage(
-            "On the marketplace",
-            one.yank_reason
-            or (
-                "Not listed." if status is ReleaseStatus.REJECTED else "Others find and install it."
-            ),
-            status.value if one.published_at else "",
-            is_done=status is ReleaseStatus.PUBLISHED,
-        ),
-    ]
-
-
-def _review(one: Release, status: ReleaseStatus, *, is_refused: bool) -> Stage:
-    if is_refused:
-        return Stage("Reviewed", "Not reached: mend the findings and publish a new version.")
-    match status:
-        case ReleaseStatus.UPLOADED | ReleaseStatus.SCANNING:
-            return Stage("Reviewed", "After the scan.")
-        case ReleaseStatus.AWAITING_APPROVAL:
-            text = "A person reads the changes and the findings."
-            return Stage("Reviewed", text, "PENDING")
-        case ReleaseStatus.REJECTED:
-            text = one.decision_comment or "Mend the findings and publish again."
-            return Stage("Reviewed", text, "REJECTED", is_refused=True)
-        case ReleaseStatus.PUBLISHED | ReleaseStatus.YANKED | ReleaseStatus.REVOKED:
-            return Stage("Reviewed", "", "APPROVED", is_done=True)
-        case _:
-            assert_never(status)
