@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ import pytest
 from apps.executions.engine.ports import (
     TransactionalWrite,
 )
-from apps.executions.runner.values import OFFLOADED
+from apps.executions.runner import outputs, values
+from apps.executions.runner.values import INLINE_BYTES, OFFLOADED
 from apps.workflows.graph.declaration import NodeType, node_type_of
 from apps.workflows.graph.shape import Connection
 from tests.nodes import sample_nodes
 from tests.nodes.conftest import Bench
+from tests.nodes.doubles import MemoryObjects
 
 INLINE = node_type_of(sample_nodes.inline)
 PROCESS = node_type_of(sample_nodes.process)
@@ -212,3 +215,24 @@ def test_a_reference_that_lies_about_its_size_is_not_read_whole(node_bench: Benc
     liar = {**large.to_json(), "bytes": 1}
 
     assert node_bench.failed(INLINE, {}, inputs={"data": liar}).code == "INPUT_TOO_LARGE"
+
+
+def test_the_largest_outputs_are_stored_until_the_others_fit_one_event() -> None:
+    objects = MemoryObjects()
+    given = {"a": "x" * 12_000, "b": "y" * 25_000, "c": "z" * 11_000, "d": 1}
+
+    kept = outputs.offloaded(given, objects=objects)
+
+    assert {name: kept[name] for name in "acd"} == {name: given[name] for name in "acd"}
+    assert objects.read(kept["b"]) == b'"' + b"y" * 25_000 + b'"'
+    assert len(json.dumps(kept)) <= INLINE_BYTES
+    assert values.load(kept["b"], objects) == given["b"]
+
+
+def test_outputs_that_fit_together_stay_as_they_are() -> None:
+    objects = MemoryObjects()
+    reference = objects.put(io.BytesIO(b"1"), media_type=OFFLOADED).to_json()
+    given = {"a": "x" * 30_000, "b": reference, "c": [1, None, {"e": 2.5}]}
+
+    assert outputs.offloaded(given, objects=objects) == given
+    assert len(objects.stored) == 1

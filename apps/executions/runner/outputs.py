@@ -63,11 +63,21 @@ def checked_outputs(call: StepCall, ready: Prepared, given: Any) -> dict[str, An
 
 
 def offloaded(outputs: Mapping[str, Any], *, objects: ObjectStore) -> dict[str, Any]:
-    """The outputs with large values stored, so that no event carries them."""
-    return {
-        name: values.offload(value, objects, where=f"The output {name!r}")
+    """The outputs with the largest stored until the others fit one event together."""
+    data = {
+        name: json_values.require_bearable(value, where=f"The output {name!r}")
         for name, value in outputs.items()
     }
+    size = sum(map(len, data.values()))
+    if size <= values.INLINE_BYTES:
+        return dict(outputs)
+    kept = dict(outputs)
+    for name in sorted(data, key=lambda name: len(data[name]), reverse=True):
+        if size <= values.INLINE_BYTES:
+            break
+        kept[name] = values.offloaded(outputs[name], data[name], objects)
+        size += json_values.size(kept[name]) - len(data[name])
+    return kept
 
 
 def failure(error: NodeError | Refusal, *, book: SecretBook) -> StepFailed:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from apps.executions.runner.doors import ObjectStore
-from apps.executions.runner.json_values import require_bearable
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import ArtifactRef, NodeError
 from apps.workflows.graph.ports import Port
 
 INLINE_BYTES = 32 * 1024
+"""What the outputs of one step may hold together; one value of a declared write, too."""
 MAX_LOADED_BYTES = 8 << 20
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OFFLOADED = "application/vnd.nstarx.value+json"
@@ -59,12 +59,9 @@ def _is_number(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def offload(value: Any, objects: ObjectStore, *, where: str) -> Any:
-    """The value itself, or a reference when it is too large to travel inline."""
+def offloaded(value: Any, data: bytes, objects: ObjectStore) -> Any:
+    """A reference to the value, stored as its JSON `data`; a reference itself stays."""
     if ArtifactRef.is_reference(value):
-        return value
-    data = require_bearable(value, where=where)
-    if len(data) <= INLINE_BYTES:
         return value
     try:
         return objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
@@ -73,7 +70,7 @@ def offload(value: Any, objects: ObjectStore, *, where: str) -> Any:
 
 
 def load(value: Any, objects: ObjectStore, *, limit: int = MAX_LOADED_BYTES) -> Any:
-    """What `offload` made of a value, undone; every other value as it is."""
+    """What `offloaded` made of a value, undone; every other value as it is."""
     if not ArtifactRef.is_reference(value) or value.get("mediaType") != OFFLOADED:
         return value
     try:
