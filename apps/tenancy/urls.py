@@ -12,6 +12,7 @@ urlpatterns = [
     path("t/<slug:slug>/settings/members/", views.members, name="members"),
     path("t/<slug:slug>/settings/members/<uuid:user_id>/role/", views.role, name="role"),
     path("t/<slug:slug>/settings/members/<uuid:user_id>/remove/", views.remove, name="remove"),
+    path("t/<slug:slug>/settings/environments/", views.environments, name="environments"),
     path("t/<slug:slug>/settings/keys/", views.keys, name="keys"),
     path("t/<slug:slug>/settings/keys/<uuid:key_id>/revoke/", views.revoke, name="revoke"),
     path("t/<slug:slug>/settings/audit/", views.audit_log, name="audit"),

@@ -31,7 +31,7 @@ from apps.tenancy.actions import (
 )
 from apps.tenancy.actors import Actor, Role
 from apps.tenancy.doors import TenantRequest, places_of, signed_in, tenant_page
-from apps.tenancy.models import ApiKey, AuditRow, Invitation, Membership
+from apps.tenancy.models import ApiKey, AuditRow, Environment, Invitation, Membership
 
 _ROLES = [(role.value, role.value.capitalize()) for role in Role]
 _LIFETIMES = [("30", "30 days"), ("90", "90 days"), ("365", "one year")]
@@ -160,6 +160,15 @@ def remove(request: TenantRequest, user_id: uuid.UUID) -> HttpResponse:
     remove_member(actor=request.actor, user_id=user_id)
     messages.success(request, "The member is removed, and the member's keys with it.")
     return redirect("tenancy:members", request.organization.slug)
+
+
+@require_safe
+@tenant_page
+def environments(request: TenantRequest) -> HttpResponse:
+    """Where versions are deployed; every organization has the three it began with."""
+    with scope.transaction():
+        context = {"environments": Environment.in_order()}
+        return render(request, "tenancy/environments.html", context)
 
 
 @tenant_page

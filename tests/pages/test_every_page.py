@@ -51,6 +51,7 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("tenancy:create", [], 9),
     ("tenancy:members", ["slug"], 20),
     ("tenancy:keys", ["slug"], 19),
+    ("tenancy:environments", ["slug"], 19),
     ("tenancy:audit", ["slug"], 19),
     ("vault:secrets", ["slug"], 24),
     ("vault:variables", ["slug"], 24),
