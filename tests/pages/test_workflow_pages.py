@@ -173,6 +173,9 @@ def test_a_run_shows_its_steps_results_and_failures(
     assert "NODE_BROKEN" in html
     assert "&lt;i&gt;done" in html
     assert "hx-get" in html
+    assert f'data-run="{furnished.run}"' in html
+    page = owner.get(at("executions:run", "acme", furnished.run)).content.decode()
+    assert "nstarx/watch.js" in page
 
 
 def test_a_run_is_asked_to_stop(owner: Client, furnished: Furnished) -> None:
