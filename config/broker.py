@@ -27,7 +27,7 @@ BUSY_LOOK_SECONDS: Final = 0.05
 STALE_MILLISECONDS: Final = 60_000
 
 
-def _always_room() -> bool:
+def _always_room(_queue: str) -> bool:
     return True
 
 
@@ -37,7 +37,7 @@ class DoorbellConsumer(_RedisConsumer):
     broker: DoorbellBroker
 
     def __next__(self) -> Any:
-        if not self.message_cache and not self.broker.has_room():
+        if not self.message_cache and not self.broker.has_room(self.queue_name):
             # Somebody with free slots shall hear the bell.
             time.sleep(BUSY_LOOK_SECONDS)
             return None
@@ -72,7 +72,7 @@ class DoorbellBroker(RedisBroker):
         self.bell = redis.Redis.from_url(url, **timeouts)
         self._waiting: dict[str, int] = {}
         # The engine loop replaces this with a question about its free slots.
-        self.has_room: Callable[[], bool] = _always_room
+        self.has_room: Callable[[str], bool] = _always_room
 
     @property
     def consumer_class(self) -> type[DoorbellConsumer]:

@@ -48,6 +48,10 @@ class EnvironmentInvalid(Exception):
     """The environment cannot run the product; the message says which variable to set to what."""
 
 
+WORKER_POOLS: Final = ("io", "cpu", "sandbox", "system")
+"""What a worker process serves unless it is told otherwise; "gpu" needs one that says so."""
+
+
 class Mode(StrEnum):
     """Which settings module asks; production accepts no default for anything that is secret."""
 
@@ -106,7 +110,7 @@ class Environment:
     egress_allow: tuple[str, ...]
     log_json: bool
     worker_id: UUID | None
-    worker_pool: str
+    worker_pools: tuple[str, ...]
 
     def redis(self, database: int) -> str:
         """The same Redis server with another logical database."""
@@ -158,7 +162,7 @@ def load(mode: Mode | str, *, source: Mapping[str, str] | None = None) -> Enviro
         egress_allow=_egress_allow(values, mode=mode),
         log_json=_flag(values, "NSTARX_LOG_JSON", default=mode is Mode.PRODUCTION),
         worker_id=_worker_id(values),
-        worker_pool=values.get("NSTARX_WORKER_POOL") or "io",
+        worker_pools=_list(values.get("NSTARX_WORKER_POOLS", "")) or WORKER_POOLS,
     )
 
 

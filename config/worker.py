@@ -18,8 +18,8 @@ django.setup()
 
 from django.conf import settings  # noqa: E402
 
-import apps.executions.tasks  # noqa: E402, F401 - after setup; registers the actors
 from apps.executions import process as engine  # noqa: E402
+from apps.executions import tasks  # noqa: E402 - after setup; registers the actors
 
 DRAIN_SECONDS: Final = 8.0
 
@@ -29,13 +29,15 @@ class EngineInWorker(Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         """The process is ready: claim."""
-        engine.start(settings.ENV.worker_pool, settings.ENV.worker_id)
+        engine.start(settings.ENV.worker_pools, settings.ENV.worker_id, ring=tasks.ring)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         """Finish or give back what is claimed."""
         engine.drain(DRAIN_SECONDS)
 
 
+for _pool in settings.ENV.worker_pools:
+    dramatiq.get_broker().declare_queue(_pool)
 # This process is a fork of Dramatiq's master: without it nobody would restart or stop us.
 kernel.die_with_parent(signal.SIGKILL, parent=os.getppid())
 dramatiq.get_broker().add_middleware(EngineInWorker())

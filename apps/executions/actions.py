@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection
 
 from apps.executions import origins, policies
 from apps.executions.compiled import compiled_of
-from apps.executions.engine.history import Unstorable, dumps
+from apps.executions.engine.storable import Unstorable, dumps
 from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.events import RunReady
 from apps.executions.models import Run, TriggerKind

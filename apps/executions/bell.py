@@ -12,8 +12,8 @@ ECHO_SECONDS: Final = 0.05
 class Rings(Protocol):
     """What can be rung."""
 
-    def ring(self) -> None:
-        """There may be work: look now."""
+    def ring(self, pool: str) -> None:
+        """There may be work in that pool: look now."""
 
 
 _present: Final[dict[str, Rings]] = {}
@@ -33,11 +33,11 @@ def hear(pool: str) -> None:
     loop = _present.get(pool)
     if loop is not None:
         _heard[pool] = time.monotonic()
-        loop.ring()
+        loop.ring(pool)
 
 
 def ring(pool: str) -> None:
     """Reach the loop of a pool; nothing happens in a process that has none."""
     loop = _present.get(pool)
     if loop is not None and time.monotonic() - _heard.get(pool, 0.0) > ECHO_SECONDS:
-        loop.ring()
+        loop.ring(pool)

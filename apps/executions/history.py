@@ -19,6 +19,7 @@ from apps.executions.engine.history import (
     RunEnded,
     RunQueued,
     RunStarted,
+    StepDispatched,
     StepSkipped,
     StepStarted,
     decode,
@@ -37,8 +38,8 @@ class EventView:
 
     `body` by type: step.completed {startedAt (ms since 1970), outputs, conditions?, usage?};
     step.attempt_failed {startedAt, error, retryAt, usage?}; step.failed {startedAt, error,
-    handling, usage?}; step.started {startedAt}; step.skipped {reason}; run.queued {trigger, by?};
-    run.canceling {reason, by?}; run.failed and run.timed_out {error}.
+    handling, usage?}; step.dispatched {pool}; step.started {startedAt}; step.skipped {reason};
+    run.queued {trigger, by?}; run.canceling {reason, by?}; run.failed and run.timed_out {error}.
     """
 
     seq: int
@@ -127,7 +128,9 @@ def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tup
                 record.status = StepStatus.READY
             record.apply(event)
             folding.seq = view.seq
-            folding.finished_at = None if isinstance(event, StepStarted) else view.at
+            folding.finished_at = (
+                None if isinstance(event, StepDispatched | StepStarted) else view.at
+            )
     if has_ended:
         for folding in folded.values():
             close_record(folding.record)

@@ -6,6 +6,8 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid4
@@ -18,7 +20,8 @@ from apps.executions.engine.ports import StepRunner
 from apps.executions.runner.local import LocalRunner
 from apps.executions.store.connections import conninfo_from_settings
 from apps.executions.worker.documents import document_of
-from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
+from apps.executions.worker.loop import EngineLoop
+from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.workflows.graph import catalogue
 
 logger = logging.getLogger(__name__)
@@ -31,17 +34,24 @@ LAST_SECONDS: Final = 3.0
 class _Service:
     """The one loop of this process and what stands around it."""
 
-    pool: str
+    pools: Sequence[str]
     loop: EngineLoop
     announcer: live.Announcer
     is_ending: bool = field(default=False)
 
 
 _running: Final[list[_Service]] = []
+_ringer: Final = ThreadPoolExecutor(1, thread_name_prefix="engine-ring")
 
 
-def start(pool: str, worker_id: UUID | None, *, runner: StepRunner | None = None) -> EngineLoop:
-    """Begin to claim runs of a pool, as this incarnation.
+def start(
+    pools: Sequence[str],
+    worker_id: UUID | None,
+    *,
+    ring: Callable[[str], None],
+    runner: StepRunner | None = None,
+) -> EngineLoop:
+    """Begin to claim work of these pools, as this incarnation; `ring` reaches all processes.
 
     Without a database the process ends, for Dramatiq would keep it alive without an engine; the
     supervisor tries again.
@@ -50,12 +60,17 @@ def start(pool: str, worker_id: UUID | None, *, runner: StepRunner | None = None
     used = runner or LocalRunner()
     loop = EngineLoop(
         LoopSettings(
-            conninfo=conninfo_from_settings(), pools=(pool,), worker_id=worker_id or uuid4()
+            conninfo=conninfo_from_settings(), pools=pools, worker_id=worker_id or uuid4()
         ),
         runner=used,
         documents=document_of,
         catalogue=catalogue.INSTALLED,
-        hooks=Hooks(tell=announcer.announce, recycle=_recycle, tick=lambda: _tick(used)),
+        hooks=Hooks(
+            tell=announcer.announce,
+            ring=lambda rung: _ring(rung, ring),
+            recycle=_recycle,
+            tick=lambda: _tick(used),
+        ),
     )
     try:
         loop.start()
@@ -63,8 +78,9 @@ def start(pool: str, worker_id: UUID | None, *, runner: StepRunner | None = None
         logger.exception("the engine cannot start")
         os.kill(os.getpid(), signal.SIGTERM)
         raise
-    _running.append(_Service(pool=pool, loop=loop, announcer=announcer))
-    bell.install(pool, loop)
+    _running.append(_Service(pools=pools, loop=loop, announcer=announcer))
+    for pool in pools:
+        bell.install(pool, loop)
     broker = dramatiq.get_broker()
     if hasattr(broker, "has_room"):
         broker.has_room = loop.has_room
@@ -77,7 +93,8 @@ def drain(seconds: float) -> None:
     while _running:
         service = _running.pop()
         service.is_ending = True
-        bell.install(service.pool, None)
+        for pool in service.pools:
+            bell.install(pool, None)
         service.loop.stop(seconds=seconds)
         service.announcer.close()
         if service.loop.is_stuck():
@@ -85,6 +102,12 @@ def drain(seconds: float) -> None:
             last = threading.Timer(LAST_SECONDS, os._exit, args=(1,))
             last.daemon = True
             last.start()
+
+
+def _ring(pools: Collection[str], ring: Callable[[str], None]) -> None:
+    """Other processes of the pools look at once; from a thread, for Redis may be slow or gone."""
+    for pool in pools:
+        _ringer.submit(ring, pool)
 
 
 def _tick(runner: StepRunner) -> None:

@@ -17,6 +17,7 @@ from apps.executions.engine.history import (
     RunStarted,
     StepCanceled,
     StepCompleted,
+    StepDispatched,
     StepEvent,
     StepFailed,
     StepSkipped,
@@ -95,6 +96,8 @@ def attempts_of(
 
 def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
     match event:
+        case StepDispatched():
+            return replace(blank, status=StepStatus.READY, attempt=event.attempt)
         case StepStarted():
             return replace(
                 blank,

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from config.env import ROOT, DatabaseRole
+from config.env import ROOT, WORKER_POOLS, DatabaseRole
 from config.supervisor import ports, worker_rows
 from config.supervisor.backends import Backends
 from config.supervisor.fleet import Member
 from config.supervisor.processes import Command
 
-POOL: Final = "io"
 RQ_QUEUE: Final = "default"
 WORKER_STOP_SECONDS: Final = 12.0
 
@@ -119,13 +118,13 @@ class Installation:
                 name=name,
                 argv=[
                     *(sys.executable, "-m", "dramatiq", "config.worker"),
-                    *("--processes", "1", "--threads", "2", "--queues", POOL),
+                    *("--processes", "1", "--threads", "2", "--queues", *WORKER_POOLS),
                     *("--path", str(ROOT), "--worker-shutdown-timeout", "10000"),
                 ],
                 environment={
                     **self.environment(DatabaseRole.ENGINE),
                     "NSTARX_WORKER_ID": str(incarnation),
-                    "NSTARX_WORKER_POOL": POOL,
+                    "NSTARX_WORKER_POOLS": ",".join(WORKER_POOLS),
                 },
                 log=self.log(name),
                 working_directory=ROOT,

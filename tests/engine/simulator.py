@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from apps.executions.engine.calls import call_of
 from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.history import (
     Event,
@@ -21,7 +22,13 @@ from apps.executions.engine.history import (
     encode,
 )
 from apps.executions.engine.plan import Plan
-from apps.executions.engine.ports import StepCall, StepDone, StepOutcome, StopReason
+from apps.executions.engine.ports import (
+    StepCall,
+    StepDone,
+    StepOutcome,
+    StepStopped,
+    StopReason,
+)
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
     Around,
@@ -32,6 +39,13 @@ from apps.executions.engine.slice_ports import (
     LeaseLost,
     Left,
     Outcome,
+)
+from apps.executions.engine.task import (
+    Task,
+    TaskResult,
+    TaskStarted,
+    read_result,
+    result_body,
 )
 from apps.workflows.graph.declaration import Effect
 
@@ -83,6 +97,11 @@ class World:
     """Told how many batches a flush had to wait for."""
     drain_after: str | None = None
     """The process begins to drain when this step comes back."""
+    tasks: list[Task] = field(default_factory=list)
+    """Dispatched and not yet done."""
+    dispatched: Counter[tuple[str, int]] = field(default_factory=Counter)
+    words: dict[uuid.UUID, TaskStarted | TaskResult] = field(default_factory=dict)
+    """What tasks have put into the inbox and no append has consumed."""
     cut_before: str | None = None
     """The worker dies as this step is about to run."""
 
@@ -109,7 +128,7 @@ class World:
             settled=0,
             slots=self.slots,
             crashes=self.crashes,
-            has_inbox=bool(self.mail),
+            has_inbox=bool(self.mail or self.words),
             pool="io",
             workflow_id=uuid.UUID(int=3),
             version_id=uuid.UUID(int=4),
@@ -143,9 +162,42 @@ class World:
                 continue
             if outcome.left is Left.FINISHED:
                 return self.folded()
-            if outcome.left is Left.PARKED:
+            if outcome.left is Left.PARKED and self.tasks:
+                self.work(self.tasks[self.chance.randrange(len(self.tasks))])
+            elif outcome.left is Left.PARKED and not self.words:
                 self.now = max(self.now, min(self.folded().retrying.values()))
         raise AssertionError("the run did not end")
+
+    def work(self, task: Task) -> None:
+        """Another process runs a task: its call is built from history alone."""
+        step = self.plan.step(task.path)
+        call = call_of(
+            self.claim(),
+            self.folded(),
+            step,
+            attempt=task.attempt,
+            started_at=self.now,
+            interrupted=False,
+        )
+        self.attempts[task.path, task.attempt] += 1
+        if not step.is_pure:
+            self.effects[call.idempotency_key] += 1
+        if self.chance.random() < 0.3:
+            self.say(TaskStarted(path=task.path, attempt=task.attempt, started_at=self.now))
+        started_at, self.now = self.now, self.now + dt.timedelta(seconds=0.1)
+        self.finish_task(task, self.script(call), started_at=started_at)
+
+    def finish_task(self, task: Task, outcome: StepOutcome, *, started_at: dt.datetime) -> None:
+        """The item goes and the result comes, in one transaction; both through their JSON."""
+        self.tasks.remove(task)
+        result = TaskResult(
+            path=task.path, attempt=task.attempt, started_at=started_at, outcome=outcome
+        )
+        self.say(read_result(json.loads(result_body(result))))
+
+    def say(self, word: TaskStarted | TaskResult) -> None:
+        """Into the inbox."""
+        self.words[uuid.UUID(int=self.chance.getrandbits(128))] = word
 
     def ran(self, path: str) -> bool:
         """Whether a step was ever attempted."""
@@ -184,12 +236,23 @@ class MemoryJournal:
         self.posted.clear()
 
     def inbox(self) -> Inbox:
-        return self.world.mail.pop(0) if self.world.mail else Inbox()
+        mail = self.world.mail.pop(0) if self.world.mail else Inbox()
+        words = self.world.words
+        return replace(mail, ids=(*mail.ids, *words), tasks=(*mail.tasks, *words.values()))
 
     def _write(self, batch: Batch) -> None:
         assert batch.head == len(self.world.rows), "compare-and-set"
         self.world.rows.extend(batch.rows)
         self.world.batches.append(batch)
+        for consumed in batch.change.consumed:
+            self.world.words.pop(consumed, None)
+        for task in batch.change.tasks:
+            self.world.dispatched[task.path, task.attempt] += 1
+            self.world.tasks.append(task)
+        if batch.change.recall:
+            for task in tuple(self.world.tasks):
+                stopped = StepStopped(reason=StopReason.CANCELED)
+                self.world.finish_task(task, stopped, started_at=self.world.now)
 
 
 class ScriptedControl:

@@ -20,16 +20,16 @@ from apps.executions.engine.history import (
     SkipReason,
     StepCanceled,
     StepCompleted,
+    StepDispatched,
     StepFailed,
     StepSkipped,
     StepStarted,
-    Unstorable,
-    dumps,
     encode,
     result_text,
 )
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.storable import Unstorable, dumps
 from tests.engine.simulator import read
 
 AT = dt.datetime(2026, 11, 23, 7, 0, 0, 123000, tzinfo=dt.UTC)
@@ -40,6 +40,7 @@ EVENTS: list[Event] = [
     RunQueued(trigger="API"),
     RunQueued(trigger="API", by="Ada"),
     RunStarted(),
+    StepDispatched(path="a", attempt=2, pool="cpu"),
     RunCanceling(reason=CancelReason.REQUESTED, by="Ada"),
     RunCanceling(reason=CancelReason.DEADLINE),
     *(RunEnded(status=s) for s in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.CANCELED)),
@@ -123,6 +124,8 @@ def test_errors_are_cut_to_size_and_always_storable() -> None:
     body = failure.to_json()
     assert len(str(body["code"])) == 64
     assert len(str(body["message"])) == 2048
+    wide = Failure(code="X", message="€" * 10_000).to_json()
+    assert len(str(wide["message"]).encode()) <= 4096
     assert "details" not in body
     dumps(body, limit=8 * 1024)
 

@@ -33,6 +33,7 @@ def workflows(draw: st.DrawFn) -> tuple[Plan, dict[str, Any]]:
                 retry={"maxAttempts": 3, "backoffSeconds": draw(st.sampled_from([0, 0.5, 30]))},
                 onError=on_error,
                 disabled=draw(st.integers(0, 9)) == 0,
+                resources={"pool": "cpu"} if draw(st.integers(0, 3)) == 0 else {},
             )
         )
         script[name] = {
@@ -94,6 +95,9 @@ def test_a_run_cut_anywhere_ends_the_same(
         assert [row.type for row in world.rows].count("run.queued") == 1
         # Every attempt of an effect ran once, or once more for the death in between.
         assert all(count <= 2 for count in world.attempts.values())
+        # A dispatch and its task are one append: no death doubles one.
+        assert all(count == 1 for count in world.dispatched.values())
+        assert not world.tasks
 
 
 def test_every_single_point_of_one_run_may_be_the_last() -> None:

@@ -16,7 +16,8 @@ from typing import Any
 
 from apps.executions.engine.ports import LogSink, StepCall, StepDone, StepOutcome, StopSignal
 from apps.executions.engine.slice_ports import Claim
-from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
+from apps.executions.worker.loop import EngineLoop
+from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.document import Document, parse
 from tests.factories.graphs import CATALOGUE

@@ -25,7 +25,8 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.engine.slice_ports import Claim
 from apps.executions.models import Run, RunEvent
-from apps.executions.worker.loop import EngineLoop, Hooks, LoopSettings
+from apps.executions.worker.loop import EngineLoop
+from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from apps.workflows.graph.document import Document, parse
@@ -102,7 +103,7 @@ def worker(
 ) -> Iterator[EngineLoop]:
     """An engine loop in this process, as the engine's role."""
     loop = EngineLoop(
-        LoopSettings(conninfo=database.url("engine"), pools=[POOL], **(settings or {})),
+        LoopSettings(conninfo=database.url("engine"), **{"pools": [POOL], **(settings or {})}),
         runner=runner or ScriptedRunner(),
         documents=VERSIONS,
         catalogue=CATALOGUE,

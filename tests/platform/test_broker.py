@@ -87,7 +87,7 @@ def test_the_bell_is_heard_before_its_message(broker: DoorbellBroker) -> None:
     heard: list[int] = []
 
     class Loop:
-        def ring(self) -> None:
+        def ring(self, pool: str) -> None:
             heard.append(waiting(broker))
 
     def blocked() -> int:
@@ -126,12 +126,12 @@ def test_a_drained_bell_rings_again(broker: DoorbellBroker) -> None:
 
 def test_a_process_without_room_leaves_the_bell_to_others(broker: DoorbellBroker) -> None:
     ring(broker)
-    broker.has_room = lambda: False
+    broker.has_room = lambda _queue: False
 
     assert next(consumer(broker)) is None
     assert waiting(broker) == 1
 
-    broker.has_room = lambda: True
+    broker.has_room = lambda _queue: True
     assert next(consumer(broker)) is not None
 
 

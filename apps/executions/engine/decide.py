@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 from apps.executions.engine import ports
 from apps.executions.engine.fold import RunState
@@ -23,12 +23,17 @@ from apps.executions.engine.history import (
     StepFailed,
     StepSkipped,
 )
-from apps.executions.engine.plan import Step
+from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.state import RunStatus
 from apps.workflows.graph.declaration import Effect
 
 WORKER_LOST = "WORKER_LOST"
 EFFECT_IN_DOUBT = "EFFECT_IN_DOUBT"
+LOST_MESSAGE = "Workers died with this step three times. Give it less data or more memory."
+DOUBT_MESSAGE = (
+    "A worker died after this step had started and before it ended; whether its effect "
+    "happened is unknown. Check the other system, then start a new run."
+)
 STEP_TIMEOUT = "STEP_TIMEOUT"
 AMBIGUOUS = frozenset({STEP_TIMEOUT, WORKER_LOST})
 """Codes after which nobody knows whether an UNSAFE effect happened."""
@@ -48,6 +53,8 @@ class Facts:
     now: dt.datetime
     deadline_at: dt.datetime | None
     slots: int
+    pool: str = RUN_POOL
+    """Where the run is owned; steps of other pools are dispatched."""
     cancel: CancelRequest | None = None
     worker_lost: bool = False
     """Workers died with this run too often without any step settling in between."""
@@ -57,10 +64,14 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commands:
-    """Events to record (in order), steps to start (by position), and when to look again."""
+    """Events to record (in order), steps to start (by position), and when to look again.
+
+    `starts` run in this process; `dispatches` are handed to a worker of their pool.
+    """
 
     events: tuple[Event, ...] = ()
     starts: tuple[int, ...] = ()
+    dispatches: tuple[int, ...] = ()
     stop_running: bool = False
     wake_at: dt.datetime | None = None
 
@@ -85,11 +96,13 @@ def decide(state: RunState, facts: Facts) -> Commands:
             for index, reason in state.unreached
         )
         return Commands(events=(*opening, *skips))
-    starts = _starts(state, facts)
-    if not (starts or state.ready or state.cut or state.in_flight or state.retrying):
+    starts, dispatches = _starts(state, facts)
+    if not (state.ready or state.cut or state.in_flight or state.dispatched or state.retrying):
         status = RunStatus.PARTIAL if state.is_partial else RunStatus.SUCCEEDED
         return Commands(events=(*opening, RunEnded(status=status)))
-    return Commands(events=opening, starts=starts, wake_at=_wake_at(state, facts))
+    return Commands(
+        events=opening, starts=starts, dispatches=dispatches, wake_at=_wake_at(state, facts)
+    )
 
 
 def conclude(
@@ -199,15 +212,10 @@ def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
 def _lost(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
     """Steps that end here because a worker died with them."""
     if facts.worker_lost and not state.is_stopping:
-        message = "Workers died with this step three times. Give it less data or more memory."
         suspects = tuple(state.cut) or tuple(state.ready)
-        return tuple(_died(state, index, facts, WORKER_LOST, message) for index in suspects)
-    message = (
-        "A worker died after this step had started and before it ended; whether its effect "
-        "happened is unknown. Check the other system, then start a new run."
-    )
+        return tuple(_died(state, index, facts, WORKER_LOST, LOST_MESSAGE) for index in suspects)
     unsafe = (i for i in state.cut if state.plan.steps[i].effect is Effect.UNSAFE)
-    return tuple(_died(state, index, facts, EFFECT_IN_DOUBT, message) for index in unsafe)
+    return tuple(_died(state, index, facts, EFFECT_IN_DOUBT, DOUBT_MESSAGE) for index in unsafe)
 
 
 def _died(state: RunState, index: int, facts: Facts, code: str, message: str) -> StepFailed:
@@ -220,7 +228,7 @@ def _died(state: RunState, index: int, facts: Facts, code: str, message: str) ->
 
 
 def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Commands:
-    if state.in_flight:
+    if state.in_flight or state.dispatched:
         return Commands(events=opening, stop_running=True, wake_at=_wake_at(state, facts))
     if state.canceling is None:
         ended = RunEnded(status=RunStatus.FAILED, error=state.failing)
@@ -234,12 +242,24 @@ def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Comm
     return Commands(events=(*opening, ended))
 
 
-def _starts(state: RunState, facts: Facts) -> tuple[int, ...]:
-    room = facts.slots - len(state.in_flight)
-    if not facts.may_start or room <= 0:
-        return ()
+def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Steps to run here, as many as slots are free, and steps to hand to other pools."""
+    if not facts.may_start:
+        return (), ()
     due = (index for index, at in state.retrying.items() if at <= facts.now)
-    return tuple(islice(chain(state.cut, state.ready, due), room))
+    room = facts.slots - len(state.in_flight)
+    beyond = state.plan.max_concurrency - len(state.in_flight) - len(state.dispatched)
+    starts: list[int] = []
+    dispatches: list[int] = []
+    for index in chain(state.cut, state.ready, due):
+        if state.plan.steps[index].is_dispatched_from(facts.pool):
+            if len(dispatches) < beyond:
+                dispatches.append(index)
+        elif len(starts) < room:
+            starts.append(index)
+        if len(starts) >= room and len(dispatches) >= beyond:
+            break
+    return tuple(starts), tuple(dispatches)
 
 
 def _wake_at(state: RunState, facts: Facts) -> dt.datetime | None:

@@ -20,6 +20,7 @@ from apps.executions.engine.history import (
     SkipReason,
     StepCanceled,
     StepCompleted,
+    StepDispatched,
     StepEvent,
     StepFailed,
     StepSkipped,
@@ -68,6 +69,8 @@ class StepRecord:
             self.outputs = event.outputs
             self.conditions = event.conditions
             self.failure = None
+        elif isinstance(event, StepDispatched):
+            self.attempt = event.attempt
         elif isinstance(event, StepStarted):
             self.status = moved_step(self.status, to=StepStatus.RUNNING)
             self.attempt = event.attempt
@@ -147,7 +150,8 @@ class RunState:
     """A run in memory: its steps, which of them may run, and why it is ending if it is.
 
     `apply` is the only way it changes by history; `launch` notes what this process has in flight,
-    and is forgotten with it. An event costs time in proportion to the connections it decides.
+    and is forgotten with it. What is `dispatched` runs elsewhere, whoever owns the run. An event
+    costs time in proportion to the connections it decides.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -161,6 +165,7 @@ class RunState:
         self.retrying: dict[int, dt.datetime] = {}
         self.in_flight: dict[int, int] = {}
         self.cut: dict[int, None] = {}
+        self.dispatched: dict[int, int] = {}
         self.failing: Failure | None = None
         self.canceling: CancelReason | None = None
         self.is_partial = False
@@ -203,6 +208,10 @@ class RunState:
         self._release(index)
         self.in_flight[index] = attempt
         return attempt
+
+    def next_attempt(self, index: int) -> int:
+        """The number of the attempt that would start now."""
+        return self.records[index].attempt + 1
 
     def land(self, index: int) -> None:
         """Forget a flight that left no event: the step may be launched again."""
@@ -247,8 +256,12 @@ class RunState:
         if record.status is StepStatus.RETRY_WAIT:
             self._retry(index)
         record.apply(event)
+        if isinstance(event, StepDispatched):
+            self._release(index)
+            self.dispatched[index] = event.attempt
+            return
         if isinstance(event, StepStarted):
-            if index not in self.in_flight:
+            if index not in self.in_flight and index not in self.dispatched:
                 self._release(index)
                 self.cut[index] = None
             return
@@ -271,6 +284,8 @@ class RunState:
             del self.in_flight[index]
         elif index in self.cut:
             del self.cut[index]
+        elif index in self.dispatched:
+            del self.dispatched[index]
         else:
             self.ready.remove(index)
 
@@ -314,6 +329,7 @@ class RunState:
         self.ready.clear()
         self.retrying.clear()
         self.cut.clear()
+        self.dispatched.clear()
         self.unreached.clear()
         for record in self.records:
             close_record(record)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,16 +11,17 @@ from typing import Any, Final, TypeAlias
 
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.storable import (
+    BODY_LIMIT,
+    DETAILS_LIMIT,
+    INLINE_LIMIT,
+    Unstorable,
+    clean_text,
+    dumps,
+    usage_from_json,
+    usage_json,
+)
 from apps.workflows.graph.declaration import Json
-
-BODY_LIMIT: Final = 8 * 1024
-"""Bytes of the body of an event of the run itself."""
-OUTPUTS_LIMIT: Final = 256 * 1024
-"""Bytes of a step's event: several ports of at most 32 KiB each (larger values are references)."""
-MESSAGE_LIMIT: Final = 2 * 1024
-"""Characters of an error message; the rest is cut."""
-DETAILS_LIMIT: Final = 2 * 1024
-"""Bytes of an error's details; larger ones are left out."""
 
 
 class CancelReason(StrEnum):
@@ -46,17 +46,6 @@ class Handling(StrEnum):
     ROUTE = "route"
 
 
-class Unstorable(ValueError):
-    """A value that history cannot hold; `code` is the step's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why an attempt or a run failed; `code` is stable, `message` may be shown."""
@@ -69,7 +58,7 @@ class Failure:
 
     def to_json(self) -> dict[str, Json]:
         """As it leaves by the error port and stands in `run.error`: plain JSON, cut to size."""
-        value: dict[str, Json] = {"code": self.code[:64], "message": _text(self.message)}
+        value: dict[str, Json] = {"code": self.code[:64], "message": clean_text(self.message)}
         if self.path is not None:
             value["nodeId"] = self.path
         if self.attempt is not None:
@@ -121,6 +110,15 @@ class RunEnded:
 
     status: RunStatus
     error: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepDispatched:
+    """An attempt waits for a worker of `pool`; its outcome comes back by the inbox."""
+
+    path: str
+    attempt: int
+    pool: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,7 +184,13 @@ class StepCanceled:
 
 
 StepEvent: TypeAlias = (
-    StepStarted | StepCompleted | AttemptFailed | StepFailed | StepSkipped | StepCanceled
+    StepDispatched
+    | StepStarted
+    | StepCompleted
+    | AttemptFailed
+    | StepFailed
+    | StepSkipped
+    | StepCanceled
 )
 RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded
 Event: TypeAlias = RunEvent | StepEvent
@@ -200,22 +204,6 @@ class Row:
     path: str | None = None
     attempt: int | None = None
     body: str | None = None
-
-
-def dumps(value: object, *, limit: int) -> str:
-    """Compact JSON that a jsonb column accepts. Raises Unstorable with a step's error code."""
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        size = len(text.encode())
-    except (TypeError, ValueError, RecursionError) as error:
-        message = f"The value is no JSON that can be stored: {str(error)[:200]}."
-        raise Unstorable("OUTPUT_INVALID", message) from None
-    if "\\u0000" in text and _NUL.search(text):
-        raise Unstorable("OUTPUT_INVALID", "Text with a NUL character cannot be stored; remove it.")
-    if size > limit:
-        message = f"{size:,} bytes are too many (limit {limit:,}): store it as an artifact."
-        raise Unstorable("OUTPUT_TOO_LARGE", message)
-    return text
 
 
 def encode(event: Event) -> Row:
@@ -241,35 +229,6 @@ def result_text(outputs: Mapping[str, Mapping[str, Json]], *, limit: int) -> str
         return dumps({"$omitted": sorted(outputs)[:100]}, limit=limit)
 
 
-def usage_json(usage: Usage) -> dict[str, Json]:
-    """Only what is not zero."""
-    pairs: tuple[tuple[str, int | float], ...] = (
-        ("cpuSeconds", round(usage.cpu_seconds, 6)),
-        ("peakMemoryBytes", usage.peak_memory_bytes),
-        ("wallMs", usage.wall_ms),
-        ("bytesIn", usage.bytes_in),
-        ("bytesOut", usage.bytes_out),
-        ("costMinor", usage.cost_minor),
-    )
-    return {name: value for name, value in pairs if value}
-
-
-def _usage(value: Mapping[str, Any]) -> Usage:
-    return Usage(
-        cpu_seconds=value.get("cpuSeconds", 0.0),
-        peak_memory_bytes=value.get("peakMemoryBytes", 0),
-        wall_ms=value.get("wallMs", 0),
-        bytes_in=value.get("bytesIn", 0),
-        bytes_out=value.get("bytesOut", 0),
-        cost_minor=value.get("costMinor", 0),
-    )
-
-
-def _text(value: str) -> str:
-    clean = value.encode("utf-8", "replace").decode().replace("\x00", "")
-    return clean if len(clean) <= MESSAGE_LIMIT else clean[: MESSAGE_LIMIT - 1] + "…"
-
-
 def _millis(at: dt.datetime) -> int:
     return round(at.timestamp() * 1000)
 
@@ -291,7 +250,7 @@ def _completed_row(event: StepCompleted) -> Row:
     body = _attempt_body(event, outputs=event.outputs)
     if event.conditions:
         body["conditions"] = event.conditions
-    text = dumps(body, limit=OUTPUTS_LIMIT)
+    text = dumps(body, limit=INLINE_LIMIT + BODY_LIMIT + _room(event.conditions))
     return Row(type="step.completed", path=event.path, attempt=event.attempt, body=text)
 
 
@@ -304,15 +263,21 @@ def _failed_row(event: StepFailed) -> Row:
     body = _attempt_body(event, error=event.failure.to_json(), handling=event.handling)
     if event.conditions:
         body["conditions"] = event.conditions
-    return _step_row("step.failed", event, body)
+    text = dumps(body, limit=BODY_LIMIT + _room(event.conditions))
+    return Row(type="step.failed", path=event.path, attempt=event.attempt, body=text)
+
+
+def _room(conditions: Mapping[str, bool]) -> int:
+    """Bytes for the outcomes of conditions: the document bounds how many there are."""
+    return sum(6 * len(name) + 16 for name in conditions)
 
 
 def _step_row(
     name: str,
-    event: StepStarted | AttemptFailed | StepFailed | StepCanceled,
+    event: StepDispatched | StepStarted | AttemptFailed | StepCanceled,
     body: Mapping[str, object] | None,
 ) -> Row:
-    text = None if body is None else dumps(body, limit=OUTPUTS_LIMIT)
+    text = None if body is None else dumps(body, limit=BODY_LIMIT)
     return Row(type=name, path=event.path, attempt=event.attempt, body=text)
 
 
@@ -322,12 +287,15 @@ def _run_row(name: str, **body: object) -> Row:
 
 
 _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
-    RunQueued: lambda e: _run_row("run.queued", trigger=e.trigger, by=e.by and _text(e.by)),
+    RunQueued: lambda e: _run_row("run.queued", trigger=e.trigger, by=e.by and clean_text(e.by)),
     RunStarted: lambda _: Row(type="run.started"),
-    RunCanceling: lambda e: _run_row("run.canceling", reason=e.reason, by=e.by and _text(e.by)),
+    RunCanceling: lambda e: _run_row(
+        "run.canceling", reason=e.reason, by=e.by and clean_text(e.by)
+    ),
     RunEnded: lambda e: _run_row(
         f"run.{e.status.lower()}", error=e.error.to_json() if e.error else None
     ),
+    StepDispatched: lambda e: _step_row("step.dispatched", e, {"pool": e.pool}),
     StepStarted: lambda e: _step_row("step.started", e, {"startedAt": _millis(e.started_at)}),
     StepCompleted: _completed_row,
     AttemptFailed: _attempt_failed_row,
@@ -355,6 +323,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "run.canceling": lambda _p, _a, b: RunCanceling(
         reason=CancelReason(b["reason"]), by=b.get("by")
     ),
+    "step.dispatched": lambda p, a, b: StepDispatched(path=p, attempt=a, pool=b["pool"]),
     "step.started": lambda p, a, b: StepStarted(
         path=p, attempt=a, started_at=_instant(b["startedAt"])
     ),
@@ -363,14 +332,14 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
         attempt=a,
         outputs=b["outputs"],
         conditions=b.get("conditions", {}),
-        usage=_usage(b.get("usage", {})),
+        usage=usage_from_json(b.get("usage", {})),
         started_at=_instant(b["startedAt"]),
     ),
     "step.attempt_failed": lambda p, a, b: AttemptFailed(
         path=p,
         attempt=a,
         failure=Failure.from_json(b["error"]),
-        usage=_usage(b.get("usage", {})),
+        usage=usage_from_json(b.get("usage", {})),
         started_at=_instant(b["startedAt"]),
         retry_at=_instant(b["retryAt"]),
     ),
@@ -378,7 +347,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
         path=p,
         attempt=a,
         failure=Failure.from_json(b["error"]),
-        usage=_usage(b.get("usage", {})),
+        usage=usage_from_json(b.get("usage", {})),
         started_at=_instant(b["startedAt"]),
         handling=Handling(b["handling"]),
         conditions=b.get("conditions", {}),

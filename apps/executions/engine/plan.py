@@ -25,6 +25,8 @@ from apps.workflows.graph.order import CyclicGraph, topological_order
 
 SLOTS_LIMIT = 16
 """Most steps of one run that run at once in one slice."""
+RUN_POOL = "io"
+"""Where runs are owned: most of their time they wait for others."""
 DEFAULT_CONCURRENCY = 8
 DEFAULT_PRIORITY = 5
 
@@ -107,9 +109,20 @@ class Step:
         return self.node_type.isolation is Isolation.INLINE and not self.node_type.asynchronous
 
     @property
+    def pool(self) -> str | None:
+        """Where the step must run; None when it runs in the process that owns the run."""
+        if self.node.resources.pool is not None:
+            return self.node.resources.pool
+        return None if self.node_type.isolation is Isolation.INLINE else self.node_type.pool
+
+    @property
     def error_links(self) -> tuple[Link, ...]:
         """Connections that a failure may leave by."""
         return tuple(link for link in self.outgoing if link.source_port == ERROR_PORT)
+
+    def is_dispatched_from(self, pool: str) -> bool:
+        """Whether a run owned in that pool hands the step to another."""
+        return self.pool is not None and self.pool != pool
 
     def handling(self, code: str) -> Handling:
         """The first matching rule's; without one the run fails."""

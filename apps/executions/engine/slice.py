@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import Final
-from uuid import UUID
 
+from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
+from apps.executions.engine.calls import call_of, deadline_of
 from apps.executions.engine.decide import (
     STEP_TIMEOUT,
     CancelRequest,
@@ -18,12 +19,10 @@ from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
     CancelReason,
     Event,
-    Row,
     RunCanceling,
+    StepDispatched,
     StepStarted,
-    Unstorable,
     encode,
-    result_text,
 )
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import (
@@ -33,30 +32,26 @@ from apps.executions.engine.ports import (
     StepOutcome,
     StepStopped,
     StopReason,
-    TransactionalWrite,
 )
 from apps.executions.engine.slice_ports import (
     Around,
-    Batch,
-    Change,
     Claim,
     LeaseLost,
     Left,
     Outcome,
 )
-from apps.executions.engine.state import RunStatus
+from apps.executions.engine.state import StepStatus
+from apps.executions.engine.storable import Unstorable
+from apps.executions.engine.task import Task, TaskResult, TaskStarted
 
 BUDGET: Final = dt.timedelta(milliseconds=500)
 """How long a run may hold its slot while another lane waits."""
-BUFFER_AGE: Final = dt.timedelta(milliseconds=15)
-BUFFER_ROWS: Final = 256
 ANNOUNCE_AFTER: Final = dt.timedelta(milliseconds=500)
 """A step that runs longer is announced to those who watch."""
 GRACE: Final = dt.timedelta(seconds=10)
 """How long a step may overrun its deadline, or ignore a stop, before it is abandoned."""
 SHORT_WAIT: Final = dt.timedelta(seconds=1)
 """A retry due within this is waited for; a later one parks the run."""
-RESULT_LIMIT: Final = 64 * 1024
 CRASH_LIMIT: Final = 3
 
 
@@ -74,8 +69,9 @@ class Slice:
         self.cancel: CancelRequest | None = None
         self.stop_at: dt.datetime | None = None
         self.worker_lost = claim.crashes >= CRASH_LIMIT
-        self.buffer = _Buffer(state)
+        self.buffer = Buffer(state)
         self.posted = False
+        self.may_start = True
 
     def run(self) -> Outcome:
         """Until the run has ended, waits, or must give way. Raises LeaseLost."""
@@ -97,8 +93,10 @@ class Slice:
                 continue
             if left := self._leaving(commands, now):
                 return self._leave(left)
+            self._dispatch(commands.dispatches, now)
             self._start(commands.starts, now)
-            self._receive(commands.wake_at, now)
+            if self.flights or not commands.dispatches:
+                self._receive(commands.wake_at, now)
 
     # --- what is known
 
@@ -106,17 +104,34 @@ class Slice:
         inbox = self.journal.inbox()
         self.buffer.consumed = inbox.ids
         self.cancel = inbox.cancel or self.cancel
+        now = self.control.now()
+        for word in inbox.tasks:
+            self._hear(word, now)
+
+    def _hear(self, word: TaskStarted | TaskResult, now: dt.datetime) -> None:
+        """What a dispatched step's worker says; of an attempt that is over, nothing counts."""
+        step = self.state.plan.step(word.path)
+        if self.state.dispatched.get(step.index) != word.attempt:
+            return
+        flight = self._flight(step, word.attempt, word.started_at, interrupted=False)
+        match word:
+            case TaskResult():
+                self._conclude(flight, word.outcome, now=now, fraction=word.fraction)
+            case TaskStarted() if self.state.records[step.index].status is StepStatus.READY:
+                self._announce(flight, now=now)
 
     def _facts(self, now: dt.datetime) -> Facts:
         lost, self.worker_lost = self.worker_lost, False
         spent = now - self.began_at >= BUDGET and self.control.is_crowded()
+        self.may_start = not (spent or self.control.is_draining())
         return Facts(
             now=now,
             deadline_at=self.claim.deadline_at,
             slots=self.claim.slots,
+            pool=self.claim.pool,
             cancel=self.cancel,
             worker_lost=lost,
-            may_start=not (spent or self.control.is_draining()),
+            may_start=self.may_start,
         )
 
     def _record(self, event: Event, *, now: dt.datetime) -> None:
@@ -127,6 +142,15 @@ class Slice:
 
     # --- starting
 
+    def _dispatch(self, dispatches: tuple[int, ...], now: dt.datetime) -> None:
+        """Hand steps to workers of other pools: event and task become durable together."""
+        for index in dispatches:
+            step = self.state.plan.steps[index]
+            pool, attempt = step.pool or self.claim.pool, self.state.next_attempt(index)
+            self._record(StepDispatched(path=step.path, attempt=attempt, pool=pool), now=now)
+            self.buffer.tasks.append(Task(path=step.path, attempt=attempt, pool=pool))
+            self.buffer.is_strict = True
+
     def _start(self, starts: tuple[int, ...], now: dt.datetime) -> None:
         launched = []
         touches_world = False
@@ -134,7 +158,7 @@ class Slice:
             step = self.state.plan.steps[index]
             interrupted = index in self.state.cut
             attempt = self.state.launch(index)
-            flight = _Flight(step, attempt, now, self._deadline(step, now), interrupted=interrupted)
+            flight = self._flight(step, attempt, now, interrupted=interrupted)
             launched.append(flight)
             touches_world = touches_world or not step.is_pure
             if step.needs_intent and not interrupted:
@@ -144,6 +168,12 @@ class Slice:
         for flight in launched:
             self.flights[flight.step.index] = flight
             self.pool.submit(flight.step.index, self._call(flight), light=flight.step.is_light)
+
+    def _flight(
+        self, step: Step, attempt: int, started_at: dt.datetime, *, interrupted: bool
+    ) -> _Flight:
+        deadline_at = deadline_of(self.claim, step, started_at=started_at)
+        return _Flight(step, attempt, started_at, deadline_at, interrupted=interrupted)
 
     def _barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
         """Make durable what must be before the steps that are about to start."""
@@ -156,34 +186,14 @@ class Slice:
         elif buffer.rows and (now >= buffer.due_at or len(buffer.rows) >= BUFFER_ROWS):
             self._post()
 
-    def _deadline(self, step: Step, now: dt.datetime) -> dt.datetime:
-        own = now + dt.timedelta(seconds=step.timeout_seconds)
-        return min(own, self.claim.deadline_at) if self.claim.deadline_at else own
-
     def _call(self, flight: _Flight) -> StepCall:
-        claim, step = self.claim, flight.step
-        return StepCall(
-            tenant_id=claim.tenant_id,
-            run_id=claim.run_id,
-            lineage_id=claim.lineage_id,
-            workflow_id=claim.workflow_id,
-            environment=claim.environment,
-            environment_id=claim.environment_id,
-            node=step.node,
-            node_type=step.node_type,
-            path=step.path,
+        return call_of(
+            self.claim,
+            self.state,
+            flight.step,
             attempt=flight.attempt,
-            generation=1,
-            inputs=self.state.inputs_of(step),
-            parameters=claim.parameters,
-            variables=claim.variables,
-            upstream=self.state.upstream_of(step),
-            outgoing=step.connections,
             started_at=flight.started_at,
-            deadline_at=flight.deadline_at,
-            fence=claim.token,
             interrupted=flight.interrupted,
-            installation_id=claim.installation_id,
         )
 
     # --- receiving
@@ -260,6 +270,8 @@ class Slice:
         if self.stop_at is None:
             self.stop_at = now
             self.pool.stop(StopReason.CANCELED)
+            if self.state.dispatched:
+                self.buffer.recall = self.buffer.is_strict = True
 
     def _abandon_at(self, flight: _Flight) -> dt.datetime:
         latest = flight.deadline_at if self.stop_at is None else self.stop_at
@@ -284,18 +296,25 @@ class Slice:
     def _leaving(self, commands: Commands, now: dt.datetime) -> Left | None:
         if self.state.status.is_terminal:
             return Left.FINISHED
-        if self.flights or commands.starts:
+        if self.flights or commands.starts or commands.dispatches:
             return None
-        soonest = min(self.state.retrying.values(), default=now)
-        if self.state.ready or self.state.cut or soonest <= now:
-            return Left.YIELDED
+        state = self.state
+        waits = [at for at in state.retrying.values() if at > now]
+        if state.ready or state.cut or len(waits) < len(state.retrying):
+            # If they may start, they wait for a dispatched step to make room for them.
+            is_full = self.may_start and bool(state.dispatched)
+            return Left.PARKED if is_full else Left.YIELDED
+        soonest = min(waits, default=None)
+        if soonest is None:
+            return Left.PARKED
         # The timer of a deadline that is this near may have fired already: it is waited for.
         soonest = min(soonest, self.claim.deadline_at or soonest)
         return Left.PARKED if soonest > now + SHORT_WAIT else None
 
     def _leave(self, left: Left) -> Outcome:
-        busy = self.control.now() - self.began_at
-        batch = self.buffer.take(left)
+        now = self.control.now()
+        busy = now - self.began_at
+        batch = self.buffer.take(left, now=now)
         if left is Left.FINISHED and not self.buffer.is_strict:
             self.journal.post(batch)
         else:
@@ -331,58 +350,3 @@ class _Flight:
         self.deadline_at = deadline_at
         self.interrupted = interrupted
         self.announced = interrupted
-
-
-class _Buffer:
-    """Events that are applied in memory and not yet handed to the journal."""
-
-    def __init__(self, state: RunState) -> None:
-        self.state = state
-        self.consumed: tuple[UUID, ...] = ()
-        self.due_at = dt.datetime.min.replace(tzinfo=dt.UTC)
-        self._clear()
-
-    def _clear(self) -> None:
-        self.rows: list[Row] = []
-        self.writes: list[TransactionalWrite] = []
-        self.is_strict = False
-        self._head = self.state.head
-        self._settled = self.state.settled
-        self._status = self.state.status
-
-    @property
-    def settles(self) -> bool:
-        """What other steps build upon is in here."""
-        return self.state.settled > self._settled
-
-    def add(self, row: Row, *, now: dt.datetime) -> None:
-        """One more; the first one sets the time by which all must leave."""
-        if not self.rows:
-            self.due_at = now + BUFFER_AGE
-        self.rows.append(row)
-
-    def take(self, left: Left | None = None) -> Batch:
-        """All of it, once; with what ends the slice, if it ends."""
-        state = self.state
-        moved = state.status is not self._status
-        ended = left is Left.FINISHED
-        change = Change(
-            status=state.status if moved else None,
-            started=self._status is RunStatus.QUEUED and state.has_started,
-            left=left,
-            wake_at=min(state.retrying.values()) if left is Left.PARKED else None,
-            consumed=self.consumed,
-            result=result_text(state.result(), limit=RESULT_LIMIT) if ended else None,
-            error=state.error.to_json() if state.error else None,
-            totals=state.totals if ended else None,
-            writes=tuple(self.writes),
-        )
-        batch = Batch(
-            head=self._head,
-            rows=tuple(self.rows),
-            settled=state.settled - self._settled,
-            change=change,
-        )
-        self.consumed = ()
-        self._clear()
-        return batch

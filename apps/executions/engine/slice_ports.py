@@ -14,6 +14,7 @@ from apps.executions.engine.fold import RunState, Totals
 from apps.executions.engine.history import Row
 from apps.executions.engine.ports import StepCall, StepOutcome, StopReason, TransactionalWrite
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.task import Task, TaskResult, TaskStarted
 from apps.workflows.graph.declaration import Json
 
 
@@ -56,11 +57,23 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TaskClaim(Claim):
+    """A leased task: one attempt of one step of a run that somebody else owns."""
+
+    path: str
+    attempt: int
+    has_begun: bool
+    """An earlier worker had made the intent of this attempt durable."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inbox:
     """What others told the run since the last look; `ids` are consumed by the next append."""
 
     ids: tuple[UUID, ...] = ()
     cancel: CancelRequest | None = None
+    tasks: tuple[TaskStarted | TaskResult, ...] = ()
+    """What other processes say of dispatched steps, in the order of arrival."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +90,10 @@ class Change:
     error: Mapping[str, Json] | None = None
     totals: Totals | None = None
     writes: tuple[TransactionalWrite, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    """Attempts for workers of other pools; their events are in the same batch."""
+    recall: bool = False
+    """Tasks nobody has begun come back at once, those that run are asked to stop."""
 
     @property
     def is_empty(self) -> bool:
@@ -93,6 +110,8 @@ class Change:
             started=later.started or self.started,
             consumed=self.consumed + later.consumed,
             writes=self.writes + later.writes,
+            tasks=self.tasks + later.tasks,
+            recall=self.recall or later.recall,
         )
 
 

@@ -15,8 +15,8 @@ from strawberry import relay
 from strawberry.scalars import JSON
 
 from apps.executions import models
-from apps.executions.engine.history import usage_json
 from apps.executions.engine.state import RunStatus, StepStatus
+from apps.executions.engine.storable import usage_json
 from apps.executions.history import StepView
 from apps.kit.graphql.batch import batched
 from apps.kit.graphql.connections import Connection, Edge

@@ -52,6 +52,8 @@ class WorkItem(models.Model):
     crashes = models.IntegerField(default=0)
     settled_seen = models.IntegerField(default=0)
     has_mail = models.BooleanField(default=False)
+    attempt = models.IntegerField(default=0, help_text="Of the step, for a task.")
+    has_begun = models.BooleanField(default=False, help_text="A task's effect may have happened.")
 
     class Meta:
         db_table = "work_item"

@@ -20,6 +20,15 @@ DROP FUNCTION engine_ready_1, executions_start_1, engine_claim_1, engine_charge_
   engine_inbox_1, engine_log_1, engine_give_up_1, run_state_moves_1;
 """
 
+UNDO_2: Final = """
+DROP FUNCTION engine_claim_2, engine_append_2, engine_append_batch_2, engine_change_2,
+  engine_dispatch_2, engine_recall_2, engine_task_done_2, engine_task_begun_2;
+DELETE FROM work_item WHERE kind = 'task';
+CREATE INDEX work_item_in_use ON work_item (pool, tenant_id) WHERE worker_id IS NOT NULL;
+DROP INDEX work_item_leased_of;
+ALTER TABLE work_item DROP COLUMN attempt, DROP COLUMN has_begun;
+"""
+
 
 def sql(name: str) -> str:
     """The text of a file beside this one."""

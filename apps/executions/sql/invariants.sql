@@ -1,9 +1,9 @@
 -- What must be true of the engine's rows at any instant: each query returns the rows that violate it.
 -- A query is everything after its heading. TENANT: run in a tenant's scope. ENGINE: as the engine.
 
--- TENANT I1 an open run has an item or waits for a timer
+-- TENANT I1 an open run has an item, a task or waits for a timer
 SELECT r.id FROM run r WHERE r.finished_at IS NULL
-   AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id AND w.kind = 'run')
+   AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id)
    AND NOT EXISTS (SELECT FROM timer t WHERE t.run_id = r.id AND t.kind <> 'deadline')
 
 -- TENANT I2 a terminal run has neither item nor timer nor mail
@@ -35,13 +35,25 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
          WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
            ('step.completed', 'step.failed', 'step.skipped', 'step.canceled'))
 
--- TENANT I13 leased slots and runs stay within the lane's ceilings
-SELECT l.pool FROM lane l
- WHERE l.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
-   AND EXISTS (
-     SELECT FROM work_item w
-      WHERE w.tenant_id = l.tenant_id AND w.pool = l.pool AND w.worker_id IS NOT NULL
-     HAVING sum(w.granted) > l.max_inflight OR count(*) > l.max_runs)
+-- TENANT I13 leased slots and runs of all pools stay within the tenant's ceilings
+SELECT sum(w.granted) || ' slots' FROM work_item w
+ WHERE w.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
+   AND w.worker_id IS NOT NULL
+HAVING sum(w.granted) > (SELECT max(l.max_inflight) FROM lane l
+         WHERE l.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid)
+    OR count(*) FILTER (WHERE w.kind = 'run') > (SELECT max(l.max_runs) FROM lane l
+         WHERE l.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid)
+
+-- TENANT I27 a dispatched attempt that has not come back has its task, or its result in the inbox
+SELECT e.run_id || ' ' || e.path FROM run_event e JOIN run r
+    ON r.tenant_id = e.tenant_id AND r.id = e.run_id AND r.finished_at IS NULL
+ WHERE e.type = 'step.dispatched'
+   AND NOT EXISTS (SELECT FROM run_event l WHERE l.tenant_id = e.tenant_id AND l.run_id = e.run_id
+         AND l.path = e.path AND l.seq > e.seq AND l.type <> 'step.started')
+   AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = e.run_id AND w.kind = 'task'
+         AND w.path = e.path AND w.attempt = e.attempt)
+   AND NOT EXISTS (SELECT FROM run_inbox i WHERE i.tenant_id = e.tenant_id
+         AND i.run_id = e.run_id AND i.kind = 'task_result' AND i.body ->> 'path' = e.path)
 
 -- TENANT I19 what refers to a run is its tenant's
 SELECT x.run_id FROM (

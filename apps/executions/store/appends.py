@@ -12,11 +12,11 @@ from apps.executions.store.connections import Connection
 from apps.executions.store.statements import Posted, change_text
 
 _APPEND: Final = (
-    "SELECT engine_append_1($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text[], $7::text[],"
+    "SELECT engine_append_2($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text[], $7::text[],"
     " $8::int[], $9::jsonb[], $10::jsonb)"
 )
 _APPEND_BATCH: Final = (
-    "SELECT engine_append_batch_1($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
+    "SELECT engine_append_batch_2($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
     " $6::int[], $7::jsonb[], $8::uuid[], $9::int[], $10::text[], $11::text[], $12::int[],"
     " $13::jsonb[])"
 )

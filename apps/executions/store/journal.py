@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from apps.executions.engine.history import Event
@@ -20,7 +20,8 @@ LOOK_SECONDS: Final = 1.0
 class RunJournal:
     """Strict appends on the caller's connection, pure ones through the process's writer.
 
-    `tell` hears the run's head after each durable batch; it must not block.
+    `tell` hears the run's head after each durable batch, `ring` the pools that got tasks; neither
+    may block.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class RunJournal:
         writer: Writer,
         patience: Patience,
         tell: Callable[[int], None],
+        ring: Callable[[Collection[str]], None],
     ) -> None:
         self._claim = claim
         self._connections = connections
@@ -40,6 +42,7 @@ class RunJournal:
         self._waiting = 0
         self._is_lost = False
         self._tell: Callable[[int], None] = tell
+        self._ring: Callable[[Collection[str]], None] = ring
         self._settled: Callable[[bool], None] | None = None
 
     def append(self, batch: Batch) -> None:
@@ -47,6 +50,8 @@ class RunJournal:
         self.flush()
         append_surely(self._connections, self._patience, self._claim, batch)
         self._tell(batch.head + len(batch.rows))
+        if batch.change.tasks:
+            self._ring({task.pool for task in batch.change.tasks})
 
     def post(self, batch: Batch) -> None:
         """Durable soon. Raises LeaseLost when an earlier one was refused."""

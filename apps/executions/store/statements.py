@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import Totals
-from apps.executions.engine.history import Event, Row, decode
-from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox
+from apps.executions.engine.history import Event, decode
+from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox, TaskClaim
+from apps.executions.engine.task import (
+    RESULT,
+    STARTED,
+    TaskResult,
+    TaskStarted,
+    read_result,
+    read_started,
+)
 from apps.executions.store.connections import Connection
 
-_CLAIM: Final = "SELECT * FROM engine_claim_1(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
-_APPEND: Final = (
-    "SELECT engine_append_1(%s::uuid, %s::uuid, %s::uuid, %s::int, %s::int, %s::text[], %s::text[],"
-    " %s::int[], %s::jsonb[], %s::jsonb)"
-)
-_APPEND_BATCH: Final = (
-    "SELECT engine_append_batch_1(%s::uuid, %s::uuid[], %s::uuid[], %s::int[], %s::int[],"
-    " %s::int[], %s::jsonb[], %s::uuid[], %s::int[], %s::text[], %s::text[], %s::int[],"
-    " %s::jsonb[])"
-)
+_CLAIM: Final = "SELECT * FROM engine_claim_2(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
 _HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
 _INBOX: Final = "SELECT * FROM engine_inbox_1(%s::uuid, %s::uuid)"
@@ -33,7 +32,7 @@ _REGISTER: Final = (
     " VALUES (%s, %s, %s, %s::text[], %s, clock_timestamp() + %s * interval '1 second')"
 )
 _BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
-_MAIL: Final = "SELECT run_id FROM work_item WHERE worker_id = %s AND has_mail"
+_MAIL: Final = "SELECT id FROM work_item WHERE worker_id = %s AND has_mail"
 _LEASED: Final = "SELECT id, token FROM work_item WHERE worker_id = %s"
 _GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid, %s)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
@@ -47,6 +46,10 @@ _LOG: Final = (
     "SELECT engine_log_1(%s::uuid, %s::uuid[], %s::text[], %s::int[], %s::text[], %s::text[],"
     " %s::text[], %s::jsonb[], %s::timestamptz[])"
 )
+_TASK_WORDS: Final[Mapping[str, Callable[[Any], TaskStarted | TaskResult]]] = {
+    RESULT: read_result,
+    STARTED: read_started,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,63 +83,10 @@ def claim(
     want: int,
     charges: Mapping[UUID, float],
 ) -> list[Claim]:
-    """Lease up to `want` runs; `charges` are slot-milliseconds by tenant since the last claim."""
+    """Lease up to `want` runs and tasks; `charges`: slot-milliseconds by tenant since the last."""
     tenants, used = list(charges) or None, list(charges.values()) or None
     rows = connection.execute(_CLAIM, (worker_id, pool, want, tenants, used)).fetchall()
     return [_claim(row, pool) for row in rows]
-
-
-def append(connection: Connection, claim: Claim, batch: Batch) -> bool:
-    """One run's batch, durable on return; False when the fence is another's."""
-    types, paths, attempts, bodies = _columns(batch.rows)
-    row = connection.execute(
-        _APPEND,
-        (
-            claim.tenant_id,
-            claim.run_id,
-            claim.token,
-            batch.head,
-            batch.settled,
-            types,
-            paths,
-            attempts,
-            bodies,
-            change_text(batch.change),
-        ),
-    ).fetchone()
-    return row is not None and bool(row[0])
-
-
-def append_batch(connection: Connection, tenant_id: UUID, posts: Sequence[Posted]) -> set[UUID]:
-    """Batches of several runs of one tenant, at most one per run, in one statement.
-
-    Returns the runs whose fence held; the others' batches were left out.
-    """
-    rows = [
-        (post.claim.run_id, post.batch.head + n, row)
-        for post in posts
-        for n, row in enumerate(post.batch.rows, 1)
-    ]
-    types, paths, attempts, bodies = _columns([row for _, _, row in rows])
-    cursor = connection.execute(
-        _APPEND_BATCH,
-        (
-            tenant_id,
-            [post.claim.run_id for post in posts],
-            [post.claim.token for post in posts],
-            [post.batch.head for post in posts],
-            [len(post.batch.rows) for post in posts],
-            [post.batch.settled for post in posts],
-            [change_text(post.batch.change) for post in posts],
-            [run_id for run_id, _, _ in rows],
-            [seq for _, seq, _ in rows],
-            types,
-            paths,
-            attempts,
-            bodies,
-        ),
-    )
-    return {row[0] for row in cursor.fetchall()}
 
 
 def head(connection: Connection, claim: Claim) -> tuple[int | None, UUID | None]:
@@ -145,9 +95,9 @@ def head(connection: Connection, claim: Claim) -> tuple[int | None, UUID | None]
     return (row[0], row[1]) if row else (None, None)
 
 
-def history(connection: Connection, claim: Claim) -> list[Event]:
-    """All events of a run, in order."""
-    rows = connection.execute(_HISTORY, (claim.tenant_id, claim.run_id, 0)).fetchall()
+def history(connection: Connection, claim: Claim, *, after: int = 0) -> list[Event]:
+    """The events of a run behind a sequence, in order."""
+    rows = connection.execute(_HISTORY, (claim.tenant_id, claim.run_id, after)).fetchall()
     return [decode(kind, path=path, attempt=n, body=body) for kind, path, n, body in rows]
 
 
@@ -158,6 +108,7 @@ def inbox(connection: Connection, claim: Claim) -> Inbox:
     return Inbox(
         ids=tuple(row[0] for row in rows),
         cancel=None if cancel is None else CancelRequest(by=cancel.get("by")),
+        tasks=tuple(_TASK_WORDS[kind](body) for _, kind, body in rows if kind in _TASK_WORDS),
     )
 
 
@@ -181,8 +132,8 @@ def beat(connection: Connection, *, worker_id: UUID, lease_seconds: float) -> dt
     return row[0] if row else None
 
 
-def mail(connection: Connection, *, worker_id: UUID) -> set[UUID]:
-    """Leased runs that have something in their inbox."""
+def mail(connection: Connection, *, worker_id: UUID) -> set[int]:
+    """Leased items: runs with something in their inbox, tasks that shall stop."""
     return {row[0] for row in connection.execute(_MAIL, (worker_id,)).fetchall()}
 
 
@@ -209,10 +160,9 @@ def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | N
     connection.execute("SELECT engine_release_1(%s::uuid, %s::bigint[])", (worker_id, given))
 
 
-def leased(connection: Connection, *, worker_id: UUID) -> dict[UUID, int]:
-    """Items that the database counts as this worker's, by token."""
-    rows = connection.execute(_LEASED, (worker_id,)).fetchall()
-    return {token: item_id for item_id, token in rows}
+def leased(connection: Connection, *, worker_id: UUID) -> dict[int, UUID]:
+    """Tokens of the items that the database counts as this worker's."""
+    return {row[0]: row[1] for row in connection.execute(_LEASED, (worker_id,)).fetchall()}
 
 
 def give_up(connection: Connection, *, item_id: int, token: UUID, broken: bool) -> None:
@@ -265,6 +215,12 @@ def change_text(change: Change) -> str | None:
         "wakeAt": change.wake_at and change.wake_at.isoformat(),
         "consumed": [str(one) for one in change.consumed] or None,
         "error": change.error,
+        "tasks": [
+            {"path": task.path, "attempt": task.attempt, "pool": task.pool, "slots": task.slots}
+            for task in change.tasks
+        ]
+        or None,
+        "recall": change.recall or None,
         "writes": [{"key": write.key, "value": write.value} for write in change.writes] or None,
         **(_totals(change.totals) if change.totals else {}),
     }
@@ -287,37 +243,17 @@ def _totals(totals: Totals) -> dict[str, int | float]:
     }
 
 
-def _columns(
-    rows: Sequence[Row],
-) -> tuple[list[str], list[str | None], list[int | None], list[str | None]]:
-    return (
-        [row.type for row in rows],
-        [row.path for row in rows],
-        [row.attempt for row in rows],
-        [row.body for row in rows],
-    )
+_FACTS: Final = (
+    *("item_id", "tenant_id", "run_id", "token", "head", "settled", "slots", "crashes"),
+    *("has_inbox", "workflow_id", "version_id", "environment", "environment_id", "lineage_id"),
+    *("installation_id", "parameters", "variables", "created_at", "deadline_at"),
+)
+"""What engine_claim_2 returns first; then come ready_at, path, attempt, has_begun."""
 
 
 def _claim(row: tuple[Any, ...], pool: str) -> Claim:
-    return Claim(
-        item_id=row[0],
-        tenant_id=row[1],
-        run_id=row[2],
-        token=row[3],
-        head=row[4],
-        settled=row[5],
-        slots=row[6],
-        crashes=row[7],
-        has_inbox=row[8],
-        pool=pool,
-        workflow_id=row[9],
-        version_id=row[10],
-        environment=row[11],
-        environment_id=row[12],
-        lineage_id=row[13],
-        installation_id=row[14],
-        parameters=row[15],
-        variables=row[16],
-        created_at=row[17],
-        deadline_at=row[18],
-    )
+    facts = dict(zip(_FACTS, row, strict=False))
+    path, attempt, has_begun = row[-3:]
+    if path is None:
+        return Claim(**facts, pool=pool)
+    return TaskClaim(**facts, pool=pool, path=path, attempt=attempt, has_begun=has_begun)

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import psycopg
 
-from apps.executions.engine.history import Unstorable, dumps
 from apps.executions.engine.ports import LogLevel, StepCall
+from apps.executions.engine.storable import Unstorable, dumps
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
 from apps.executions.store.statements import Line

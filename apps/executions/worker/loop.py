@@ -8,60 +8,39 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Final
-from uuid import UUID, uuid4
+from typing import Final, TypeAlias
 
+from apps.executions.engine.history import Event
 from apps.executions.engine.plan import SLOTS_LIMIT
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.engine.slice import GRACE
+from apps.executions.engine.slice_ports import Claim, TaskClaim
 from apps.executions.store import statements
 from apps.executions.store.connections import Connection, Connections
+from apps.executions.store.resilient import read_surely
 from apps.executions.store.writer import Writer
-from apps.executions.worker.lease import BEAT_SECONDS, LEASE_SECONDS, TRUST_SECONDS, Lease
+from apps.executions.worker.lease import Lease
 from apps.executions.worker.logs import LogBook
+from apps.executions.worker.places import Places
 from apps.executions.worker.plans import DocumentSource, Plans
 from apps.executions.worker.pool import Pace
+from apps.executions.worker.readings import Readings
+from apps.executions.worker.settings import Hooks, LoopSettings
+from apps.executions.worker.task_turn import TaskTurn
 from apps.executions.worker.turn import Shop, Turn, Warm
 from apps.workflows.graph.catalogue import Catalogue
 
 logger = logging.getLogger(__name__)
 
-RUNS_AT_ONCE: Final = 8
-AHEAD: Final = 8
-"""Runs claimed before there is a thread for them, while turns are short."""
-SHORT_TURN_MS: Final = 50.0
 STALE_SECONDS: Final = 1.0
 """A claimed run that has waited so long for a thread is given back."""
 LOOK_SECONDS: Final = 1.0
 SOON_SECONDS: Final = 0.05
 TICK_SECONDS: Final = 1.0
 
-
-@dataclass(frozen=True, kw_only=True)
-class LoopSettings:
-    """How one process works; the defaults are the product's."""
-
-    conninfo: str = field(repr=False)
-    pools: Sequence[str]
-    worker_id: UUID = field(default_factory=uuid4)
-    runs_at_once: int = RUNS_AT_ONCE
-    lease_seconds: float = LEASE_SECONDS
-    beat_seconds: float = BEAT_SECONDS
-    trust_seconds: float = TRUST_SECONDS
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hooks:
-    """What the loop tells the process around it; none may block for long."""
-
-    tell: Callable[[UUID, int], None] = lambda _run_id, _head: None
-    recycle: Callable[[str], None] = lambda _reason: None
-    """The process should end soon and be replaced."""
-    tick: Callable[[], None] = lambda: None
-    """About once a second."""
+AnyTurn: TypeAlias = Turn | TaskTurn
 
 
 class EngineLoop:
@@ -87,9 +66,15 @@ class EngineLoop:
             self._connections, now=self._lease.now, tell=lambda run_id: hooks.tell(run_id, 0)
         )
         self._runner = runner
-        self._threads = ThreadPoolExecutor(settings.runs_at_once, thread_name_prefix="engine-run")
+        # A pool of threads for each pool of work: tasks never wait behind runs.
+        self._threads = {
+            pool: ThreadPoolExecutor(settings.places(pool), thread_name_prefix=f"engine-{pool}")
+            for pool in settings.pools
+        }
+        self._places = Places({pool: settings.places(pool) for pool in settings.pools})
         self._steps = ThreadPoolExecutor(
-            settings.runs_at_once * SLOTS_LIMIT, thread_name_prefix="engine-step"
+            settings.runs_at_once * SLOTS_LIMIT + settings.tasks_at_once * len(settings.pools),
+            thread_name_prefix="engine-step",
         )
         self._shop = Shop(
             connections=self._connections,
@@ -105,16 +90,17 @@ class EngineLoop:
             is_crowded=lambda: self._crowded,
             on_abandoned=self._abandoned,
             worker_id=settings.worker_id,
+            readings=Readings(self._tail),
+            ring=self._ring_pools,
         )
         self._warm = Warm()
         self._lock = threading.Lock()
-        self._turns: dict[UUID, tuple[Turn, Future[None]]] = {}
-        self._charges: dict[UUID, float] = {}
-        self._turn_ms = 0.0
+        self._turns: dict[int, tuple[AnyTurn, Future[None]]] = {}
         self._crowded = False
         self._has_abandoned = False
-        self._orphans: set[UUID] = set()
+        self._orphans: set[int] = set()
         self._bell = threading.Event()
+        self._wanted = set(settings.pools)
         self._rung = threading.Event()
         self._helpers: list[threading.Thread] = []
 
@@ -130,7 +116,7 @@ class EngineLoop:
             host=socket.gethostname(),
             pid=os.getpid(),
             pools=settings.pools,
-            slots=settings.runs_at_once,
+            slots=sum(map(settings.places, settings.pools)),
             lease_seconds=settings.lease_seconds,
         )
         self._beat(sent_at)
@@ -144,14 +130,14 @@ class EngineLoop:
             self._helpers.append(helper)
         logger.info("worker %s serves %s", settings.worker_id, ", ".join(settings.pools))
 
-    def ring(self) -> None:
-        """There may be work or mail: look now."""
+    def ring(self, pool: str | None = None) -> None:
+        """There may be work or mail: look now, in one pool or in all."""
         self._rung.set()
-        self._bell.set()
+        self._look(self.settings.pools if pool is None else (pool,))
 
-    def has_room(self) -> bool:
-        """Whether a ring would be of use here."""
-        return self._room() > 0
+    def has_room(self, pool: str) -> bool:
+        """Whether a ring for that pool would be of use here."""
+        return self._room(pool) > 0
 
     def is_stuck(self) -> bool:
         """Whether a step did not end although it was told to."""
@@ -181,7 +167,8 @@ class EngineLoop:
             helper.join(timeout=2)
         self._writer.close()
         self._logs.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in self._threads.values():
+            threads.shutdown(wait=False, cancel_futures=True)
         self._steps.shutdown(wait=False, cancel_futures=True)
         worker_id = self.settings.worker_id
         self._quietly(statements.release, worker_id=worker_id, items=None)
@@ -202,69 +189,93 @@ class EngineLoop:
                 self._connections.drop()
                 claimed = False
                 self._closing.wait(random.uniform(0.1, 1.0))  # noqa: S311
-            if not claimed:
+            if claimed:
+                self._look(self.settings.pools)
+            else:
                 # A round looks at a few lanes only; with room left the next one looks on soon.
-                pause = SOON_SECONDS if self._crowded and self._room() > 0 else LOOK_SECONDS
-                self._bell.wait(pause * random.uniform(0.8, 1.2))  # noqa: S311
+                has_room = any(map(self._room, self.settings.pools))
+                pause = SOON_SECONDS if self._crowded and has_room else LOOK_SECONDS
+                if not self._bell.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311
+                    self._look(self.settings.pools)
 
     def _claim_all(self) -> bool:
-        """One round over the pools; whether anything was claimed."""
+        """One round over the pools; whether a pool may have more than there was room for."""
         if self._draining.is_set() or self._lease.is_lost():
             return False
         claimed = False
+        with self._lock:
+            wanted, self._wanted = self._wanted, set()
         for pool in self.settings.pools:
-            room = self._room()
+            if pool not in wanted:
+                continue
+            room = self._room(pool)
             if room <= 0:
-                break
-            with self._lock:
-                charges, self._charges = self._charges, {}
+                continue
             claims = statements.claim(
                 self._connections.get(),
                 worker_id=self.settings.worker_id,
                 pool=pool,
                 want=room,
-                charges=charges,
+                charges=self._places.charges(pool),
             )
             for claim in claims:
-                self._dispatch(Turn(claim, self._shop, self._warm))
-            claimed = claimed or bool(claims)
+                self._dispatch(self._turn(claim))
+            claimed = claimed or len(claims) >= room
         if not claimed:
             connection = self._connections.get()
             self._crowded = statements.is_crowded(connection, pools=self.settings.pools)
         return claimed
 
-    def _room(self) -> int:
-        """How many runs to claim now: none until half the places ahead are free, then all."""
-        if self._draining.is_set():
-            return 0
-        ahead = AHEAD if self._turn_ms < SHORT_TURN_MS else 0
-        free = self.settings.runs_at_once + ahead - len(self._turns)
-        return free if free > ahead // 2 else 0
-
-    def _dispatch(self, turn: Turn) -> None:
+    def _look(self, pools: Collection[str]) -> None:
+        """Let the claimer look into these."""
         with self._lock:
-            future = self._threads.submit(turn.run, self._done)
-            self._turns[turn.claim.run_id] = (turn, future)
+            self._wanted.update(pools)
+        self._bell.set()
 
-    def _done(self, turn: Turn) -> None:
+    def _room(self, pool: str) -> int:
+        return 0 if self._draining.is_set() else self._places.room(pool)
+
+    def _turn(self, claim: Claim) -> AnyTurn:
+        if isinstance(claim, TaskClaim):
+            return TaskTurn(claim, self._shop)
+        return Turn(claim, self._shop, self._warm)
+
+    def _dispatch(self, turn: AnyTurn) -> None:
+        claim = turn.claim
+        self._places.take(claim.pool)
         with self._lock:
-            held = self._turns.get(turn.claim.run_id)
+            future = self._threads[claim.pool].submit(turn.run, self._done)
+            self._turns[claim.item_id] = (turn, future)
+
+    def _done(self, turn: AnyTurn) -> None:
+        claim = turn.claim
+        with self._lock:
+            held = self._turns.get(claim.item_id)
             if held is not None and held[0] is turn:
-                del self._turns[turn.claim.run_id]
-            tenant_id = turn.claim.tenant_id
-            self._charges[tenant_id] = self._charges.get(tenant_id, 0.0) + turn.busy_ms
-            self._turn_ms += 0.1 * (turn.busy_ms - self._turn_ms)
-        if self._room() > 0:
-            self._bell.set()
+                del self._turns[claim.item_id]
+        self._places.done(claim, busy_ms=turn.busy_ms)
+        if self._room(claim.pool) > 0:
+            self._look((claim.pool,))
 
     def _read_mail(self) -> None:
         if not self._rung.is_set() or not self._turns:
             return
         self._rung.clear()
-        for run_id in statements.mail(self._connections.get(), worker_id=self.settings.worker_id):
-            held = self._turns.get(run_id)
-            if held is not None:
-                held[0].notify()
+        found = statements.mail(self._connections.get(), worker_id=self.settings.worker_id)
+        for turn, _ in self._held():
+            if turn.claim.item_id in found:
+                turn.notify()
+
+    def _ring_pools(self, pools: Collection[str]) -> None:
+        if mine := set(pools).intersection(self.settings.pools):
+            self._rung.set()
+            self._look(mine)
+        self._hooks.ring(pools)
+
+    def _tail(self, claim: Claim, after: int) -> list[Event]:
+        return read_surely(
+            self._connections, self._lease, lambda c: statements.history(c, claim, after=after)
+        )
 
     # --- keeping
 
@@ -328,10 +339,10 @@ class EngineLoop:
         Those seen twice: between a claim and its turn there is a moment.
         """
         leased = statements.leased(connection, worker_id=self.settings.worker_id)
-        held = {turn.claim.token for turn, _ in self._held()}
+        held = {turn.claim.item_id for turn, _ in self._held()}
         orphans = set(leased) - held
-        for token in orphans & self._orphans:
-            statements.give_up(connection, item_id=leased[token], token=token, broken=False)
+        for item_id in orphans & self._orphans:
+            statements.give_up(connection, item_id=item_id, token=leased[item_id], broken=False)
         self._orphans = orphans
 
     def _give_back(self, *, older_than: float) -> None:
@@ -343,7 +354,8 @@ class EngineLoop:
         if stale:
             with self._lock:
                 for turn in stale:
-                    self._turns.pop(turn.claim.run_id, None)
+                    self._turns.pop(turn.claim.item_id, None)
+                    self._places.give_back(turn.claim.pool)
             self._quietly(
                 statements.release,
                 worker_id=self.settings.worker_id,
@@ -354,7 +366,7 @@ class EngineLoop:
         self._has_abandoned = True
         self._hooks.recycle(f"step {call.path} of run {call.run_id} cannot be stopped")
 
-    def _held(self) -> list[tuple[Turn, Future[None]]]:
+    def _held(self) -> list[tuple[AnyTurn, Future[None]]]:
         with self._lock:
             return list(self._turns.values())
 

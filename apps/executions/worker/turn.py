@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final
@@ -37,6 +37,7 @@ from apps.executions.worker.lease import Lease
 from apps.executions.worker.logs import LogBook
 from apps.executions.worker.plans import Plans
 from apps.executions.worker.pool import Pace, SlicePool
+from apps.executions.worker.readings import Readings
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,9 @@ class Shop:
     is_crowded: Callable[[], bool]
     on_abandoned: Callable[[StepCall], None]
     worker_id: UUID
+    readings: Readings
+    ring: Callable[[Collection[str]], None]
+    """There is something to claim in these pools: tell the processes that serve them."""
 
 
 class Warm:
@@ -190,6 +194,7 @@ class Turn:
             writer=self.shop.writer,
             patience=self.shop.lease,
             tell=lambda head: self.shop.tell(run_id, head),
+            ring=self.shop.ring,
         )
 
     def _refuse(self, journal: RunJournal, error: PlanRefused) -> None:
@@ -208,14 +213,16 @@ class Turn:
 
     def _drop(self, *, broken: bool) -> None:
         self.pool.stop(StopReason.LEASE_LOST)
-        try:
-            statements.give_up(
-                self.shop.connections.get(),
-                item_id=self.claim.item_id,
-                token=self.claim.token,
-                broken=broken,
-            )
-        except Exception as error:
-            # The loop finds an item without a turn, or the reaper one without a lease.
-            logger.warning("the run was not given back: %s", error)
-            self.shop.connections.drop()
+        give_up(self.shop, self.claim, broken=broken)
+
+
+def give_up(shop: Shop, claim: Claim, *, broken: bool) -> None:
+    """Drop an item that is still ours: it is ready for whoever comes."""
+    try:
+        statements.give_up(
+            shop.connections.get(), item_id=claim.item_id, token=claim.token, broken=broken
+        )
+    except Exception as error:
+        # The loop finds an item without a turn, or the reaper one without a lease.
+        logger.warning("what was claimed was not given back: %s", error)
+        shop.connections.drop()

@@ -1,0 +1,51 @@
+"""The call of one attempt: what a step may know, from whoever owns its run or was handed it."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.plan import Step
+from apps.executions.engine.ports import StepCall
+from apps.executions.engine.slice_ports import Claim
+
+
+def deadline_of(claim: Claim, step: Step, *, started_at: dt.datetime) -> dt.datetime:
+    """The earlier of the attempt's own time and the run's."""
+    own = started_at + dt.timedelta(seconds=step.timeout_seconds)
+    return min(own, claim.deadline_at) if claim.deadline_at else own
+
+
+def call_of(
+    claim: Claim,
+    state: RunState,
+    step: Step,
+    *,
+    attempt: int,
+    started_at: dt.datetime,
+    interrupted: bool,
+) -> StepCall:
+    """One attempt; `interrupted` when an earlier try of it left no outcome."""
+    return StepCall(
+        tenant_id=claim.tenant_id,
+        run_id=claim.run_id,
+        lineage_id=claim.lineage_id,
+        workflow_id=claim.workflow_id,
+        environment=claim.environment,
+        environment_id=claim.environment_id,
+        node=step.node,
+        node_type=step.node_type,
+        path=step.path,
+        attempt=attempt,
+        generation=1,
+        inputs=state.inputs_of(step),
+        parameters=claim.parameters,
+        variables=claim.variables,
+        upstream=state.upstream_of(step),
+        outgoing=step.connections,
+        started_at=started_at,
+        deadline_at=deadline_of(claim, step, started_at=started_at),
+        fence=claim.token,
+        interrupted=interrupted,
+        installation_id=claim.installation_id,
+    )

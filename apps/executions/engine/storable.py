@@ -1,0 +1,82 @@
+"""What history can hold: JSON within limits, without what a jsonb column refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from apps.executions.engine.ports import Usage
+from apps.workflows.graph.declaration import Json
+
+BODY_LIMIT: Final = 8 * 1024
+"""Bytes of the body of an event beside a step's outputs."""
+INLINE_LIMIT: Final = 32 * 1024
+"""Bytes of all outputs of a step together; what is larger is a reference to a stored object."""
+MESSAGE_LIMIT: Final = 2 * 1024
+"""Characters of an error message; the rest is cut."""
+MESSAGE_BYTES: Final = 4 * 1024
+DETAILS_LIMIT: Final = 2 * 1024
+"""Bytes of an error's details; larger ones are left out."""
+
+
+class Unstorable(ValueError):
+    """A value that history cannot hold; `code` is the step's error code."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def dumps(value: object, *, limit: int) -> str:
+    """Compact JSON that a jsonb column accepts. Raises Unstorable with a step's error code."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"The value is no JSON that can be stored: {str(error)[:200]}."
+        raise Unstorable("OUTPUT_INVALID", message) from None
+    if "\\u0000" in text and _NUL.search(text):
+        raise Unstorable("OUTPUT_INVALID", "Text with a NUL character cannot be stored; remove it.")
+    if size > limit:
+        message = f"{size:,} bytes are too many (limit {limit:,}): store it as an artifact."
+        raise Unstorable("OUTPUT_TOO_LARGE", message)
+    return text
+
+
+def usage_json(usage: Usage) -> dict[str, Json]:
+    """Only what is not zero."""
+    pairs: tuple[tuple[str, int | float], ...] = (
+        ("cpuSeconds", round(usage.cpu_seconds, 6)),
+        ("peakMemoryBytes", usage.peak_memory_bytes),
+        ("wallMs", usage.wall_ms),
+        ("bytesIn", usage.bytes_in),
+        ("bytesOut", usage.bytes_out),
+        ("costMinor", usage.cost_minor),
+    )
+    return {name: value for name, value in pairs if value}
+
+
+def usage_from_json(value: Mapping[str, Any]) -> Usage:
+    """The reverse of `usage_json`."""
+    return Usage(
+        cpu_seconds=value.get("cpuSeconds", 0.0),
+        peak_memory_bytes=value.get("peakMemoryBytes", 0),
+        wall_ms=value.get("wallMs", 0),
+        bytes_in=value.get("bytesIn", 0),
+        bytes_out=value.get("bytesOut", 0),
+        cost_minor=value.get("costMinor", 0),
+    )
+
+
+def clean_text(value: str) -> str:
+    """Text that a jsonb column accepts, cut to size."""
+    clean = value.encode("utf-8", "replace").decode().replace("\x00", "")
+    if len(clean) > MESSAGE_LIMIT or len(clean.encode()) > MESSAGE_BYTES:
+        clean = clean[: MESSAGE_LIMIT - 1].encode()[: MESSAGE_BYTES - 3].decode(errors="ignore")
+        clean += "…"
+    return clean

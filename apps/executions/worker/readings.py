@@ -1,0 +1,48 @@
+"""What tasks read of runs that others own: states folded from history, kept and moved on."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.history import Event
+from apps.executions.engine.plan import Plan
+from apps.executions.engine.slice_ports import Claim
+
+STATES_KEPT: Final = 16
+Tail = Callable[[Claim, int], list[Event]]
+"""A run's events behind a sequence."""
+
+
+class Readings:
+    """One state per run, for reading only: the second task of a run reads what is new to it."""
+
+    def __init__(self, tail: Tail) -> None:
+        self._tail = tail
+        self._lock = threading.Lock()
+        self._states: OrderedDict[UUID, _Reading] = OrderedDict()
+
+    def of(self, claim: Claim, plan: Plan) -> RunState:
+        """The run at the claim's head or a little later."""
+        with self._lock:
+            reading = self._states.setdefault(claim.run_id, _Reading(plan))
+            self._states.move_to_end(claim.run_id)
+            while len(self._states) > STATES_KEPT:
+                self._states.popitem(last=False)
+        with reading.lock:
+            if reading.state.head < claim.head:
+                for event in self._tail(claim, reading.state.head):
+                    reading.state.apply(event)
+            return reading.state
+
+
+class _Reading:
+    __slots__ = ("lock", "state")
+
+    def __init__(self, plan: Plan) -> None:
+        self.lock = threading.Lock()
+        self.state = RunState(plan)

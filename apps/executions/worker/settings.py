@@ -1,0 +1,46 @@
+"""How one worker process works, and what it tells the process around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID, uuid4
+
+from apps.executions.engine.plan import RUN_POOL
+from apps.executions.worker.lease import BEAT_SECONDS, LEASE_SECONDS, TRUST_SECONDS
+
+RUNS_AT_ONCE: Final = 8
+TASKS_AT_ONCE: Final = 1
+"""Of each pool but the runs' own: as many as the core that a process stands for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How one process works; the defaults are the product's."""
+
+    conninfo: str = field(repr=False)
+    pools: Sequence[str]
+    worker_id: UUID = field(default_factory=uuid4)
+    runs_at_once: int = RUNS_AT_ONCE
+    tasks_at_once: int = TASKS_AT_ONCE
+    lease_seconds: float = LEASE_SECONDS
+    beat_seconds: float = BEAT_SECONDS
+    trust_seconds: float = TRUST_SECONDS
+
+    def places(self, pool: str) -> int:
+        """How many items of a pool this process works on at once."""
+        return self.runs_at_once if pool == RUN_POOL else self.tasks_at_once
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What the loop tells the process around it; none may block for long."""
+
+    tell: Callable[[UUID, int], None] = lambda _run_id, _head: None
+    ring: Callable[[Collection[str]], None] = lambda _pools: None
+    """There is something to claim in these pools, for other processes too."""
+    recycle: Callable[[str], None] = lambda _reason: None
+    """The process should end soon and be replaced."""
+    tick: Callable[[], None] = lambda: None
+    """About once a second."""

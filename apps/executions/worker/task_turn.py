@@ -1,0 +1,195 @@
+"""One leased task from claim to result: a dispatched step runs here, its run is owned elsewhere."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from structlog.contextvars import bound_contextvars
+
+from apps.executions.engine.calls import call_of
+from apps.executions.engine.decide import (
+    DOUBT_MESSAGE,
+    EFFECT_IN_DOUBT,
+    LOST_MESSAGE,
+    STEP_TIMEOUT,
+    WORKER_LOST,
+)
+from apps.executions.engine.plan import RUN_POOL, PlanRefused, Step
+from apps.executions.engine.ports import (
+    StepCall,
+    StepFailed,
+    StepOutcome,
+    StepStopped,
+    StopReason,
+)
+from apps.executions.engine.slice import ANNOUNCE_AFTER, CRASH_LIMIT, GRACE
+from apps.executions.engine.slice_ports import LeaseLost, TaskClaim
+from apps.executions.engine.task import TaskResult, TaskStarted
+from apps.executions.store import tasks
+from apps.executions.store.connections import Connection
+from apps.executions.store.resilient import read_surely
+from apps.executions.worker.pool import SlicePool
+from apps.executions.worker.turn import Shop, give_up
+from apps.workflows.graph.declaration import Effect
+
+logger = logging.getLogger(__name__)
+
+
+class TaskTurn:
+    """One claim's turn. `run` is called once, on a thread of its own."""
+
+    def __init__(self, claim: TaskClaim, shop: Shop) -> None:
+        self.claim = claim
+        self.shop = shop
+        self.claimed_at = time.monotonic()
+        self.busy_ms = 0.0
+        self.pool = SlicePool(
+            runner=shop.runner,
+            executor=shop.steps,
+            pace=shop.pace,
+            open_log=shop.logs.open,
+            on_abandoned=shop.on_abandoned,
+        )
+        self._recalled = threading.Event()
+        if claim.has_inbox:
+            self._recalled.set()
+
+    def notify(self) -> None:
+        """The run is stopping."""
+        self._recalled.set()
+        self.pool.nudge()
+
+    def stop(self, reason: StopReason) -> None:
+        """End the running step."""
+        self.pool.stop(reason)
+
+    def run(self, done: Callable[[TaskTurn], None]) -> None:
+        """To the durable result; `done` is called once, whatever happens."""
+        claim = self.claim
+        began = time.monotonic()
+        with bound_contextvars(
+            run=str(claim.run_id), tenant=str(claim.tenant_id), worker=str(self.shop.worker_id)
+        ):
+            try:
+                self._run()
+            except LeaseLost:
+                logger.info("the task has another worker now, or its lease is in doubt")
+                self._drop(broken=False)
+            except Exception:
+                logger.exception("the task broke off")
+                self._drop(broken=True)
+        self.busy_ms = (time.monotonic() - began) * 1000 * claim.slots
+        done(self)
+
+    def _run(self) -> None:
+        started_at = self.shop.lease.now()
+        outcome = self._before() or self._attempt(started_at)
+        if isinstance(outcome, StepStopped) and outcome.reason is not StopReason.CANCELED:
+            # The process stops, not the step: another worker takes the task.
+            self._drop(broken=False)
+            return
+        result = TaskResult(
+            path=self.claim.path,
+            attempt=self.claim.attempt,
+            started_at=started_at,
+            outcome=outcome,
+            fraction=random.random(),  # noqa: S311 - jitter
+        )
+        self._surely(lambda connection: tasks.done(connection, self.claim, result))
+        self.shop.ring((RUN_POOL,))
+
+    def _before(self) -> StepOutcome | None:
+        """What the task ends with before it runs, if it does."""
+        claim = self.claim
+        if self._recalled.is_set() and not claim.has_begun:
+            return StepStopped(reason=StopReason.CANCELED)
+        if claim.crashes >= CRASH_LIMIT:
+            return StepFailed(code=WORKER_LOST, message=LOST_MESSAGE)
+        try:
+            step = self._step()
+        except PlanRefused as error:
+            return StepFailed(code=error.code, message=str(error))
+        if claim.has_begun and step.effect is Effect.UNSAFE:
+            return StepFailed(code=EFFECT_IN_DOUBT, message=DOUBT_MESSAGE)
+        return None
+
+    def _step(self) -> Step:
+        return self.shop.plans.of(self.claim).step(self.claim.path)
+
+    def _attempt(self, started_at: dt.datetime) -> StepOutcome:
+        step = self._step()
+        claim = self.claim
+        call = call_of(
+            claim,
+            self.shop.readings.of(claim, self.shop.plans.of(claim)),
+            step,
+            attempt=claim.attempt,
+            started_at=started_at,
+            interrupted=claim.has_begun,
+        )
+        if step.needs_intent and not self.claim.has_begun:
+            held = self._surely(lambda connection: tasks.begun(connection, self.claim))
+            if not held:
+                raise LeaseLost
+        self.pool.submit(step.index, call, light=False)
+        return self._landed(step.index, call)
+
+    def _landed(self, index: int, call: StepCall) -> StepOutcome:
+        """Wait for the attempt; stop it when the run stops, give it up when it does not end."""
+        control = self.shop.lease
+        announce_at: dt.datetime | None = call.started_at + ANNOUNCE_AFTER
+        abandon_at = call.deadline_at + GRACE
+        is_stopping = False
+        while True:
+            if control.is_lost():
+                self.pool.stop(StopReason.LEASE_LOST)
+                raise LeaseLost
+            now = control.now()
+            if self._recalled.is_set() and not is_stopping:
+                is_stopping = True
+                abandon_at = min(abandon_at, now + GRACE)
+                self.pool.stop(StopReason.CANCELED)
+            if now >= abandon_at:
+                self.pool.abandon(index)
+                return _abandoned(call, is_stopping=is_stopping)
+            if announce_at is not None and now >= announce_at:
+                announce_at = None
+                self._announce(call)
+            until = min(abandon_at, announce_at or abandon_at)
+            for arrival in self.pool.arrivals(seconds=max((until - now).total_seconds(), 0.0)):
+                return arrival.outcome
+
+    def _announce(self, call: StepCall) -> None:
+        notice = TaskStarted(path=call.path, attempt=call.attempt, started_at=call.started_at)
+        try:
+            tasks.started(self.shop.connections.get(), self.claim, notice)
+        except Exception as error:
+            # Only those who watch miss it.
+            logger.warning("a task's start was not announced: %s", error)
+            self.shop.connections.drop()
+        else:
+            self.shop.ring((RUN_POOL,))
+
+    def _surely(self, statement: Callable[[Connection], bool]) -> bool:
+        """Both statements may be repeated: a lost reply does no harm."""
+        return read_surely(self.shop.connections, self.shop.lease, statement)
+
+    def _drop(self, *, broken: bool) -> None:
+        self.pool.stop(StopReason.LEASE_LOST)
+        give_up(self.shop, self.claim, broken=broken)
+
+
+def _abandoned(call: StepCall, *, is_stopping: bool) -> StepOutcome:
+    if is_stopping:
+        return StepStopped(reason=StopReason.CANCELED)
+    seconds = (call.deadline_at - call.started_at).total_seconds()
+    return StepFailed(
+        code=STEP_TIMEOUT,
+        message=f"The step did not end within {seconds:g} s and could not be stopped.",
+        retryable=True,
+    )
