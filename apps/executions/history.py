@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+
+from django.db.models import F, Func, JSONField, Q
 
 from apps.executions.engine.fold import StepRecord, close_record
 from apps.executions.engine.history import (
@@ -30,6 +33,11 @@ from apps.executions.models import LogLine, Run, RunEvent
 from apps.versions.models import WorkflowVersion
 
 EVENTS_AT_ONCE: Final = 500
+_NAMES: Final = Func(
+    F("document"),
+    template="jsonb_path_query_array(%(expressions)s, '$.nodes[*].id')",
+    output_field=JSONField(),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +114,53 @@ def steps(run: Run) -> tuple[StepView, ...]:
     version: WorkflowVersion | None = WorkflowVersion.objects.filter(pk=run.version_id).first()
     names = [node["id"] for node in version.document.get("nodes", [])] if version else []
     return step_views(all_events(run.pk), names=names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepPage:
+    """Some of a run's steps, in the order of the document, and how many there are altogether."""
+
+    steps: tuple[StepView, ...]
+    total: int
+
+
+def step_pages(runs: Collection[Run], *, start: int, size: int) -> dict[uuid.UUID, StepPage]:
+    """The steps from `start` on, at most `size`, of each run; two queries, whatever the runs.
+
+    Only the events of the steps on the page are read, and those of the run itself.
+    """
+    names = _node_names(runs)
+    shown = {pk: nodes[start : start + size] for pk, nodes in names.items()}
+    folded = _folded(shown)
+    return {pk: StepPage(steps=folded[pk], total=len(names[pk])) for pk in names}
+
+
+def steps_at(run: Run, paths: Collection[str]) -> tuple[StepView, ...]:
+    """The steps of a run at these paths; what the version does not have is not among them."""
+    return _folded({run.pk: [name for name in _node_names([run])[run.pk] if name in paths]})[run.pk]
+
+
+def _folded(shown: Mapping[uuid.UUID, list[str]]) -> dict[uuid.UUID, tuple[StepView, ...]]:
+    """The named steps of each run."""
+    events: dict[uuid.UUID, list[EventView]] = defaultdict(list)
+    rows = RunEvent.objects.filter(
+        Q(path=None) | Q(path__in={name for names in shown.values() for name in names}),
+        run_id__in=list(shown),
+    )
+    for row in rows.order_by("run_id", "seq").iterator(1_000):
+        if row.path is None or row.path in shown[row.run_id]:
+            events[row.run_id].append(_event(row))
+    return {pk: step_views(events[pk], names=names) for pk, names in shown.items()}
+
+
+def _node_names(runs: Collection[Run]) -> dict[uuid.UUID, list[str]]:
+    """The nodes of each run's version, in document order; the documents stay where they are."""
+    found = dict(
+        WorkflowVersion.objects.filter(pk__in={run.version_id for run in runs})
+        .annotate(names=_NAMES)
+        .values_list("pk", "names")
+    )
+    return {run.pk: list(found.get(run.version_id) or ()) for run in runs}
 
 
 def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tuple[StepView, ...]:

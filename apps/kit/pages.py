@@ -12,18 +12,22 @@ import hashlib
 import hmac
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 
 from apps.kit.errors import Refusal
 
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
 
+# Which question a row of a union answers.
+_PART = "_part"
+
+H = TypeVar("H", bound=Hashable)
 M = TypeVar("M", bound=models.Model)
 T = TypeVar("T")
 
@@ -85,6 +89,61 @@ def paginate(
     if cursor is not None:
         rows = rows.filter(_beyond(wanted, _decode(cursor, binding)))
     found = list(rows[: size + 1])
+    return _page(found, order=order, window=window, binding=binding)
+
+
+def first_pages(
+    querysets: Mapping[H, models.QuerySet[M]],
+    *,
+    order: Sequence[str],
+    window: Window,
+    keys: Mapping[H, Any],
+) -> dict[H, Page[M]]:
+    """The first page of each of several questions of one shape, with one statement.
+
+    Each page is what `paginate` would give for its question, and its cursors go on there.
+    """
+    size = window.size()
+    parts = [
+        rows.order_by(*order).annotate(**{_PART: models.Value(number)})[: size + 1]
+        for number, rows in enumerate(querysets.values())
+    ]
+    found: list[list[M]] = [[] for _ in parts]
+    if parts:
+        for row in parts[0].union(*parts[1:], all=True) if parts[1:] else parts[0]:
+            found[getattr(row, _PART)].append(row)
+    return {
+        question: _page(
+            _sorted(found[number], order),
+            order=order,
+            window=window,
+            binding=_binding(rows.model._meta.label, order, keys[question]),
+        )
+        for number, (question, rows) in enumerate(querysets.items())
+    }
+
+
+def counts(querysets: Mapping[H, models.QuerySet[Any]], *, limit: int) -> dict[H, int]:
+    """How many rows each of several questions has, counted up to `limit` + 1 in one statement."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for number, rows in enumerate(querysets.values()):
+        sql, parameters = rows.order_by().values("pk")[: limit + 1].query.sql_with_params()
+        parts.append(f"SELECT {number}, count(*) FROM ({sql}) AS bounded")  # noqa: S608 - Django's
+        values += parameters
+    found: dict[int, int] = {}
+    if parts:
+        with connection.cursor() as cursor:
+            cursor.execute(" UNION ALL ".join(parts), values)
+            found = dict(cursor.fetchall())
+    return {question: found.get(number, 0) for number, question in enumerate(querysets)}
+
+
+def _page(found: list[M], *, order: Sequence[str], window: Window, binding: bytes) -> Page[M]:
+    """Up to one row more than the window wants, in the order they were read."""
+    size = window.size()
+    backwards = window.last is not None
+    cursor = window.before if backwards else window.after
     more, found = len(found) > size, found[:size]
     if backwards:
         found.reverse()
@@ -94,6 +153,13 @@ def paginate(
         has_next=cursor is not None if backwards else more,
         has_previous=more if backwards else cursor is not None,
     )
+
+
+def _sorted(rows: list[M], order: Sequence[str]) -> list[M]:
+    """In order again, for a union promises none."""
+    for column in reversed(order):
+        rows.sort(key=lambda row: _value(row, column), reverse=column.startswith("-"))
+    return rows
 
 
 def _flip(column: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,14 +121,13 @@ def _plan(listing_id: uuid.UUID, environment_kind: str, chosen: Choices) -> Plan
     )
 
 
-def blockers(actor: Actor, listing: Listing) -> tuple[Refusal, ...]:
-    """Why a listing cannot be installed here, whatever is configured."""
+def blockers(actor: Actor, listing: Listing, release: Release | None) -> tuple[Refusal, ...]:
+    """Why a listing with this latest release cannot be installed here, whatever is configured."""
     found: list[Refusal] = []
     if not can_install(actor):
         found.append(Forbidden("Installing needs the scope marketplace:install."))
     if listing.pricing_model not in {PricingModel.FREE, PricingModel.CONTACT}:
         found.append(PaymentRequired(listing))
-    release = Release.objects.without_document().filter(pk__in=[listing.latest_release_id]).first()
     if release is None:
         return (*found, NotFound.of("release", path=("workflowId",)))
     needs = Requirements.from_json(release.requirements)
@@ -153,16 +152,27 @@ def resolve_release(listing: Listing, *, version: str | None, channel: Channel) 
         if named is None or named.status != ReleaseStatus.PUBLISHED:
             raise NotFound.of("release", path=("configuration", "version"))
         return named
-    offered = dict(
-        releases.installable()
-        .filter(channel__in=_CHANNELS[channel])
-        .order_by("-id")
-        .values_list("version", "pk")[:MAX_CANDIDATES]
-    )
-    highest = semver.latest(offered)
+    highest = highest_releases([listing.pk], channel=channel).get(listing.pk)
     if highest is None:
         raise NotFound.of("release", path=("configuration", "channel"))
-    return releases.get(pk=offered[highest])
+    return releases.get(pk=highest)
+
+
+def highest_releases(
+    listing_ids: Collection[uuid.UUID], *, channel: Channel
+) -> dict[uuid.UUID, uuid.UUID]:
+    """The highest installable release of a channel for each listing that has one, by id."""
+    offered: dict[uuid.UUID, dict[str, uuid.UUID]] = {}
+    rows = (
+        Release.objects.installable()
+        .filter(listing_id__in=listing_ids, channel__in=_CHANNELS[channel])
+        .order_by("-id")
+        .values_list("listing_id", "version", "pk")[: MAX_CANDIDATES * len(listing_ids)]
+    )
+    for listing_id, version, pk in rows:
+        offered.setdefault(listing_id, {})[version] = pk
+    highest = {listing_id: semver.latest(versions) for listing_id, versions in offered.items()}
+    return {key: offered[key][version] for key, version in highest.items() if version is not None}
 
 
 def find_environment(kind: str, *, environment_id: uuid.UUID | None = None) -> Environment:

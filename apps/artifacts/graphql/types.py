@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Iterable
 
 import strawberry
 import strawberry_django
@@ -42,11 +43,11 @@ class Artifact(TenantType, relay.Node):
         return URL(f"{settings.PUBLIC_URL}{path}")
 
 
-def _artifact(key: uuid.UUID) -> Artifact | None:
+def _artifacts(keys: Collection[uuid.UUID]) -> Iterable[models.Artifact]:
     actor = scope.current().actor
     if actor is None or not policies.can_download(actor):
-        return None
-    return Artifact.maybe(models.Artifact.objects.filter(pk=key).first())
+        return []
+    return models.Artifact.objects.filter(pk__in=keys)
 
 
-node_loader("Artifact", _artifact)
+node_loader("Artifact", _artifacts)

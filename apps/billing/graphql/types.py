@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 import strawberry
@@ -123,11 +124,12 @@ class UsageEntryConnection(Connection[UsageEntry, UsageEntryEdge]):
     """A page of the ledger, the latest first."""
 
 
-def _entry(key: uuid.UUID) -> UsageEntry | None:
+def _entries(keys: Collection[uuid.UUID]) -> Iterable[models.UsageEntry]:
     actor = scope.current().actor
     if actor is None or not policies.can_read_usage(actor):
-        return None
-    return UsageEntry.maybe(models.UsageEntry.objects.filter(pk=key).first())
+        return []
+    found: Iterable[models.UsageEntry] = models.UsageEntry.objects.filter(pk__in=keys)
+    return found
 
 
-node_loader("UsageEntry", _entry)
+node_loader("UsageEntry", _entries)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import strawberry
@@ -19,6 +21,7 @@ from apps.executions.graphql.types import (
     NodeRunConnection,
 )
 from apps.kit.errors import Refusal
+from apps.kit.graphql.batch import batched
 from apps.kit.graphql.connections import exactly, window
 from apps.kit.graphql.extend import extend
 from apps.kit.graphql.nodes import node_loader, text_node_loader
@@ -57,17 +60,25 @@ def node_runs(
     root: strawberry.Parent[models.Run], first: int | None = 100, after: str | None = None
 ) -> NodeRunConnection:
     """Every node of the version, in the order of the document."""
-    steps = history.steps(root)
     size = window(first=first, after=after).size()
-    start = 0 if after is None else _position(after, len(steps))
-    shown = steps[start : start + size]
+    start = 0 if after is None else _position(after)
+
+    if after is None:
+        load = partial(_first_steps, size)
+        found = batched(root, f"first {size} steps", load, root.pk)
+    else:
+        found = history.step_pages([root], start=start, size=size)[root.pk]
+    if found is None:
+        message = f"the steps of run {root.pk} were not among those of its page"
+        raise LookupError(message)
     page = Page(
-        items=tuple(NodeRun(run_id=root.pk, step=step) for step in shown),
-        cursors=tuple(f"step-{start + n + 1}" for n in range(len(shown))),
-        has_next=start + size < len(steps),
+        items=tuple(NodeRun(run_id=root.pk, step=step) for step in found.steps),
+        cursors=tuple(f"step-{start + n + 1}" for n in range(len(found.steps))),
+        has_next=start + size < found.total,
         has_previous=start > 0,
     )
-    return NodeRunConnection.from_page(page, count=lambda: exactly(len(steps)))
+    total = found.total
+    return NodeRunConnection.from_page(page, count=lambda: exactly(total))
 
 
 def logs(
@@ -79,11 +90,12 @@ def logs(
 ) -> LogConnection:
     """What the steps wrote, the oldest first; `level` is the least severe shown."""
     levels = None if level is None else _LEVELS[_LEVELS.index(level.value) :]
-    return LogConnection.of(
-        history.logs(root.pk, path=node_id, levels=levels).filter(kind="log"),
+    return LogConnection.of_each(
+        root,
+        lambda run: history.logs(run.pk, path=node_id, levels=levels).filter(kind="log"),
         order=("id",),
         window=window(first=first, after=after),
-        key=["logs", root.pk, node_id, level and level.value],
+        key=["logs", node_id, level and level.value],
     )
 
 
@@ -95,15 +107,19 @@ def executions(
     after: str | None = None,
 ) -> ExecutionConnection:
     """The workflow's runs, the newest first."""
-    runs = models.Run.objects.of_workflow(root.pk).defer("variables")
-    chosen, key = _filtered(runs, filter or ExecutionFilter())
-    if not selects(info, *_WIDE):
-        chosen = chosen.summary()
-    return ExecutionConnection.of(
-        chosen,
-        order=("-id",),
+    wide = selects(info, *_WIDE)
+    wanted = filter or ExecutionFilter()
+
+    def rows(one: WorkflowRow) -> Any:
+        chosen, _ = _filtered(models.Run.objects.of_workflow(one.pk), wanted)
+        return chosen.defer("variables") if wide else chosen.summary()
+
+    return ExecutionConnection.of_each(
+        root,
+        rows,
         window=window(first=first, after=after),
-        key=["executions", root.pk, key],
+        key=["executions", *_filtered(models.Run.objects.all(), wanted)[1]],
+        columns=wide,
     )
 
 
@@ -126,33 +142,45 @@ def _filtered(runs: Any, wanted: ExecutionFilter) -> tuple[Any, list[Any]]:
     return runs, key
 
 
-def _position(cursor: str, most: int) -> int:
+def _first_steps(size: int, runs: tuple[models.Run, ...]) -> Mapping[Hashable, history.StepPage]:
+    return dict(history.step_pages(runs, start=0, size=size).items())
+
+
+def _position(cursor: str) -> int:
     name, _, number = cursor.partition("-")
     if name != "step" or not number.isascii() or not number.isdecimal() or len(number) > 9:
         raise Refusal("This cursor does not belong to a page of steps.", path=("after",))
-    return min(int(number), most)
+    return int(number)
 
 
-def _run(pk: uuid.UUID) -> Execution | None:
+def _runs(keys: Collection[uuid.UUID]) -> Iterable[models.Run]:
     if not may(Permission.WORKFLOWS_READ):
-        return None
-    return Execution.maybe(models.Run.objects.filter(pk=pk).first())
+        return []
+    found: Iterable[models.Run] = models.Run.objects.filter(pk__in=keys)
+    return found
 
 
-def _step(key: str) -> NodeRun | None:
+def _steps(keys: Collection[str]) -> Mapping[str, NodeRun]:
+    """By "<run>/<path>"; a run's history is read once for all of its steps."""
+    places = {key: place for key in keys if (place := _place(key)) is not None}
+    found: dict[str, NodeRun] = {}
+    for run in _runs({run_id for run_id, _ in places.values()}):
+        paths = {path for run_id, path in places.values() if run_id == run.pk}
+        by_path = {step.path: step for step in history.steps_at(run, paths)}
+        found |= {
+            key: NodeRun(run_id=run_id, step=by_path[path])
+            for key, (run_id, path) in places.items()
+            if run_id == run.pk and path in by_path
+        }
+    return found
+
+
+def _place(key: str) -> tuple[uuid.UUID, str] | None:
     run, _, path = key.partition("/")
     try:
-        run_id = uuid.UUID(run)
+        return uuid.UUID(run), path
     except ValueError:
         return None
-    if not may(Permission.WORKFLOWS_READ):
-        return None
-    run = models.Run.objects.filter(pk=run_id).first()
-    if run is None:
-        return None
-    return next(
-        (NodeRun(run_id=run_id, step=s) for s in history.steps(run) if s.path == path), None
-    )
 
 
 extend(
@@ -163,5 +191,5 @@ extend(
 )
 extend(Execution, "logs", logs, description="What the steps wrote, the oldest first.")
 extend(Workflow, "executions", executions, description="Its runs, the newest first.")
-node_loader("Execution", _run)
-text_node_loader("NodeRun", _step)
+node_loader("Execution", _runs)
+text_node_loader("NodeRun", _steps)

@@ -13,15 +13,15 @@ def audit_log(self, first: int = 50, after: str | None = None) -> AuditConnectio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar, cast, get_args
 
 import strawberry
 from django.db import models
 
-from apps.kit.graphql.batch import share
+from apps.kit.graphql.batch import batched, share, share_fresh
 from apps.kit.graphql.fields import field
-from apps.kit.pages import Page, Window, paginate
+from apps.kit.pages import Page, Window, counts, first_pages, paginate
 
 COUNT_LIMIT = 1_000
 
@@ -95,6 +95,57 @@ class Connection(Generic[NodeT, EdgeT]):
         return cls.from_page(page, count=lambda: bounded_count(rows), edge=edge)
 
     @classmethod
+    def of_each(
+        cls,
+        parent: Any,
+        rows_of: Callable[[Any], models.QuerySet[Any]],
+        *,
+        order: Sequence[str] = ("-id",),
+        window: Window,
+        key: Sequence[Any],
+        columns: object = None,
+    ) -> Self:
+        """One page of `rows_of(parent)`; its peers' first pages, and counts, come along with it.
+
+        `key` identifies the question beside the parent, `columns` which of the rows' are read.
+        A page behind a cursor is one parent's.
+        """
+        node, _ = _named_types(cls)
+        narrow = getattr(node, "get_queryset", None)
+
+        def rows(one: Any) -> models.QuerySet[Any]:
+            return rows_of(one) if narrow is None else narrow(rows_of(one), None)
+
+        def bound(one: Any) -> list[Any]:
+            return [*key, one.pk]
+
+        if window.after or window.before or window.last is not None:
+            return cls.of(rows_of(parent), order=order, window=window, key=bound(parent))
+        name = repr((cls.__name__, window, tuple(order), tuple(key), columns))
+
+        def load(peers: tuple[Any, ...]) -> Mapping[Hashable, Page[Any]]:
+            pages = first_pages(
+                {one.pk: rows(one) for one in peers},
+                order=order,
+                window=window,
+                keys={one.pk: bound(one) for one in peers},
+            )
+            # Neighbors across the pages, so that what is asked of them is asked once.
+            share(row for page in pages.values() for row in page.items)
+            return pages
+
+        def count() -> BoundedCount:
+            found = batched(parent, f"count {name}", count_all, parent.pk) or 0
+            return BoundedCount(value=min(found, COUNT_LIMIT), is_exact=found <= COUNT_LIMIT)
+
+        def count_all(peers: tuple[Any, ...]) -> Mapping[Hashable, int]:
+            return counts({one.pk: rows(one) for one in peers}, limit=COUNT_LIMIT)
+
+        page = batched(parent, name, load, parent.pk)
+        assert page is not None  # noqa: S101 - every peer has a page
+        return cls.from_page(page, count=count)
+
+    @classmethod
     def from_page(
         cls,
         page: Page[Any],
@@ -103,7 +154,7 @@ class Connection(Generic[NodeT, EdgeT]):
         edge: Callable[[Any], dict[str, Any]] | None = None,
     ) -> Self:
         """Wrap a page that was cut elsewhere."""
-        share(page.items)
+        share_fresh(page.items)
         _, make = _named_types(cls)
         return cls(
             edges=[

@@ -8,15 +8,16 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import strawberry
 
 from apps.kit.errors import NotFound
+from apps.kit.graphql.batch import share
 
 _MAX_ID = 600
-_loaders: dict[str, Callable[[str], Any]] = {}
+_loaders: dict[str, Callable[[Collection[str]], Mapping[str, Any]]] = {}
 
 
 def global_id(type_name: str, key: object) -> strawberry.ID:
@@ -49,17 +50,21 @@ def key_of(
     return found
 
 
-def node_loader(type_name: str, load: Callable[[uuid.UUID], Any]) -> None:
-    """Register who loads `node(id)` of this type: returns the row as the type, or None."""
+def node_loader(type_name: str, load: Callable[[Collection[uuid.UUID]], Iterable[Any]]) -> None:
+    """Register who loads this type's nodes: of many keys at once the rows that are visible."""
 
-    def by_uuid(key: str) -> Any:
-        found = _uuid(key)
-        return None if found is None else load(found)
+    def by_text(keys: Collection[str]) -> Mapping[str, Any]:
+        wanted = {key: found for key in keys if (found := _uuid(key)) is not None}
+        if not wanted:
+            return {}
+        rows = {row.pk: row for row in load(list(set(wanted.values())))}
+        share(rows.values())
+        return {key: rows[pk] for key, pk in wanted.items() if pk in rows}
 
-    text_node_loader(type_name, by_uuid)
+    text_node_loader(type_name, by_text)
 
 
-def text_node_loader(type_name: str, load: Callable[[str], Any]) -> None:
+def text_node_loader(type_name: str, load: Callable[[Collection[str]], Mapping[str, Any]]) -> None:
     """The same for a type whose key is no UUID; `load` takes whatever a client may send."""
     if type_name in _loaders:
         message = f"{type_name} already has a loader"
@@ -69,10 +74,22 @@ def text_node_loader(type_name: str, load: Callable[[str], Any]) -> None:
 
 def load_node(value: str) -> Any:
     """The object behind a global id, or None when it is not visible in the scope in force."""
-    found = split_id(value)
-    if found is None or found[0] not in _loaders:
-        return None
-    return _loaders[found[0]](found[1])
+    return load_nodes([value]).get(value)
+
+
+def load_nodes(values: Iterable[str]) -> dict[str, Any]:
+    """The visible objects among global ids, each type loaded once; the others are not in it."""
+    asked: dict[str, dict[str, list[str]]] = {}
+    for value in dict.fromkeys(values):
+        named = split_id(value)
+        if named is not None and named[0] in _loaders:
+            asked.setdefault(named[0], {}).setdefault(named[1], []).append(value)
+    return {
+        value: found
+        for type_name, by_key in asked.items()
+        for key, found in _loaders[type_name](list(by_key)).items()
+        for value in by_key[key]
+    }
 
 
 def loadable_types() -> frozenset[str]:

@@ -11,7 +11,7 @@ from strawberry.types import get_object_definition
 
 from apps.kit.errors import Refusal
 from apps.kit.graphql.fields import field
-from apps.kit.graphql.nodes import load_node, split_id
+from apps.kit.graphql.nodes import load_nodes, split_id
 
 _MOST_NODES = 50
 
@@ -34,7 +34,7 @@ class RootQuery:
     @field(points=2)
     def node(self, info: strawberry.Info, id: strawberry.ID) -> relay.Node | None:
         """Any object by its id; null for an id that is not visible here."""
-        found: relay.Node | None = _node(info, id)
+        found: relay.Node | None = _nodes(info, [id])[0]
         return found
 
     @field(points=50)
@@ -43,7 +43,7 @@ class RootQuery:
         if len(ids) > _MOST_NODES:
             message = f"Ask for at most {_MOST_NODES} objects at a time."
             raise Refusal(message, path=("ids",))
-        return [_node(info, value) for value in ids]
+        return _nodes(info, ids)
 
     @field()
     def rate_limit(self, info: strawberry.Info) -> RateLimit:
@@ -58,8 +58,12 @@ class RootQuery:
         )
 
 
-def _node(info: strawberry.Info, value: str) -> Any:
-    found = load_node(value)
+def _nodes(info: strawberry.Info, values: list[strawberry.ID]) -> list[Any]:
+    loaded = load_nodes(values)
+    return [_named(info, value, loaded.get(value)) for value in values]
+
+
+def _named(info: strawberry.Info, value: str, found: Any) -> Any:
     if found is None:
         return None
     # Two types may show the same model: say which one the id named.

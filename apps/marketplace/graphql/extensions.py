@@ -40,20 +40,36 @@ def scan(root: strawberry.Parent[Approval]) -> SecurityScanResult | None:
     named = split_id(root.subject)
     if named is None or named[0] != SUBJECT:
         return None
-    found = models.Release.objects.without_document().filter(approval_id=root.pk).first()
+    found = batched(root, "release", _releases, root.pk)
     return None if found is None else scan_of(found)
 
 
 def diff(root: strawberry.Parent[Approval]) -> VersionDiff | None:
     """From what is on the shelf to the release in question; null for a listing's first."""
-    found = models.Release.objects.filter(approval_id=root.pk).select_related("listing").first()
-    if found is None or found.listing.latest_release_id in {None, found.pk}:
+    pair = batched(root, "releases compared", _pairs, root.pk)
+    if pair is None:
         return None
-    shown = models.Release.objects.filter(pk__in=[found.listing.latest_release_id]).first()
-    if shown is None:
-        return None
+    shown, found = pair
     changes = difference.compare(parse(shown.document), parse(found.document))
     return VersionDiff.of(changes, before=shown.version, after=found.version)
+
+
+def _releases(rows: tuple[Approval, ...]) -> dict[object, models.Release]:
+    asked = models.Release.objects.without_document().filter(approval_id__in=[r.pk for r in rows])
+    return {one.approval_id: one for one in asked}
+
+
+def _pairs(rows: tuple[Approval, ...]) -> dict[object, tuple[models.Release, models.Release]]:
+    """What is on the shelf and what is in question, by approval; two queries for a page."""
+    asked = models.Release.objects.filter(approval_id__in=[row.pk for row in rows])
+    found = list(asked.select_related("listing"))
+    latest = [key for one in found if (key := one.listing.latest_release_id) is not None]
+    on_shelf = {one.pk: one for one in models.Release.objects.filter(pk__in=latest)}
+    return {
+        one.approval_id: (on_shelf[one.listing.latest_release_id], one)
+        for one in found
+        if one.listing.latest_release_id in on_shelf and one.listing.latest_release_id != one.pk
+    }
 
 
 def _installations(rows: tuple[WorkflowRow, ...]) -> dict[object, models.Installation]:

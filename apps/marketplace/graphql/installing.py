@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import strawberry
@@ -13,13 +13,14 @@ from strawberry import relay
 from strawberry.scalars import JSON
 
 from apps.billing.graphql.types import EntitlementStatus
-from apps.kit.graphql.batch import batched, related
+from apps.kit.graphql.batch import batched, related, share
 from apps.kit.graphql.connections import Connection, Edge
 from apps.kit.graphql.errors import UserError, user_error
 from apps.kit.graphql.extend import extend
 from apps.kit.graphql.fields import field
 from apps.kit.graphql.nodes import node_loader
 from apps.kit.graphql.scalars import SemVer
+from apps.kit.pages import MAX_PAGE, Window, first_pages
 from apps.marketplace import models, semver
 from apps.marketplace.graphql.facts import (
     PricingPlan,
@@ -28,7 +29,7 @@ from apps.marketplace.graphql.listings import (
     MarketplaceWorkflow,
 )
 from apps.marketplace.graphql.reviews import Review
-from apps.marketplace.graphql.shelf import listings_in_order, withdrawn
+from apps.marketplace.graphql.shelf import latest_release, listings_in_order, withdrawn
 from apps.marketplace.planning import blockers
 from apps.marketplace.terms import InstallationStatus, UpdatePolicy
 from apps.tenancy.actors import Permission
@@ -216,8 +217,8 @@ class ViewerListingState:
     @field(points=2)
     def installations(self) -> list[Installation]:
         """Its installations here, the newest first."""
-        rows = models.Installation.objects.filter(listing_id=self.row.pk)[:100]
-        return [Installation.of(row) for row in rows]
+        found = batched(self.row, "installations", _installations, self.row.pk) or ()
+        return [Installation.of(row) for row in found]
 
     @field()
     def entitlement(self) -> Entitlement | None:
@@ -227,7 +228,8 @@ class ViewerListingState:
     @field()
     def blockers(self, info: Info) -> list[UserError]:
         """Why it cannot be installed here, whatever is configured."""
-        return [user_error(refusal) for refusal in blockers(info.context.actor, self.row)]
+        found = blockers(info.context.actor, self.row, latest_release(self.row))
+        return [user_error(refusal) for refusal in found]
 
     @field()
     def review(self) -> Review | None:
@@ -240,7 +242,20 @@ def viewer(root: strawberry.Parent[models.Listing], info: Info) -> ViewerListing
     actor = info.context.actor
     if actor.tenant_id is None:
         return None
-    return ViewerListingState(row=root, can_install=not blockers(actor, root))
+    return ViewerListingState(row=root, can_install=not blockers(actor, root, latest_release(root)))
+
+
+def _installations(
+    rows: tuple[models.Listing, ...],
+) -> Mapping[Any, tuple[models.Installation, ...]]:
+    pages = first_pages(
+        {row.pk: models.Installation.objects.filter(listing_id=row.pk) for row in rows},
+        order=("-id",),
+        window=Window(first=MAX_PAGE),
+        keys={row.pk: row.pk for row in rows},
+    )
+    share(one for page in pages.values() for one in page.items)
+    return {pk: page.items for pk, page in pages.items()}
 
 
 def _listings(rows: tuple[models.Installation, ...]) -> Mapping[Any, models.Listing]:
@@ -280,12 +295,13 @@ def _updates(rows: tuple[models.Installation, ...]) -> Mapping[Any, models.Relea
     }
 
 
-def load_installation(pk: uuid.UUID) -> Installation | None:
-    """One of the organization's own."""
+def load_installations(keys: Collection[uuid.UUID]) -> Iterable[models.Installation]:
+    """The organization's own."""
     if not may(Permission.WORKFLOWS_READ):
-        return None
-    return Installation.maybe(models.Installation.objects.filter(pk=pk).first())
+        return []
+    found: Iterable[models.Installation] = models.Installation.objects.filter(pk__in=keys)
+    return found
 
 
-node_loader("Installation", load_installation)
+node_loader("Installation", load_installations)
 extend(MarketplaceWorkflow, "viewer", viewer, description="How the viewer's tenant stands to it.")

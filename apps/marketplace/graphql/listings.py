@@ -7,7 +7,6 @@ import uuid
 
 import strawberry
 import strawberry_django
-from django.db.models import Sum
 from strawberry import relay
 from strawberry.scalars import JSON
 
@@ -31,6 +30,9 @@ from apps.marketplace.graphql.publishers import Author
 from apps.marketplace.graphql.reviews import RatingSummary, Review, ReviewConnection
 from apps.marketplace.graphql.shelf import (
     ShelfType,
+    alike,
+    counts_of,
+    document_of,
     listings_in_order,
     newest_release,
     page_url,
@@ -38,12 +40,10 @@ from apps.marketplace.graphql.shelf import (
     statistics_of,
 )
 from apps.marketplace.graphql.terms import ReviewSort
-from apps.marketplace.policies import owns
 from apps.marketplace.requirements import Requirements as Needs
 from apps.marketplace.terms import (
     Category,
     ListingStatus,
-    PricingModel,
     Visibility,
 )
 from apps.security_scan.graphql.types import Provenance, SecurityScanResult
@@ -73,11 +73,7 @@ class GraphPreview:
     @field(points=5)
     def definition(self, info: Info) -> JSON | None:
         """The document of a free listing, or of one's own."""
-        free = self.row.pricing_model == PricingModel.FREE
-        if not free and not owns(info.context.actor, self.row):
-            return None
-        found = models.Release.objects.filter(pk__in=[self.row.latest_release_id])
-        document = found.values_list("document", flat=True).first()
+        document = document_of(self.row, info.context.actor)
         return None if document is None else JSON(document)
 
 
@@ -257,13 +253,9 @@ class MarketplaceWorkflow(ShelfType, relay.Node):
         self, root: strawberry.Parent[models.Listing], info: Info, first: int | None = 6
     ) -> list[MarketplaceWorkflow]:
         """Others with the same tags, the best known first."""
-        rows = models.SearchRow.objects.found_by(info.context.actor.tenant_id)
-        alike = rows.filter(tags__overlap=root.tags).exclude(pk=root.pk)
-        ids = alike.order_by("-popularity", "-listing_id").values_list("listing_id", flat=True)
-        return [
-            MarketplaceWorkflow.of(row)
-            for row in listings_in_order(ids[: max(0, min(first or 6, MAX_PAGE))])
-        ]
+        size = max(0, min(first or 6, MAX_PAGE))
+        found = alike(root, info.context.actor, size=size)
+        return [MarketplaceWorkflow.of(row) for row in found]
 
 
 @strawberry.type
@@ -296,20 +288,20 @@ def listings_of(
     root: strawberry.Parent[models.Publisher], first: int | None = 20, after: str | None = None
 ) -> ListingConnection:
     """What they have on the shelf, the newest first."""
-    return ListingConnection.of(
-        models.Listing.objects.of_publisher(root).select_related("publisher"),
+    return ListingConnection.of_each(
+        root,
+        lambda one: models.Listing.objects.of_publisher(one).select_related("publisher"),
         window=window(first=first, after=after),
-        key=["listings", root.pk],
+        key=["listings"],
     )
 
 
 def stats_of(root: strawberry.Parent[models.Publisher]) -> PublisherStats:
     """What their listings amount to."""
-    shown = models.Listing.objects.of_publisher(root)
-    counted = models.ListingStatistics.objects.filter(listing__in=shown.values("pk"))
+    listings, downloads = counts_of(root)
     return PublisherStats(
-        listing_count=shown.count(),
-        total_installs=counted.aggregate(total=Sum("downloads"))["total"] or 0,
+        listing_count=listings,
+        total_installs=downloads,
         average_rating=0.0,
         median_review_response_hours=None,
     )
@@ -345,7 +337,7 @@ def load_listing(pk: uuid.UUID) -> MarketplaceWorkflow | None:
     return MarketplaceWorkflow.of(rows[0]) if rows else None
 
 
-node_loader("MarketplaceWorkflow", load_listing)
+node_loader("MarketplaceWorkflow", listings_in_order)
 extend(DependencyRequirement, "listing", dependency, description="The listing itself.")
 extend(
     Author,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 
 import strawberry
 import strawberry_django
@@ -56,9 +55,5 @@ class Author(ShelfType, relay.Node):
         return True
 
 
-def load_author(pk: uuid.UUID) -> Author | None:
-    """A publisher that shows something, or one's own."""
-    return Author.maybe(models.Publisher.objects.filter(pk=pk).first())
-
-
-node_loader("Author", load_author)
+# Publishers that show something, and one's own.
+node_loader("Author", lambda keys: models.Publisher.objects.filter(pk__in=keys))

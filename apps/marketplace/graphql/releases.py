@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Hashable, Iterable, Mapping
+from functools import partial
 from typing import Annotated
 
 import strawberry
@@ -11,8 +13,7 @@ import strawberry_django
 from markdown_it import MarkdownIt
 from strawberry import relay
 
-from apps.kit.errors import NotFound
-from apps.kit.graphql.batch import related
+from apps.kit.graphql.batch import batched, related
 from apps.kit.graphql.connections import Connection, Edge, window
 from apps.kit.graphql.cost import cost
 from apps.kit.graphql.extend import extend
@@ -25,7 +26,7 @@ from apps.marketplace.graphql.listings import MarketplaceWorkflow, scan_of
 from apps.marketplace.graphql.needs import Requirements
 from apps.marketplace.graphql.publishers import Author
 from apps.marketplace.graphql.shelf import ShelfType, statistics_of
-from apps.marketplace.planning import resolve_release
+from apps.marketplace.planning import highest_releases
 from apps.marketplace.policies import owns
 from apps.marketplace.requirements import Requirements as Needs
 from apps.marketplace.terms import Channel, ReleaseStatus, Risk
@@ -160,7 +161,7 @@ class ListingVersionConnection(Connection[ListingVersion, ListingVersionEdge]):
 
 def approval_of(release: models.Release, info: Info) -> ApprovalRequest | None:
     """The approval of a release, if the caller may know of it."""
-    found = Approval.objects.with_votes().filter(pk__in=[release.approval_id]).first()
+    found = batched(release, "approvals", _approvals, release.approval_id)
     if found is None or not can_see_approval(info.context.actor, found):
         return None
     return ApprovalRequest.of(found)
@@ -170,12 +171,9 @@ def latest_version(
     root: strawberry.Parent[models.Listing], channel: Channel | None = Channel.STABLE
 ) -> ListingVersion | None:
     """The highest release of a channel."""
-    try:
-        found = resolve_release(root, version=None, channel=channel or Channel.STABLE)
-    except NotFound:
-        return None
-    found.listing = root
-    return ListingVersion.of(found)
+    chosen = channel or Channel.STABLE
+    found = batched(root, f"highest {chosen}", partial(_highest, chosen), root.pk)
+    return ListingVersion.maybe(found)
 
 
 def listing_version(
@@ -195,15 +193,20 @@ def versions(
     after: str | None = None,
 ) -> ListingVersionConnection:
     """Releases, the newest first; the publisher's members see unpublished ones too."""
-    rows = _visible(root, info)
-    if channel is not None:
-        rows = rows.filter(channel=channel)
-    if not include_yanked:
-        rows = rows.exclude(status__in=[ReleaseStatus.YANKED, ReleaseStatus.REVOKED])
-    return ListingVersionConnection.of(
+
+    def rows(listing: models.Listing) -> models.releases.ReleaseQuerySet:
+        found = _visible(listing, info)
+        if channel is not None:
+            found = found.filter(channel=channel)
+        if not include_yanked:
+            found = found.exclude(status__in=[ReleaseStatus.YANKED, ReleaseStatus.REVOKED])
+        return found
+
+    return ListingVersionConnection.of_each(
+        root,
         rows,
         window=window(first=first, after=after),
-        key=["releases", root.pk, channel, include_yanked],
+        key=["releases", channel, include_yanked],
     )
 
 
@@ -222,6 +225,22 @@ def version_diff(
     return VersionDiff.of(changes, before=from_, after=to)
 
 
+def _highest(
+    channel: Channel, rows: tuple[models.Listing, ...]
+) -> Mapping[Hashable, models.Release]:
+    listings = {row.pk: row for row in rows}
+    wanted = highest_releases(list(listings), channel=channel)
+    found = list(models.Release.objects.without_document().filter(pk__in=list(wanted.values())))
+    for release in found:
+        release.listing = listings[release.listing_id]
+    return {release.listing_id: release for release in found}
+
+
+def _approvals(rows: tuple[models.Release, ...]) -> Mapping[Hashable, Approval]:
+    wanted = [row.approval_id for row in rows if row.approval_id]
+    return {one.pk: one for one in Approval.objects.with_votes().filter(pk__in=wanted)}
+
+
 def _visible(
     listing: models.Listing, info: Info, *, with_document: bool = False
 ) -> models.releases.ReleaseQuerySet:
@@ -233,13 +252,14 @@ def _visible(
     return rows.shown(yanked=True)
 
 
-def load_release(pk: uuid.UUID) -> ListingVersion | None:
-    """A release on the shelf, one's own, or any for staff."""
+def load_releases(keys: Collection[uuid.UUID]) -> Iterable[models.Release]:
+    """Releases on the shelf, one's own, or any for staff."""
     rows = models.Release.objects.without_document().select_related("listing__publisher")
-    return ListingVersion.maybe(rows.filter(pk=pk).first())
+    found: Iterable[models.Release] = rows.filter(pk__in=keys)
+    return found
 
 
-node_loader("ListingVersion", load_release)
+node_loader("ListingVersion", load_releases)
 extend(MarketplaceWorkflow, "latest_version", latest_version, description="Of a channel.")
 extend(MarketplaceWorkflow, "listing_version", listing_version, description="Of a version.")
 extend(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db.models import F, Func, IntegerField, Q, QuerySet
+from django.db.models import Count, F, Func, IntegerField, Q, QuerySet, Sum
 
 from apps.kit.graphql.batch import batched, related, share
 from apps.kit.graphql.scalars import URL
+from apps.kit.pages import Window, first_pages
 from apps.marketplace import models
-from apps.marketplace.terms import Category, ListingStatus, Visibility
+from apps.marketplace.policies import owns
+from apps.marketplace.terms import Category, ListingStatus, PricingModel, Visibility
+from apps.tenancy.actors import Actor
 from apps.tenancy.graphql.context import Info
 from apps.tenancy.graphql.types import TenantType
 from apps.tenancy.managers import Owned
@@ -36,7 +40,6 @@ def listings_in_order(ids: Iterable[uuid.UUID]) -> list[models.Listing]:
     }
     rows = [found[pk] for pk in wanted if pk in found]
     share(rows)
-    share({row.publisher_id: row.publisher for row in rows}.values())
     return rows
 
 
@@ -72,6 +75,21 @@ def statistics_of(listing: models.Listing) -> models.ListingStatistics:
 def sizes_of(listing: models.Listing) -> tuple[int, int]:
     """How many nodes and connections the latest release draws, counted in the database."""
     return batched(listing, "sizes", _sizes, listing.pk) or (0, 0)
+
+
+def document_of(listing: models.Listing, actor: Actor) -> dict[str, Any] | None:
+    """The latest document of a free listing, or of one's own; one query for a page."""
+    return batched(listing, "document", partial(_documents, actor), listing.pk)
+
+
+def alike(listing: models.Listing, actor: Actor, *, size: int) -> list[models.Listing]:
+    """Others with the same tags, the best known first; one search and one load for a page."""
+    return batched(listing, f"alike {size}", partial(_alike, actor, size), listing.pk) or []
+
+
+def counts_of(publisher: models.Publisher) -> tuple[int, int]:
+    """How many listings a publisher shows, and their downloads; two queries for a page."""
+    return batched(publisher, "counts", _counts, publisher.pk) or (0, 0)
 
 
 def page_url(listing: models.Listing, tail: str = "") -> URL:
@@ -119,6 +137,43 @@ def _sizes(rows: tuple[models.Listing, ...]) -> Mapping[Any, tuple[int, int]]:
         .values_list("listing_id", "nodes", "edges")
     )
     return {listing_id: (nodes or 0, edges or 0) for listing_id, nodes, edges in counted}
+
+
+def _documents(actor: Actor, rows: tuple[models.Listing, ...]) -> Mapping[Any, dict[str, Any]]:
+    free = [row for row in rows if row.pricing_model == PricingModel.FREE or owns(actor, row)]
+    wanted = [row.latest_release_id for row in free if row.latest_release_id]
+    found = models.Release.objects.filter(pk__in=wanted)
+    return dict(found.values_list("listing_id", "document"))
+
+
+def _alike(
+    actor: Actor, size: int, rows: tuple[models.Listing, ...]
+) -> Mapping[Any, list[models.Listing]]:
+    if not size:
+        return {}
+    findable = models.SearchRow.objects.found_by(actor.tenant_id).only("listing_id", "popularity")
+    pages = first_pages(
+        {row.pk: findable.filter(tags__overlap=row.tags).exclude(pk=row.pk) for row in rows},
+        order=("-popularity", "-listing_id"),
+        window=Window(first=size),
+        keys={row.pk: row.pk for row in rows},
+    )
+    known = {
+        one.pk: one
+        for one in listings_in_order({row.pk for page in pages.values() for row in page.items})
+    }
+    return {
+        pk: [known[row.pk] for row in page.items if row.pk in known] for pk, page in pages.items()
+    }
+
+
+def _counts(rows: tuple[models.Publisher, ...]) -> Mapping[Any, tuple[int, int]]:
+    shown = models.Listing.objects.of_publishers(rows).order_by()
+    counted = shown.values_list("publisher_id").annotate(listings=Count("pk"))
+    statistics = models.ListingStatistics.objects.filter(listing__in=shown.values("pk"))
+    summed = statistics.order_by().values_list("listing__publisher_id")
+    downloads = dict(summed.annotate(downloads=Sum("downloads")))
+    return {pk: (listings, downloads.get(pk, 0)) for pk, listings in counted}
 
 
 def _length(part: str) -> Func:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
@@ -67,7 +68,12 @@ class ListingQuerySet(models.QuerySet["Listing"]):
 
     def of_publisher(self, publisher: Publisher) -> Self:
         """What a publisher shows, newest first."""
-        return self.shown().filter(publisher=publisher).exclude(visibility=Visibility.UNLISTED)
+        return self.of_publishers([publisher])
+
+    def of_publishers(self, publishers: Iterable[Publisher]) -> Self:
+        """What several publishers show."""
+        keys = [one.pk for one in publishers]
+        return self.shown().filter(publisher_id__in=keys).exclude(visibility=Visibility.UNLISTED)
 
 
 ListingManager = TenantManager.from_queryset(ListingQuerySet)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import strawberry
@@ -227,26 +228,23 @@ def _meter(allowance: limits.Allowance) -> UsageMeter:
     )
 
 
-def _key(pk: uuid.UUID) -> ApiKey | None:
+def _api_keys(keys: Collection[uuid.UUID]) -> Iterable[models.ApiKey]:
     held = scope.current()
-    rows = models.ApiKey.objects.filter(pk=pk)
+    rows = models.ApiKey.objects.filter(pk__in=keys)
     if held.actor is None or not held.actor.has(Permission.TENANT_ADMIN):
         rows = rows.filter(user_id__in=[held.user_id])
-    return ApiKey.maybe(rows.first())
+    return rows
 
 
-def _audit(pk: uuid.UUID) -> AuditEvent | None:
+def _audit(keys: Collection[uuid.UUID]) -> Iterable[models.AuditRow]:
     held = scope.current()
     if held.actor is None or not held.actor.has(Permission.AUDIT_READ):
-        return None
-    return AuditEvent.maybe(models.AuditRow.objects.filter(pk=pk).first())
+        return []
+    return models.AuditRow.objects.filter(pk__in=keys)
 
 
-node_loader("User", lambda pk: User.maybe(visible_people().filter(pk=pk).first()))
-node_loader("Tenant", lambda pk: Tenant.maybe(models.Organization.objects.filter(pk=pk).first()))
-node_loader(
-    "DeploymentEnvironment",
-    lambda pk: DeploymentEnvironment.maybe(models.Environment.objects.filter(pk=pk).first()),
-)
+node_loader("User", lambda keys: visible_people().filter(pk__in=keys))
+node_loader("Tenant", lambda keys: models.Organization.objects.filter(pk__in=keys))
+node_loader("DeploymentEnvironment", lambda keys: models.Environment.objects.filter(pk__in=keys))
 node_loader("AuditEvent", _audit)
-node_loader("ApiKey", _key)
+node_loader("ApiKey", _api_keys)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Iterable
 
 import strawberry
 import strawberry_django
@@ -79,11 +80,12 @@ def default_environment(kind: EnvironmentKind) -> Environment:
     return found
 
 
-def _connection(key: uuid.UUID) -> Connection | None:
+def _connections(keys: Collection[uuid.UUID]) -> Iterable[models.Connection]:
     actor = scope.current().actor
     if actor is None or not policies.can_list_connections(actor):
-        return None
-    return Connection.maybe(models.Connection.objects.filter(pk=key).first())
+        return []
+    found: Iterable[models.Connection] = models.Connection.objects.filter(pk__in=keys)
+    return found
 
 
-node_loader("Connection", _connection)
+node_loader("Connection", _connections)

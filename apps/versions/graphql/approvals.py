@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any
 
 import strawberry
 import strawberry_django
 from strawberry import relay
 
-from apps.kit.graphql.batch import related
+from apps.kit.graphql.batch import batched, related
 from apps.kit.graphql.connections import Connection, Edge
 from apps.kit.graphql.fields import field
 from apps.kit.graphql.mutations import Payload
-from apps.kit.graphql.nodes import load_node, node_loader
+from apps.kit.graphql.nodes import load_nodes, node_loader
 from apps.tenancy import scope
 from apps.tenancy.actors import Permission
 from apps.tenancy.graphql.context import Info
@@ -74,7 +76,7 @@ class ApprovalRequest(TenantType, relay.Node):
     @field(points=2)
     def subject(self, root: strawberry.Parent[models.Approval]) -> relay.Node | None:
         """What is guarded; null when it is gone or not visible to the caller."""
-        found: relay.Node | None = load_node(root.subject)
+        found: relay.Node | None = batched(root, "subject", _subjects, root.subject)
         return found
 
     @field()
@@ -158,14 +160,18 @@ def _stage(approval: models.Approval, number: int) -> ApprovalStage:
     )
 
 
-def _load(pk: uuid.UUID) -> ApprovalRequest | None:
+def _subjects(rows: tuple[models.Approval, ...]) -> Mapping[Hashable, Any]:
+    """One load for each kind of subject: the apps above have registered who loads it."""
+    found: dict[Any, Any] = load_nodes(row.subject for row in rows)
+    return found
+
+
+def _load(keys: Collection[uuid.UUID]) -> list[models.Approval]:
     actor = scope.current().actor
     if actor is None or not actor.has(Permission.APPROVALS_DECIDE):
-        return None
-    approval = models.Approval.objects.with_votes().filter(pk=pk).first()
-    if approval is None or not policies.can_see_approval(actor, approval):
-        return None
-    return ApprovalRequest.of(approval)
+        return []
+    found = models.Approval.objects.with_votes().filter(pk__in=keys)
+    return [approval for approval in found if policies.can_see_approval(actor, approval)]
 
 
 node_loader("ApprovalRequest", _load)

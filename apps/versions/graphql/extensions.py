@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Hashable, Mapping
 from typing import Annotated
 
 import strawberry
+from django.db.models import QuerySet
 
 from apps.kit.errors import NotFound
+from apps.kit.graphql.batch import batched
 from apps.kit.graphql.connections import window
 from apps.kit.graphql.cost import cost
 from apps.kit.graphql.extend import extend
@@ -28,17 +32,22 @@ def versions(
     after: str | None = None,
 ) -> WorkflowVersionConnection:
     """Numbered versions, the newest first."""
-    found = models.WorkflowVersion.objects.of(root.pk).numbered().with_author().without_document()
-    if branch is not None:
-        found = found.filter(branch=branch)
-    return WorkflowVersionConnection.of(
-        found, window=window(first=first, after=after), key=["versions", root.pk, branch]
+
+    def rows(one: Row) -> QuerySet[models.WorkflowVersion]:
+        found: QuerySet[models.WorkflowVersion]
+        found = (
+            models.WorkflowVersion.objects.of(one.pk).numbered().with_author().without_document()
+        )
+        return found if branch is None else found.filter(branch=branch)
+
+    return WorkflowVersionConnection.of_each(
+        root, rows, window=window(first=first, after=after), key=["versions", branch]
     )
 
 
 def branches(root: strawberry.Parent[Row]) -> list[Branch]:
     """The lines of versions; `main` is there from the first commit on."""
-    head = models.WorkflowVersion.objects.of(root.pk).numbered().filter(branch=models.MAIN).first()
+    head = batched(root, "heads of main", _heads_of_main, root.pk)
     return [] if head is None else [Branch(name=models.MAIN, head=WorkflowVersion.of(head))]
 
 
@@ -55,14 +64,30 @@ def diff(
 
 
 def _version(root: Row, number: str | None, argument: str) -> tuple[str, Document]:
-    found = models.WorkflowVersion.objects.of(root.pk).numbered()
-    row = (found.filter(version=number) if number is not None else found).first()
+    if number is None:
+        row = batched(root, "heads", _heads, root.pk)
+    else:
+        row = models.WorkflowVersion.objects.of(root.pk).numbered().filter(version=number).first()
     if row is not None:
         return row.label, row.graph
     if number is not None:
         raise NotFound("This workflow has no version of that number.", path=(argument,))
     draft = drawn.draft(root)
     return NEVER_COMMITTED, Document(name=draft.name, type=draft.type)
+
+
+def _heads(rows: tuple[Row, ...]) -> Mapping[Hashable, models.WorkflowVersion]:
+    """The newest version of each workflow of a page."""
+    return {one.workflow_id: one for one in models.WorkflowVersion.objects.heads(_keys(rows))}
+
+
+def _heads_of_main(rows: tuple[Row, ...]) -> Mapping[Hashable, models.WorkflowVersion]:
+    found = models.WorkflowVersion.objects.heads(_keys(rows)).filter(branch=models.MAIN)
+    return {one.workflow_id: one for one in found.without_document().with_author()}
+
+
+def _keys(rows: tuple[Row, ...]) -> list[uuid.UUID]:
+    return [row.pk for row in rows]
 
 
 def _draft(root: Row) -> tuple[str, Document]:

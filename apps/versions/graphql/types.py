@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import uuid
 from collections import defaultdict
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import strawberry
@@ -203,11 +204,12 @@ def _documents(rows: tuple[models.WorkflowVersion, ...]) -> dict[Any, Any]:
     return dict(wanted.values_list("pk", "document"))
 
 
-def _load(pk: uuid.UUID) -> WorkflowVersion | None:
+def _load(keys: Collection[uuid.UUID]) -> Iterable[models.WorkflowVersion]:
     if not may(Permission.WORKFLOWS_READ):
-        return None
-    rows = models.WorkflowVersion.objects.with_author().filter(pk=pk)
-    return WorkflowVersion.maybe(rows.first())
+        return []
+    found: Iterable[models.WorkflowVersion]
+    found = models.WorkflowVersion.objects.with_author().filter(pk__in=keys)
+    return found
 
 
 node_loader("WorkflowVersion", _load)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from django.db import models
@@ -27,6 +28,11 @@ class WorkflowVersionQuerySet(models.QuerySet["WorkflowVersion"]):
     def of(self, workflow_id: uuid.UUID) -> WorkflowVersionQuerySet:
         """One workflow's, newest first."""
         return self.filter(workflow_id=workflow_id).order_by("-id")
+
+    def heads(self, workflow_ids: Iterable[uuid.UUID]) -> WorkflowVersionQuerySet:
+        """The newest numbered version of each of these workflows."""
+        rows = self.numbered().filter(workflow_id__in=list(workflow_ids))
+        return rows.order_by("workflow_id", "-id").distinct("workflow_id")
 
     def with_author(self) -> WorkflowVersionQuerySet:
         """In the same query."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
+from collections.abc import Collection, Iterable
 
 import strawberry
 import strawberry_django
@@ -168,10 +169,11 @@ class WorkflowPayload(Payload):
         return cls(workflow=Workflow.of(row), draft=WorkflowDraft.of(row))
 
 
-def _load(pk: uuid.UUID) -> Workflow | None:
+def _load(keys: Collection[uuid.UUID]) -> Iterable[models.Workflow]:
     if not may(Permission.WORKFLOWS_READ):
-        return None
-    return Workflow.maybe(models.Workflow.objects.with_people().filter(pk=pk).first())
+        return []
+    found: Iterable[models.Workflow] = models.Workflow.objects.with_people().filter(pk__in=keys)
+    return found
 
 
 node_loader("Workflow", _load)
