@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import uuid
 
+from django.db import transaction
+
 from apps.artifacts.roots import register_root
 from apps.executions import origins
 from apps.executions.events import RunFinished
 from apps.kit.events import on
 from apps.kit.graphql.nodes import key_of
-from apps.marketplace import (
-    actions,
-    jobs,  # noqa: F401 - declares the periodic jobs
-)
+from apps.marketplace import actions, jobs
 from apps.marketplace.actions.publishing import SUBJECT
 from apps.marketplace.models import Installation
 from apps.marketplace.store import artifacts_in_releases
@@ -66,5 +65,7 @@ def take_over_decision(event: ApprovalDecided) -> None:
 @on(RunFinished)
 def count_download(event: RunFinished) -> None:
     """A workflow ran to success: if it was installed, its listing has one more user."""
-    if event.state == "SUCCEEDED":
-        actions.count_first_run(workflow_id=event.workflow_id, run_id=event.run_id)
+    if event.state != "SUCCEEDED" or event.installation_id is None:
+        return
+    if actions.count_first_run(workflow_id=event.workflow_id, run_id=event.run_id):
+        transaction.on_commit(jobs.refresh_statistics_soon, robust=True)

@@ -15,7 +15,13 @@ from apps.executions.events import RunFinished
 from apps.kit import events
 from apps.kit.clock import now
 from apps.marketplace import actions, jobs
-from apps.marketplace.models import FirstSuccessfulRun, ListingStatistics, Release, SearchRow
+from apps.marketplace.models import (
+    FirstSuccessfulRun,
+    Installation,
+    ListingStatistics,
+    Release,
+    SearchRow,
+)
 from apps.marketplace.planning import Choices
 from apps.tenancy import periodic, scope
 from apps.versions.actions import decide_approval
@@ -56,9 +62,10 @@ def test_from_handing_in_to_a_counted_download(acme: Tenant, globex: Tenant, que
             choices=Choices(),
         )
         for state in ("FAILED", "SUCCEEDED", "SUCCEEDED"):
-            events.publish(finished(globex, installation.workflow_id, state))
-    jobs.refresh_statistics()
-    # then it is one download, and search knows it
+            events.publish(finished(globex, installation, state))
+    # then one job was rung for, it is one download, and search knows it
+    assert queue.job_ids == ["marketplace-statistics"]
+    work(queue)
     with scope.tenant(globex.id):
         assert FirstSuccessfulRun.objects.count() == 1
         assert ListingStatistics.objects.get().downloads == 1
@@ -67,13 +74,13 @@ def test_from_handing_in_to_a_counted_download(acme: Tenant, globex: Tenant, que
     assert row.popularity > 0
 
 
-def finished(of: Tenant, workflow_id: uuid.UUID, state: str) -> RunFinished:
+def finished(of: Tenant, installation: Installation | None, state: str) -> RunFinished:
     return RunFinished(
         tenant_id=of.id,
         run_id=uuid.uuid4(),
-        workflow_id=workflow_id,
+        workflow_id=installation.workflow_id if installation else uuid.uuid4(),
+        installation_id=installation.pk if installation else None,
         environment_id=of.environments["DEVELOPMENT"].pk,
-        installation_id=None,
         state=state,
         error_code=None,
         finished_at=now(),
@@ -88,8 +95,24 @@ def finished(of: Tenant, workflow_id: uuid.UUID, state: str) -> RunFinished:
 
 def test_a_run_of_an_own_workflow_is_no_download(acme: Tenant) -> None:
     with scope.tenant(acme.id), transaction.atomic():
-        events.publish(finished(acme, uuid.uuid4(), "SUCCEEDED"))
+        events.publish(finished(acme, None, "SUCCEEDED"))
         assert not FirstSuccessfulRun.objects.exists()
+
+
+def test_folding_waits_once_for_all_who_ask(queue: Any) -> None:
+    jobs.refresh_statistics_soon()
+    jobs.refresh_statistics_soon()
+    assert queue.job_ids == ["marketplace-statistics"]
+
+
+def test_a_folding_that_runs_already_is_followed_by_another(queue: Any) -> None:
+    jobs.refresh_statistics_soon()
+    running = queue.dequeue_any([queue], timeout=None, connection=queue.connection)[0]
+    running.set_status("started")
+    jobs.refresh_statistics_soon()
+    jobs.refresh_statistics_soon()
+    assert queue.job_ids == ["marketplace-statistics-again"]
+    running.delete()
 
 
 def test_the_periodic_jobs_are_declared() -> None:

@@ -76,7 +76,7 @@ def ledgers(journey: Journey) -> None:
 
 
 def downloads(journey: Journey) -> None:
-    """A download is an organization that ran it with success; a job folds them once a minute."""
+    """A download is an organization that ran it with success; its first run rings for the count."""
     for name in documents.PUBLISHED:
         seen = until(
             lambda name=name: journey.acme.ask(DOWNLOADS, id=journey.listings[name])["getWorkflow"],  # type: ignore[misc]
