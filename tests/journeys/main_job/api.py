@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -91,6 +92,15 @@ class Client:
         )
         body: dict[str, Any] = response.json()
         return body
+
+    def post(self, path: str, form: Mapping[str, str]) -> httpx.Response:
+        """Hand in a form of a page, as its signed-in reader. Raises ApiError when it is refused."""
+        url = self._url.rsplit("/", 1)[0]
+        headers = {"Referer": url, "X-CSRFToken": self._http.cookies["csrftoken"]}
+        answer = self._http.post(url + path, data=dict(form), headers=headers)
+        if not answer.is_success:
+            raise ApiError(f"{path} answers {answer.status_code}")
+        return answer
 
     def page(self, path: str) -> httpx.Response:
         """A page of the product as this caller sees it."""

@@ -63,6 +63,35 @@ QUERIES = (
     ("brest cancr", CANCER),
 )
 DELIVERIES = 8
+CALLER_SECRET = "CALLER_TOKEN"
+CALLER: dict[str, Any] = {
+    "name": "Caller",
+    "type": "dataPipeline",
+    "nodes": [
+        {
+            "id": "call",
+            "type": "output.webhook",
+            "configuration": {
+                "url": "https://hooks.example.com/in",
+                "token": f"{{{{ secrets.{CALLER_SECRET} }}}}",
+            },
+        }
+    ],
+    "connections": [],
+}
+WAITING: dict[str, Any] = {
+    "name": "For a machine nobody has",
+    "type": "ml",
+    "nodes": [
+        {
+            "id": "wait",
+            "type": "input.constant",
+            "configuration": {"value": 1},
+            "resources": {"pool": "gpu"},
+        }
+    ],
+    "connections": [],
+}
 
 
 def load(name: str) -> dict[str, Any]:

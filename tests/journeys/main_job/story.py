@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from tests.journeys.main_job import (
     installing,
     killing,
+    limits,
     product,
     publishing,
     refusing,
@@ -29,6 +30,7 @@ CHAPTERS: tuple[Chapter, ...] = (
     ("Globex runs, live", running.run),
     ("A worker is killed in the middle of a run", killing.kill),
     ("Bad input is refused by name", refusing.refuse),
+    ("What is missing or used up is refused", limits.withhold),
     ("Usage and audit", trails.ledgers),
     ("Nobody sees another's rows", trails.isolation),
     ("Downloads are counted", trails.downloads),
