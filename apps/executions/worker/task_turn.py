@@ -33,7 +33,6 @@ from apps.executions.engine.task import TaskResult, TaskStarted
 from apps.executions.store import tasks
 from apps.executions.store.connections import Connection
 from apps.executions.store.resilient import read_surely
-from apps.executions.worker.pool import SlicePool
 from apps.executions.worker.turn import Shop, give_up
 from apps.workflows.graph.declaration import Effect
 
@@ -48,13 +47,7 @@ class TaskTurn:
         self.shop = shop
         self.claimed_at = time.monotonic()
         self.busy_ms = 0.0
-        self.pool = SlicePool(
-            runner=shop.runner,
-            executor=shop.steps,
-            pace=shop.pace,
-            open_log=shop.logs.open,
-            on_abandoned=shop.on_abandoned,
-        )
+        self.pool = shop.step_pool()
         self._recalled = threading.Event()
         if claim.has_inbox:
             self._recalled.set()

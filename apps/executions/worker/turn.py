@@ -65,6 +65,16 @@ class Shop:
     ring: Callable[[Collection[str]], None]
     """There is something to claim in these pools: tell the processes that serve them."""
 
+    def step_pool(self) -> SlicePool:
+        """What runs the steps of one turn."""
+        return SlicePool(
+            runner=self.runner,
+            executor=self.steps,
+            pace=self.pace,
+            open_log=self.logs.open,
+            on_abandoned=self.on_abandoned,
+        )
+
 
 class Warm:
     """States of runs that left and may come back; good only while the head is the same."""
@@ -96,13 +106,7 @@ class Turn:
         self.warm = warm
         self.claimed_at = time.monotonic()
         self.busy_ms = 0.0
-        self.pool = SlicePool(
-            runner=shop.runner,
-            executor=shop.steps,
-            pace=shop.pace,
-            open_log=shop.logs.open,
-            on_abandoned=shop.on_abandoned,
-        )
+        self.pool = shop.step_pool()
         self._mail = threading.Event()
 
     # --- the engine's Control
