@@ -53,7 +53,7 @@ ROWLESS = {"ReviewConnection"}
 def pages() -> dict[str, GraphQLObjectType]:
     """Every type that is a page of rows, and the type of its rows."""
     return {
-        name: get_named_type(kind.fields["nodes"].type)  # type: ignore[misc]
+        name: get_named_type(kind.fields["nodes"].type)
         for name, kind in BUILT.type_map.items()
         if isinstance(kind, GraphQLObjectType) and {"nodes", "pageInfo"} <= kind.fields.keys()
     }
