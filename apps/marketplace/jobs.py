@@ -13,6 +13,9 @@ from apps.marketplace.actions import fold_statistics
 from apps.tenancy import periodic, scope
 from apps.tenancy.actors import Actor
 
+FOLDING = ("marketplace-statistics", "marketplace-statistics-again")
+"""The ids of the job that folds when it is rung for: one that waits, one behind it."""
+
 
 @periodic.every(dt.timedelta(minutes=1))
 def refresh_statistics() -> None:
@@ -28,7 +31,7 @@ def refresh_statistics_soon() -> None:
     waits behind it.
     """
     queue = django_rq.get_queue("default")
-    for name in ("marketplace-statistics", "marketplace-statistics-again"):
+    for name in FOLDING:
         try:
             queue.enqueue(refresh_statistics, job_id=name, unique=True, result_ttl=0, failure_ttl=1)
         except DuplicateJobError:

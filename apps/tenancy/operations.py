@@ -168,3 +168,62 @@ class AppendOnly(Operation):
     def describe(self) -> str:
         """For `migrate --plan`."""
         return f"Keep {self.model} append-only"
+
+
+class FreezeRows(Operation):
+    """Refuse DELETE on a table, and UPDATE of every column but those that are `changing`."""
+
+    reduces_to_sql = True
+    reversible = True
+
+    def __init__(self, model: str, *, changing: tuple[str, ...]) -> None:
+        self.model = model
+        self.changing = tuple(changing)
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """For the migration writer."""
+        return (self.__class__.__name__, [self.model], {"changing": self.changing})
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        """Triggers are not part of Django's model state."""
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Create the trigger; it does not even fire for an UPDATE of what changes."""
+        meta = to_state.apps.get_model(app_label, self.model)._meta
+        table = meta.db_table
+        frozen = [f.column for f in meta.concrete_fields if f.column not in self.changing]
+        columns = ", ".join(f'"{column}"' for column in frozen)
+        differs = " OR ".join(f'old."{c}" IS DISTINCT FROM new."{c}"' for c in frozen)
+        schema_editor.execute(
+            f"""CREATE FUNCTION "{table}_frozen"() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN
+              IF TG_OP = 'UPDATE' AND NOT ({differs}) THEN RETURN new; END IF;
+              RAISE EXCEPTION '{table} is frozen' USING ERRCODE = 'restrict_violation';
+            END $$"""
+        )
+        schema_editor.execute(
+            f'CREATE TRIGGER "{table}_frozen" BEFORE DELETE OR UPDATE OF {columns} ON "{table}"'
+            f' FOR EACH ROW EXECUTE FUNCTION "{table}_frozen"()'
+        )
+
+    def database_backwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        """Drop it."""
+        table = from_state.apps.get_model(app_label, self.model)._meta.db_table
+        schema_editor.execute(f'DROP TRIGGER "{table}_frozen" ON "{table}"')
+        schema_editor.execute(f'DROP FUNCTION "{table}_frozen"()')
+
+    def describe(self) -> str:
+        """For `migrate --plan`."""
+        return f"Freeze {self.model}"

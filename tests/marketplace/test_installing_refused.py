@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from apps.kit.errors import (
     ErrorCode,
@@ -24,6 +24,8 @@ from apps.tenancy.actors import Role
 from apps.tenancy.limits import Metric, set_limits
 from apps.vault.actions import save_connection
 from apps.workflows.graph import catalogue
+from config.supervisor import roles
+from tests.database import url
 from tests.factories import marketplace as make
 from tests.factories.tenancy import Tenant, member
 from tests.marketplace.installs import AGREED, CALLING, TARGET, install, nothing_written, secret
@@ -58,31 +60,67 @@ def test_a_licence_that_is_not_open_must_be_accepted(acme: Tenant, globex: Tenan
     assert install(globex, listing.pk, accept_license=True).status == "ACTIVE"
 
 
+def tamper(of: Tenant, release: Any, change: str) -> None:
+    """As whoever owns the database could: the trigger is put aside."""
+    with roles.connect(url("owner")) as owner, owner.transaction():
+        owner.execute("SELECT set_config('app.tenant', %s, true)", (str(of.id),))
+        owner.execute("ALTER TABLE marketplace_release DISABLE TRIGGER marketplace_release_frozen")
+        done = owner.execute(
+            f"UPDATE marketplace_release SET {change} WHERE id = %s", (release.pk,)
+        )
+        owner.execute("ALTER TABLE marketplace_release ENABLE TRIGGER marketplace_release_frozen")
+        assert done.rowcount == 1
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_tampered_document_is_refused(acme: Tenant, globex: Tenant) -> None:
     release = make.published(acme)
-    with scope.tenant(acme.id), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE marketplace_release SET document = jsonb_set(document, '{description}',"
-            " '\"changed\"') WHERE id = %s",
-            [release.pk],
-        )
+    tamper(acme, release, "document = jsonb_set(document, '{description}', '\"changed\"')")
     with pytest.raises(DigestMismatch):
         install(globex, release.listing_id)
     assert nothing_written(globex)
 
 
+@pytest.mark.django_db(transaction=True)
 def test_tampered_requirements_are_refused(acme: Tenant, globex: Tenant) -> None:
     release = make.published(acme, CALLING)
-    with scope.tenant(acme.id), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE marketplace_release SET requirements = jsonb_set(requirements,"
-            " '{permissions}', '[]') WHERE id = %s",
-            [release.pk],
-        )
+    tamper(acme, release, "requirements = jsonb_set(requirements, '{permissions}', '[]')")
     secret(globex)
     with pytest.raises(DigestMismatch):
         install(globex, release.listing_id)
     assert nothing_written(globex)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "document = jsonb_set(document, '{description}', '\"changed\"')",
+        "requirements = jsonb_set(requirements, '{permissions}', '[]')",
+        "digest = 'sha256:0'",
+        "version = '9.9.9'",
+        "tenant_id = gen_random_uuid()",
+    ],
+)
+def test_a_release_that_was_handed_in_is_frozen(acme: Tenant, change: str) -> None:
+    release = make.published(acme, CALLING)
+    with (
+        scope.tenant(acme.id),
+        pytest.raises(IntegrityError, match="frozen"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"UPDATE marketplace_release SET {change} WHERE id = %s", [release.pk])
+
+
+def test_a_release_is_never_deleted(acme: Tenant) -> None:
+    release = make.published(acme)
+    with (
+        scope.tenant(acme.id),
+        pytest.raises(IntegrityError, match="frozen"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("DELETE FROM marketplace_release WHERE id = %s", [release.pk])
 
 
 def test_a_paid_listing_asks_for_payment(acme: Tenant, globex: Tenant) -> None:
