@@ -14,8 +14,18 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(sql("tables_2") + sql("functions_2"), UNDO_2)],
             state_operations=[
-                migrations.AddField("workitem", "attempt", models.IntegerField(default=0)),
-                migrations.AddField("workitem", "has_begun", models.BooleanField(default=False)),
+                migrations.AddField(
+                    "workitem",
+                    "attempt",
+                    models.IntegerField(default=0, help_text="Of the step, for a task."),
+                ),
+                migrations.AddField(
+                    "workitem",
+                    "has_begun",
+                    models.BooleanField(
+                        default=False, help_text="A task's effect may have happened."
+                    ),
+                ),
             ],
         ),
     ]
