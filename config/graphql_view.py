@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from cross_web import HTTPException
 from django.db import DatabaseError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
@@ -27,6 +27,7 @@ from apps.tenancy.doors import actor_of_request, signed_in
 from apps.tenancy.doors.requests import bearer_of
 from apps.tenancy.graphql.context import GraphQLContext, payer_of, points_of
 from apps.tenancy.scope import Scope
+from config import negotiation
 from config.explorer import explorer
 
 logger = logging.getLogger(__name__)
@@ -61,14 +62,14 @@ class ApiView(GraphQLView):
             actor = actor_of_request(request)
             points = points_of(actor)
         except Unauthenticated as refusal:
-            return _refused(refusal.message, refusal.code, request_id, 401)
+            return _refused(request, refusal.message, refusal.code, request_id, 401)
         except DatabaseError:
             logger.exception("nobody could be recognized")
             message = "The database does not answer. Try again in a moment."
-            return _refused(message, INTERNAL, request_id, 503)
+            return _refused(request, message, INTERNAL, request_id, 503)
         if bearer_of(request) is None and (reason := _forged(request)):
             message = f"The CSRF token is missing or wrong ({reason}). Send it as X-CSRFToken."
-            return _refused(message, ErrorCode.FORBIDDEN, request_id, 403)
+            return _refused(request, message, ErrorCode.FORBIDDEN, request_id, 403)
         request.actor = actor  # type: ignore[attr-defined] # for the log line
         request.graphql = GraphQLContext(  # type: ignore[attr-defined]
             request_id=request_id,
@@ -84,9 +85,9 @@ class ApiView(GraphQLView):
             with scope.enter(Scope.of(actor)):
                 response = self.run(request=request)
         except UnicodeDecodeError:
-            return _refused("The body is not UTF-8.", ErrorCode.INVALID, request_id, 400)
+            return _refused(request, "The body is not UTF-8.", ErrorCode.INVALID, request_id, 400)
         except HTTPException as error:
-            return _refused(error.reason, ErrorCode.INVALID, request_id, error.status_code)
+            return _refused(request, error.reason, ErrorCode.INVALID, request_id, error.status_code)
         response["Cache-Control"] = "no-store"
         return response
 
@@ -124,8 +125,8 @@ class ApiView(GraphQLView):
         response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse],
         sub_response: HttpResponse,
     ) -> HttpResponseBase:
-        """JSON; 429 when the bucket was empty."""
-        response = super().create_response(response_data, sub_response)
+        """In the type the caller prefers; 429 when the bucket was empty."""
+        response = negotiation.answer(self.request, response_data)
         retry = getattr(self.request, "retry_after", None)
         if retry is not None:
             response.status_code = 429
@@ -138,29 +139,34 @@ class ApiView(GraphQLView):
 
     def _explorer(self, request: HttpRequest) -> HttpResponseBase:
         if signed_in(request.user) is None:
-            return _refused("Send operations by POST.", ErrorCode.INVALID, "", 405)
+            return _refused(request, "Send operations by POST.", ErrorCode.INVALID, "", 405)
         return explorer(request)
 
 
-def _unfit(request: HttpRequest, request_id: str) -> JsonResponse | None:
+def _unfit(request: HttpRequest, request_id: str) -> HttpResponse | None:
     """What can be refused before anybody is recognized."""
     if request.method != "POST":
-        return _refused("Send operations by POST.", ErrorCode.INVALID, request_id, 405)
+        return _refused(request, "Send operations by POST.", ErrorCode.INVALID, request_id, 405)
+    if negotiation.media_type(request) is None:
+        message = f"Accept {negotiation.JSON} or {negotiation.RESPONSE}."
+        return _refused(request, message, ErrorCode.INVALID, request_id, 406)
     length = _length(request)
     if length is None:
-        return _refused("Send a Content-Length.", ErrorCode.INVALID, request_id, 411)
+        return _refused(request, "Send a Content-Length.", ErrorCode.INVALID, request_id, 411)
     if length > MAX_BODY:
         message = f"A request has at most {MAX_BODY} bytes. Store large values as artifacts."
-        return _refused(message, ErrorCode.INVALID, request_id, 413)
+        return _refused(request, message, ErrorCode.INVALID, request_id, 413)
     if request.content_type != "application/json":
         message = "Send the operation as application/json."
-        return _refused(message, ErrorCode.INVALID, request_id, 415)
+        return _refused(request, message, ErrorCode.INVALID, request_id, 415)
     return None
 
 
-def _refused(message: str, code: str, request_id: str, status: int) -> JsonResponse:
+def _refused(
+    request: HttpRequest, message: str, code: str, request_id: str, status: int
+) -> HttpResponse:
     error = {"message": message, "extensions": {"code": str(code), "requestId": request_id}}
-    response = JsonResponse({"data": None, "errors": [error]}, status=status)
+    response = negotiation.answer(request, {"data": None, "errors": [error]}, status=status)
     response["Cache-Control"] = "no-store"
     if status == 401:
         response["WWW-Authenticate"] = "Bearer"
