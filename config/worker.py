@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import Any, Final
 
 import django
@@ -22,6 +23,7 @@ from apps.executions import process as engine  # noqa: E402
 from apps.executions import tasks  # noqa: E402 - after setup; registers the actors
 
 DRAIN_SECONDS: Final = 8.0
+SWITCH_SECONDS: Final = 0.0005
 
 
 class EngineInWorker(Middleware):
@@ -36,6 +38,8 @@ class EngineInWorker(Middleware):
         engine.drain(DRAIN_SECONDS)
 
 
+# A step that comes back from the database waits so long, at most, for a thread that computes.
+sys.setswitchinterval(SWITCH_SECONDS)
 for _pool in settings.ENV.worker_pools:
     dramatiq.get_broker().declare_queue(_pool)
 # This process is a fork of Dramatiq's master: without it nobody would restart or stop us.

@@ -6,10 +6,15 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 
+from django.db import connection
+from psycopg import sql
+
 from apps.billing import policies
 from apps.billing.models import UsageEntry
 from apps.billing.periods import period_at
 from apps.billing.plans import Plan, plan_of
+from apps.kit.clock import now
+from apps.kit.ids import uuid7
 from apps.tenancy import limits, scope
 from apps.tenancy.actions import assign_plan
 from apps.tenancy.actors import Actor
@@ -39,24 +44,33 @@ def record_usage(usage: RunUsage) -> bool:
 
     No actor: it is called where the end of a run is announced, which may happen more than once.
     """
-    entry = UsageEntry(
-        run_id=usage.run_id,
-        workflow_id=usage.workflow_id,
-        environment_id=usage.environment_id,
-        installation_id=usage.installation_id,
-        state=usage.state,
-        finished_at=usage.finished_at,
-        period=period_at(usage.finished_at).key,
-        steps=usage.steps,
-        cpu_ms=round(usage.cpu_seconds * 1000),
-        wall_ms=usage.wall_ms,
-        bytes_in=usage.bytes_in,
-        bytes_out=usage.bytes_out,
-        cost_minor=usage.cost_minor,
+    values = {
+        "id": uuid7(),
+        "tenant_id": scope.current_tenant_id(),
+        "run_id": usage.run_id,
+        "workflow_id": usage.workflow_id,
+        "environment_id": usage.environment_id,
+        "installation_id": usage.installation_id,
+        "state": usage.state,
+        "finished_at": usage.finished_at,
+        "period": period_at(usage.finished_at).key,
+        "steps": usage.steps,
+        "cpu_ms": round(usage.cpu_seconds * 1000),
+        "wall_ms": usage.wall_ms,
+        "bytes_in": usage.bytes_in,
+        "bytes_out": usage.bytes_out,
+        "cost_minor": usage.cost_minor,
+        "recorded_at": now(),
+    }
+    # Once per run of the whole platform, in a worker's process: written without the ORM.
+    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+        sql.Identifier(UsageEntry._meta.db_table),
+        sql.SQL(", ").join(map(sql.Identifier, values)),
+        sql.SQL(", ").join(map(sql.Placeholder, values)),
     )
-    with scope.transaction():
-        UsageEntry.objects.bulk_create([entry], ignore_conflicts=True)
-        return bool(UsageEntry.objects.filter(pk=entry.pk).exists())
+    with scope.transaction(), connection.cursor() as cursor:
+        cursor.execute(statement.as_string(), values)
+        return bool(cursor.rowcount)
 
 
 def change_plan(*, actor: Actor, plan_key: str) -> Plan:

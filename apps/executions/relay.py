@@ -2,13 +2,14 @@
 
 An entry is removed in the transaction that announces it, in its own tenant's scope: each is
 announced exactly once, and one that cannot be announced stays, with a growing pause, in nobody's
-way.
+way. Entries of one tenant share a transaction as long as all of them can be announced.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -26,6 +27,7 @@ from apps.tenancy import scope
 logger = logging.getLogger(__name__)
 
 AT_ONCE: Final = 200
+TOGETHER: Final = 50
 TURN_SECONDS: Final = 0.5
 
 # Below the oldest open transaction: nothing older can still appear. A run's entries stay in order.
@@ -39,7 +41,10 @@ _DUE: Final = """
 """
 _TAKE: Final = """
     DELETE FROM outbox WHERE (xid, id) IN (
-      SELECT xid, id FROM outbox WHERE xid = %s::xid8 AND id = %s FOR UPDATE SKIP LOCKED)
+      SELECT xid, id FROM outbox
+       WHERE (xid, id) IN (SELECT x::xid8, i FROM unnest(%s::text[], %s::bigint[]) AS e(x, i))
+         FOR UPDATE SKIP LOCKED)
+    RETURNING xid::text, id
 """
 _LATER: Final = """
     UPDATE outbox SET tries = tries + 1,
@@ -61,11 +66,21 @@ def relay_due() -> int:
     """Announce what is due, for half a second at most; returns how many. For the engine's role."""
     until = time.monotonic() + TURN_SECONDS
     announced = 0
-    for entry in _due():
-        announced += _announce(entry)
+    for entries in _by_tenant(_due()):
+        announced += _announce(entries)
         if time.monotonic() >= until:
             break
     return announced
+
+
+def _by_tenant(entries: Iterable[_Entry]) -> Iterator[list[_Entry]]:
+    """In order within each tenant, a bounded number at a time."""
+    tenants: dict[UUID, list[_Entry]] = {}
+    for entry in entries:
+        tenants.setdefault(entry.tenant_id, []).append(entry)
+    for mine in tenants.values():
+        for at in range(0, len(mine), TOGETHER):
+            yield mine[at : at + TOGETHER]
 
 
 def _due() -> list[_Entry]:
@@ -74,27 +89,35 @@ def _due() -> list[_Entry]:
         return [_Entry(*row) for row in cursor.fetchall()]
 
 
-def _announce(entry: _Entry) -> bool:
-    with bound_contextvars(run=str(entry.run_id), tenant=str(entry.tenant_id)):
-        return _announced(entry)
-
-
-def _announced(entry: _Entry) -> bool:
-    key: tuple[str, int] = (entry.xid, entry.id)
+def _announce(entries: Sequence[_Entry]) -> int:
+    """How many of a tenant's were announced; when one fails, each is tried by itself."""
     try:
-        with scope.tenant(entry.tenant_id), connection.cursor() as cursor:
-            cursor.execute(_TAKE, key)
-            if not cursor.rowcount:
-                return False  # Another process has it.
-            run = Run.objects.filter(pk=entry.run_id).first()
-            if run is not None:
-                events.publish(_event(entry, run))
+        return _together(entries)
     except Exception:
-        logger.exception("%s was not announced", entry.kind)
+        if len(entries) > 1:
+            return sum(_announce([entry]) for entry in entries)
+        (entry,) = entries
+        logger.exception("%s of run %s was not announced", entry.kind, entry.run_id)
         with connection.cursor() as cursor:
-            cursor.execute(_LATER, key)
-        return False
-    return True
+            cursor.execute(_LATER, (entry.xid, entry.id))
+        return 0
+
+
+def _together(entries: Sequence[_Entry]) -> int:
+    with scope.tenant(entries[0].tenant_id), connection.cursor() as cursor:
+        keys = [entry.xid for entry in entries], [entry.id for entry in entries]
+        cursor.execute(_TAKE, keys)
+        # Another process may have some of them.
+        taken = set(cursor.fetchall())
+        mine = [entry for entry in entries if (entry.xid, entry.id) in taken]
+        runs = Run.objects.summary().in_bulk({entry.run_id for entry in mine})
+        for entry in mine:
+            run = runs.get(entry.run_id)
+            if run is None:
+                continue
+            with bound_contextvars(run=str(entry.run_id), tenant=str(entry.tenant_id)):
+                events.publish(_event(entry, run))
+    return len(mine)
 
 
 def _event(entry: _Entry, run: Run) -> Event:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.billing.models import UsageEntry
 from apps.executions import history, live, relay
@@ -182,8 +184,8 @@ def test_the_end_of_a_run_is_announced_once(acme: Tenant, monkeypatch: pytest.Mo
         due = _due(2)
         assert [entry.kind for entry in due] == ["run.started", "run.finished"]
         for entry in due:
-            assert relay._announce(entry)
-            assert not relay._announce(entry)
+            assert relay._announce([entry]) == 1
+            assert relay._announce([entry]) == 0
         assert not OutboxEntry.objects.exists()
         assert UsageEntry.objects.filter(run_id=run_id).count() == 1
     assert [(event.run_id, event.state, event.steps) for event in heard] == [
@@ -203,7 +205,22 @@ def test_an_announcement_that_fails_is_tried_again_in_order(
         loop.ring()
         finished(acme, run_id)
     with scope.tenant(acme.id):
-        assert [relay._announce(entry) for entry in _due(2)] == [True, False]
+        assert relay._announce(_due(2)) == 1
         entry = OutboxEntry.objects.get()
         assert (entry.kind, entry.tries) == ("run.finished", 1)
         assert relay._due() == []
+
+
+def test_announcements_of_a_tenant_share_a_transaction(acme: Tenant) -> None:
+    with worker() as loop:
+        for run_id in [start(acme, chain(1)) for _ in range(4)]:
+            loop.ring()
+            finished(acme, run_id)
+    with scope.tenant(acme.id):
+        due = _due(8)
+        with CaptureQueriesContext(connection) as asked:
+            assert relay._announce(due) == 8
+    statements = [one["sql"] for one in asked.captured_queries]
+    assert sum("INSERT" in one for one in statements) == 4
+    # A savepoint around all, one around each entry of the ledger; taking; reading the runs.
+    assert len(statements) == 2 + 3 * 4 + 2, statements
