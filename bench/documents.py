@@ -28,8 +28,9 @@ def fan(kind: str, *, width: int) -> dict[str, Any]:
 
 def side_by_side(kind: str, *, width: int) -> dict[str, Any]:
     """So many at once, nothing before or after."""
-    document = _document(f"{width} side by side, {kind}", kind, [f"b{i}" for i in range(width)], [])
-    return {**document, "resources": {"maxConcurrency": width}}
+    names = [f"b{i}" for i in range(width)]
+    document = _document(f"{width} side by side, {kind}", kind, names, [])
+    return {**document, "configuration": {"resources": {"maxConcurrency": width}}}
 
 
 def _document(

@@ -12,7 +12,7 @@ import psycopg
 
 from bench.documents import CHAIN, FAN, SHORT
 from bench.figures import Timing
-from bench.nodes import fibonacci
+from bench.work import QUICK, fibonacci
 
 THREADS = 8
 _TABLES = """
@@ -66,7 +66,7 @@ class Floor:
         self._execute(_DONE, run)
 
     def _step(self, run: uuid.UUID, n: int) -> None:
-        self._execute(_STEP, run, n, f'{{"value": {{"v": {fibonacci(10)}}}}}')
+        self._execute(_STEP, run, n, f'{{"value": {{"v": {fibonacci(QUICK)}}}}}')
 
     def _execute(self, statement: str, *values: object) -> None:
         connection: psycopg.Connection[Any] | None = getattr(self._local, "connection", None)

@@ -21,8 +21,8 @@ from apps.workflows.graph.declaration import (
     node,
     node_type_of,
 )
+from bench.work import LONG, QUICK, fibonacci
 
-CPU_FIBONACCI = 30
 SLEEP_SECONDS = 1.0
 
 
@@ -36,11 +36,6 @@ _MANY = {"value": PortSpec(type=Port.JSON, required=False, multiple=True)}
 _OUT = {"value": Port.JSON}
 
 
-def fibonacci(n: int) -> int:
-    """fib(10) is a few microseconds of work."""
-    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
-
-
 @node(
     "bench.pure",
     version=1,
@@ -52,7 +47,7 @@ def fibonacci(n: int) -> int:
 )
 def pure(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Compute fib(10)."""
-    return {"value": {"v": fibonacci(10)}}
+    return {"value": {"v": fibonacci(QUICK)}}
 
 
 @node(
@@ -66,7 +61,7 @@ def pure(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Output
 )
 def keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Compute fib(10), as if it touched the world under a key."""
-    return {"value": {"v": fibonacci(10)}}
+    return {"value": {"v": fibonacci(QUICK)}}
 
 
 @node(
@@ -80,7 +75,7 @@ def keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
 )
 def unsafe(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Compute fib(10), as if it touched the world without one."""
-    return {"value": {"v": fibonacci(10)}}
+    return {"value": {"v": fibonacci(QUICK)}}
 
 
 @node(
@@ -124,7 +119,7 @@ def sleep(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
 )
 def cpu(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Compute in a process of its own."""
-    return {"value": {"v": fibonacci(CPU_FIBONACCI)}}
+    return {"value": {"v": fibonacci(LONG)}}
 
 
 def register() -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 
-from bench import machine, measure, subjects, table
+from bench import branches, machine, measure, subjects, table, trigger
 from bench.floor import Floor
 from bench.house import House
 from bench.measure import note
@@ -17,7 +17,7 @@ from config.supervisor.fleet import Fleet
 
 WORKLOADS = ("w1", "w2", "w3", "w4", "w5")
 RUNS = int(os.environ.get("BENCH_RUNS", "500"))
-REPETITIONS = {"w1": 15, "w2": 9, "w3": 5}
+REPETITIONS = {"w1": 15, "w2": 9, "w3": 5, "w4": 20, "w5": 5}
 IDLE_SECONDS = 4.0
 
 
@@ -31,6 +31,10 @@ def main(house: House, only: Iterable[str]) -> None:
         floor = Floor(house.owner_url)
         for workload in _workloads(product, floor, wanted=wanted):
             _beside_floor(workload, meter)
+        if "w4" in wanted:
+            _first_steps(product, url=house.installation.url)
+        if "w5" in wanted:
+            _branches(product)
 
 
 def repetitions_of(key: str) -> int:
@@ -60,6 +64,18 @@ def _beside_floor(workload: Workload, meter: Meter) -> None:
     costs = measure.costs(workload, meter)
     note("")
     _say(table.takes(workload.key, named, costs))
+
+
+def _first_steps(product: Product, *, url: str) -> None:
+    taken = trigger.measure(product, url=url, repetitions=repetitions_of("w4"))
+    note("")
+    _say(["", *table.triggers(taken, idle_seconds=trigger.IDLE_SECONDS)])
+
+
+def _branches(product: Product) -> None:
+    found = branches.measure(product, repetitions=repetitions_of("w5"))
+    note("")
+    _say(["", *table.ideals("w5", branches.TITLES, found)])
 
 
 def _roots(house: House, fleet: Fleet) -> list[int]:

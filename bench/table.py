@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.figures import Cost, Timing, median_seconds, median_starting, paired_ratio
-from bench.targets import TARGETS, Target
+from bench.figures import Cost, Timing, median_seconds, median_starting, paired_ratio, percentile
+from bench.targets import TARGETS, TRIGGER_TARGETS, Target
 
 _WIDTH = 38
 
@@ -49,6 +49,38 @@ def takes(
         lines.append(
             f"  {name:<{_WIDTH - 2}}{cost.cpu_ms:>9.3f}{ratio:>9.2f}  {cpu:<14}"
             f"{cost.transactions:>9.3f}  {transactions:<14}{cost.wal_bytes:>7.0f}  {wal}"
+        )
+    return lines
+
+
+def triggers(taken: Mapping[str, Sequence[float]], *, idle_seconds: float) -> list[str]:
+    """Milliseconds to the first step's body."""
+    title = f"W4  trigger to first step after {idle_seconds:g} s of idleness"
+    lines = [f"{title:<52}{'p50 ms':>9}  {'target':<14}{'p95 ms':>9}  target"]
+    for name, milliseconds in taken.items():
+        middle, high = (percentile(milliseconds, share) for share in (0.5, 0.95))
+        most = TRIGGER_TARGETS[name]
+        lines.append(
+            f"  {name:<50}{middle:>9.1f}  {_verdict(middle, most[0], unit=''):<14}"
+            f"{high:>9.1f}  {_verdict(high, most[1], unit='')}"
+        )
+    return lines
+
+
+def ideals(
+    key: str,
+    titles: Mapping[str, str],
+    found: Mapping[str, tuple[Sequence[Timing], Sequence[Timing]]],
+) -> list[str]:
+    """Seconds beside what the machine could do at best."""
+    title = "W5  branches side by side"
+    lines = [f"{title:<{_WIDTH}}{'s':>9}{'ideal s':>9}{'x ideal':>9}  target"]
+    for kind, (mine, best) in found.items():
+        ratio = paired_ratio(mine, best)
+        verdict = _verdict(ratio, TARGETS[key, kind].time, unit="x")
+        lines.append(
+            f"  {titles[kind]:<{_WIDTH - 2}}{median_seconds(mine):>9.3f}"
+            f"{median_seconds(best):>9.3f}{ratio:>9.2f}  {verdict}"
         )
     return lines
 

@@ -1,0 +1,74 @@
+"""W4: from the trigger to the body of the first step, after seconds in which nothing happened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping
+
+import httpx
+
+from apps.kit.graphql.nodes import global_id, key_of
+from bench.documents import chain
+from bench.measure import note
+from bench.product import Product
+
+IDLE_SECONDS = float(os.environ.get("BENCH_IDLE_SECONDS", "2"))
+LOOK_SECONDS = 0.02
+WARM_UPS = 2
+WEB_SECONDS = 120.0
+_START = """
+mutation Start($id: ID!) {
+  executeWorkflow(workflowId: $id, environment: PRODUCTION) {
+    execution { id } errors { code message }
+  }
+}
+"""
+
+
+def measure(product: Product, *, url: str, repetitions: int) -> dict[str, list[float]]:
+    """Milliseconds, by way; the ways take turns."""
+    workflow = product.deploy(chain("stamp", steps=1))
+    with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
+        client.headers["Authorization"] = f"Bearer {product.api_key()}"
+        _await_web(client)
+        ways: Mapping[str, Callable[[], uuid.UUID]] = {
+            "in process": lambda: product.start(workflow),
+            "over HTTP": lambda: _over_http(client, workflow),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in ways}
+        for repetition in range(-WARM_UPS, repetitions):
+            for name, start in ways.items():
+                time.sleep(IDLE_SECONDS if repetition >= 0 else 0)
+                milliseconds = _first_step(product, start)
+                if repetition >= 0:
+                    taken[name].append(milliseconds)
+            note(f"w4 {max(0, repetition + 1)}/{repetitions}")
+    return taken
+
+
+def _await_web(client: httpx.Client) -> None:
+    until = time.monotonic() + WEB_SECONDS
+    while time.monotonic() < until:
+        with contextlib.suppress(httpx.TransportError):
+            if client.get("/readyz").is_success:
+                return
+        time.sleep(0.2)
+    raise TimeoutError("the web did not get ready")
+
+
+def _first_step(product: Product, start: Callable[[], uuid.UUID]) -> float:
+    began = time.time()
+    run_id = start()
+    product.watch.until_done(run_id, look=LOOK_SECONDS)
+    return (product.watch.stamp_of(run_id) - began) * 1000
+
+
+def _over_http(client: httpx.Client, workflow_id: uuid.UUID) -> uuid.UUID:
+    variables = {"id": global_id("Workflow", workflow_id)}
+    response = client.post("/graphql", json={"query": _START, "variables": variables})
+    response.raise_for_status()
+    execution = response.json()["data"]["executeWorkflow"]["execution"]
+    return key_of(execution["id"], "Execution")
