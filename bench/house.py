@@ -74,7 +74,7 @@ def built() -> Iterator[House]:
         servers = stack.enter_context(backends.running(directory, durable=True, source=source))
         installation = Installation(
             directory=directory,
-            web_port=ports.any_free(),
+            web=stack.enter_context(ports.hold()),
             workers=int(os.environ.get("BENCH_WORKERS") or os.cpu_count() or 1),
             backends=servers,
             keys=keys.ensure(directory / "keys"),

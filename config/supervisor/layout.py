@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from config.env import ROOT, WORKER_POOLS, DatabaseRole
-from config.supervisor import ports, worker_rows
+from config.supervisor import worker_rows
 from config.supervisor.backends import Backends
 from config.supervisor.fleet import Member
 from config.supervisor.processes import Command
@@ -27,7 +28,8 @@ class Installation:
     """One running product: where its data, its servers and its web address are."""
 
     directory: Path
-    web_port: int
+    web: socket.socket = field(repr=False)
+    """Held from the choice of its port on; each web process inherits it."""
     workers: int
     backends: Backends
     keys: Mapping[str, str] = field(repr=False)
@@ -35,7 +37,8 @@ class Installation:
     @property
     def url(self) -> str:
         """Where people and programs reach it."""
-        return f"http://{ports.LOOPBACK}:{self.web_port}"
+        host, port = self.web.getsockname()
+        return f"http://{host}:{port}"
 
     def environment(self, role: DatabaseRole) -> dict[str, str]:
         """What a process may know: every key, and the one database login that is its own."""
@@ -98,13 +101,9 @@ class Installation:
         return Command(
             name="web",
             argv=[
-                *(sys.executable, "-m", "uvicorn", "config.asgi:application"),
-                *("--host", ports.LOOPBACK, "--port", str(self.web_port)),
-                *("--lifespan", "off", "--no-access-log", "--log-level", "warning"),
-                *("--timeout-graceful-shutdown", "3"),
-                # No subscription needs more; the consumer has the same cap.
-                *("--ws-max-size", "65536"),
+                *(sys.executable, "-m", "config.web", str(self.web.fileno())),
             ],
+            inherits=(self.web.fileno(),),
             environment=self.environment(DatabaseRole.APP),
             log=self.log("web"),
             working_directory=ROOT,

@@ -10,6 +10,7 @@ from config.supervisor.failure import CannotStart
 
 LOOPBACK: Final = "127.0.0.1"
 NEIGHBORS: Final = 20
+BACKLOG: Final = 2_048
 
 
 def is_free(port: int) -> bool:
@@ -42,13 +43,40 @@ def choose(preferred: int, *, neighbors: int = NEIGHBORS) -> int:
     return any_free()
 
 
-def demand(port: int, *, what: str, variable: str) -> int:
-    """A port the operator insists on; a busy one is named."""
+def hold(preferred: int = 0, *, neighbors: int = NEIGHBORS) -> socket.socket:
+    """A listening socket on the port that `choose` would name: nobody else gets it any more."""
+    for port in range(preferred, min(preferred + neighbors, 65_535) + 1) if preferred else ():
+        if (held := _listening(port)) is not None:
+            return held
+    held = _listening(0)
+    if held is None:
+        raise CannotStart(f"No port is free on {LOOPBACK}: stop something that listens there.")
+    return held
+
+
+def demand(port: int, *, what: str, variable: str) -> socket.socket:
+    """The port the operator insists on, held; a busy one is named."""
     if not 0 < port < 65_536:
         raise CannotStart(f"{variable}={port} is not a port: set a number from 1 to 65535.")
-    if not is_free(port):
+    held = _listening(port)
+    if held is None:
         raise CannotStart(
             f"Port {port} for {what} is busy on {LOOPBACK}: stop what listens there "
             f"(`ss -ltnp 'sport = :{port}'` names it), set {variable} to another port, or unset it."
         )
-    return port
+    return held
+
+
+def _listening(port: int) -> socket.socket | None:
+    """None when somebody else has the port."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((LOOPBACK, port))
+        held.listen(BACKLOG)
+    except OSError as error:
+        held.close()
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
+            return None
+        raise
+    return held

@@ -29,6 +29,8 @@ class Command:
     working_directory: Path | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0
+    # Open files that it takes over, under the same numbers.
+    inherits: tuple[int, ...] = ()
     # PostgreSQL refuses uid 0.
     refuses_root: bool = False
 
@@ -118,6 +120,7 @@ def _spawn(command: Command) -> subprocess.Popen[bytes]:
             stderr=log,
             # Ctrl-C of the terminal reaches the supervisor only, which stops things in order.
             start_new_session=True,
+            pass_fds=command.inherits,
             user=identity,
             group=identity,
             extra_groups=None if identity is None else (),

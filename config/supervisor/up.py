@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import tempfile
 import time
 import urllib.error
@@ -59,7 +60,7 @@ def run(wish: Wish) -> int:
         )
         installation = Installation(
             directory=directory,
-            web_port=_web_port(wish),
+            web=stack.enter_context(_web(wish)),
             workers=wish.workers,
             backends=servers,
             keys=keys.ensure(directory / "keys"),
@@ -121,10 +122,10 @@ def _forget(directory: Path) -> None:
         (directory / name).unlink(missing_ok=True)
 
 
-def _web_port(wish: Wish) -> int:
+def _web(wish: Wish) -> socket.socket:
     if wish.web_port:
         return ports.demand(wish.web_port, what="the web", variable="NSTARX_WEB_PORT")
-    return ports.any_free() if wish.throwaway else ports.choose(WEB_PORT)
+    return ports.hold(0 if wish.throwaway else WEB_PORT)
 
 
 def _prepare(installation: Installation, *, wish: Wish, stop: StopRequest) -> None:

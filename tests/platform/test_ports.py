@@ -39,4 +39,12 @@ def test_a_port_out_of_range_is_named() -> None:
 def test_a_free_port_is_taken_as_asked() -> None:
     free = ports.any_free()
 
-    assert ports.demand(free, what="the web", variable="WEB") == free
+    with ports.demand(free, what="the web", variable="WEB") as held:
+        assert held.getsockname()[1] == free
+
+
+def test_who_holds_a_port_has_it_at_once() -> None:
+    with ports.hold() as first:
+        wanted = first.getsockname()[1]
+        with ports.hold(wanted) as second:
+            assert second.getsockname()[1] != wanted
