@@ -102,10 +102,11 @@ def test_other_threads_run_while_a_call_waits(connections: Connections) -> None:
 
 
 def test_closing_all_ends_a_call_that_waits(connections: Connections) -> None:
-    begun, seen = threading.Event(), list[Exception]()
+    begun, seen, backends = threading.Event(), list[Exception](), list[int]()
 
     def call() -> None:
         connection = connections.get()
+        backends.append(connection.info.backend_pid)
         begun.set()
         try:
             connection.call("SELECT pg_sleep($1::float8)", (b"9",))
@@ -121,3 +122,6 @@ def test_closing_all_ends_a_call_that_waits(connections: Connections) -> None:
 
     assert not waiting.is_alive()
     assert len(seen) == 1
+    # The server has not noticed: a backend that sleeps would outlive the test's database.
+    with psycopg.connect(database.url("engine"), autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", (backends[0],))
