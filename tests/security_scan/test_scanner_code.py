@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 from bandit.core.config import BanditConfig
@@ -79,7 +80,11 @@ def test_a_comment_does_not_silence_the_scan(comment: str) -> None:
     "code",
     [
         "def run(:",
-        "x = f'{value['a']}'",  # valid only where Bandit's parser cannot follow
+        # Valid for the sandbox; Bandit's parser is our Python's, which can follow from 3.12 on.
+        pytest.param(
+            "x = f'{value['a']}'",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="it can be examined"),
+        ),
         "x = " + "+".join(["1"] * 100_000),
         "x = 1\n" * 100_000,
         "x = a" + ".b" * 50_000,

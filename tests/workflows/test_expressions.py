@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -73,7 +74,12 @@ def test_dots_become_subscripts_and_names_are_known(
         ("__import__('os')", "EXPRESSION_NOT_ALLOWED"),
         ("[0 for x.y in z]", "EXPRESSION_NOT_ALLOWED"),
         ("[0 for x[0] in z]", "EXPRESSION_NOT_ALLOWED"),
-        ("f\"{d['\x07']}\"", "EXPRESSION_SYNTAX"),
+        # Before 3.12 what is in the braces cannot be written with a backslash.
+        pytest.param(
+            "f\"{d['\x07']}\"",
+            "EXPRESSION_SYNTAX",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="it can be written"),
+        ),
     ],
 )
 def test_what_can_never_work_is_refused(source: str, code: str) -> None:
