@@ -33,3 +33,16 @@ ALTER TABLE work_item DROP COLUMN attempt, DROP COLUMN has_begun;
 def sql(name: str) -> str:
     """The text of a file beside this one."""
     return (_HERE / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def release(number: int) -> str:
+    """The SQL of one release, from the third on: its tables first, then each theme's functions."""
+    folder = _HERE / f"release_{number}"
+    themes = sorted(path.stem for path in folder.glob("*.sql"))
+    ordered = ["tables", *(name for name in themes if name not in ("tables", "undo"))]
+    return "\n".join(sql(f"release_{number}/{name}") for name in ordered)
+
+
+def undo(number: int) -> str:
+    """Back to the release before."""
+    return sql(f"release_{number}/undo")

@@ -1,0 +1,2 @@
+-- Back to the second release.
+SELECT 1;
