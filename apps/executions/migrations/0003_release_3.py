@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import migrations, models
+from django.db import migrations
 
 from apps.executions.sql import release, undo
 
@@ -13,12 +13,6 @@ class Migration(migrations.Migration):
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(3), undo(3))],
-            state_operations=[
-                migrations.AlterField(
-                    "workitem",
-                    "attempt",
-                    models.IntegerField(default=0, help_text="Of the step, for a task."),
-                ),
-            ],
+            state_operations=[],
         ),
     ]
