@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+from django.db.models import Model
 
 TENANT = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)"
 USER = "(SELECT NULLIF(current_setting('app.user', true), '')::uuid)"
@@ -111,23 +112,27 @@ class IsolateTenant(Operation):
         return f"Isolate tenants in {self.model}"
 
 
-class AppendOnly(Operation):
-    """Refuse UPDATE (but of `sealable` columns that are still null) and DELETE on a table."""
+class RowGuard(Operation):
+    """A trigger that refuses writes on a table; subclasses say which, and when it fires."""
 
     reduces_to_sql = True
     reversible = True
+    suffix: ClassVar[str]
 
-    def __init__(self, model: str, *, sealable: tuple[str, ...] = ()) -> None:
+    def __init__(self, model: str, columns: tuple[str, ...]) -> None:
         self.model = model
-        self.sealable = tuple(sealable)
-
-    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        """For the migration writer."""
-        named = {"sealable": self.sealable} if self.sealable else {}
-        return (self.__class__.__name__, [self.model], named)
+        self.columns = tuple(columns)
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Triggers are not part of Django's model state."""
+
+    def allows(self, model: type[Model]) -> str:
+        """SQL over `old` and `new`: the updates that may pass."""
+        raise NotImplementedError
+
+    def fires(self, model: type[Model]) -> str:
+        """The events of the trigger, as SQL."""
+        raise NotImplementedError
 
     def database_forwards(
         self,
@@ -137,20 +142,19 @@ class AppendOnly(Operation):
         to_state: ProjectState,
     ) -> None:
         """Create the trigger."""
-        table = to_state.apps.get_model(app_label, self.model)._meta.db_table
-        kept = "to_jsonb(old)" + "".join(f" - '{c}'" for c in self.sealable)
-        new = "to_jsonb(new)" + "".join(f" - '{c}'" for c in self.sealable)
-        unsealed = " AND ".join(f"old.{c} IS NULL" for c in self.sealable) or "false"
+        model = to_state.apps.get_model(app_label, self.model)
+        table = model._meta.db_table
+        meaning = self.suffix.replace("_", "-")
         schema_editor.execute(
-            f"""CREATE FUNCTION "{table}_append_only"() RETURNS trigger LANGUAGE plpgsql AS $$
+            f"""CREATE FUNCTION "{table}_{self.suffix}"() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN
-              IF TG_OP = 'UPDATE' AND {unsealed} AND {kept} = {new} THEN RETURN new; END IF;
-              RAISE EXCEPTION '{table} is append-only' USING ERRCODE = 'restrict_violation';
+              IF TG_OP = 'UPDATE' AND {self.allows(model)} THEN RETURN new; END IF;
+              RAISE EXCEPTION '{table} is {meaning}' USING ERRCODE = 'restrict_violation';
             END $$"""
         )
         schema_editor.execute(
-            f'CREATE TRIGGER "{table}_append_only" BEFORE UPDATE OR DELETE ON "{table}"'
-            f' FOR EACH ROW EXECUTE FUNCTION "{table}_append_only"()'
+            f'CREATE TRIGGER "{table}_{self.suffix}" BEFORE {self.fires(model)} ON "{table}"'
+            f' FOR EACH ROW EXECUTE FUNCTION "{table}_{self.suffix}"()'
         )
 
     def database_backwards(
@@ -162,68 +166,65 @@ class AppendOnly(Operation):
     ) -> None:
         """Drop it."""
         table = from_state.apps.get_model(app_label, self.model)._meta.db_table
-        schema_editor.execute(f'DROP TRIGGER "{table}_append_only" ON "{table}"')
-        schema_editor.execute(f'DROP FUNCTION "{table}_append_only"()')
+        schema_editor.execute(f'DROP TRIGGER "{table}_{self.suffix}" ON "{table}"')
+        schema_editor.execute(f'DROP FUNCTION "{table}_{self.suffix}"()')
+
+
+class AppendOnly(RowGuard):
+    """Refuse UPDATE (but of `sealable` columns that are still null) and DELETE on a table."""
+
+    suffix = "append_only"
+
+    def __init__(self, model: str, *, sealable: tuple[str, ...] = ()) -> None:
+        super().__init__(model, sealable)
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        """For the migration writer."""
+        named = {"sealable": self.columns} if self.columns else {}
+        return (self.__class__.__name__, [self.model], named)
+
+    def allows(self, model: type[Model]) -> str:
+        """The filling of what is sealable, of nothing else."""
+        kept = "to_jsonb(old)" + "".join(f" - '{c}'" for c in self.columns)
+        new = "to_jsonb(new)" + "".join(f" - '{c}'" for c in self.columns)
+        unsealed = " AND ".join(f"old.{c} IS NULL" for c in self.columns) or "false"
+        return f"{unsealed} AND {kept} = {new}"
+
+    def fires(self, model: type[Model]) -> str:
+        """For every change."""
+        return "UPDATE OR DELETE"
 
     def describe(self) -> str:
         """For `migrate --plan`."""
         return f"Keep {self.model} append-only"
 
 
-class FreezeRows(Operation):
+class FreezeRows(RowGuard):
     """Refuse DELETE on a table, and UPDATE of every column but those that are `changing`."""
 
-    reduces_to_sql = True
-    reversible = True
+    suffix = "frozen"
 
     def __init__(self, model: str, *, changing: tuple[str, ...]) -> None:
-        self.model = model
-        self.changing = tuple(changing)
+        super().__init__(model, changing)
 
     def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
         """For the migration writer."""
-        return (self.__class__.__name__, [self.model], {"changing": self.changing})
+        return (self.__class__.__name__, [self.model], {"changing": self.columns})
 
-    def state_forwards(self, app_label: str, state: ProjectState) -> None:
-        """Triggers are not part of Django's model state."""
+    def allows(self, model: type[Model]) -> str:
+        """What names a frozen column without changing it."""
+        differs = (f'old."{c}" IS DISTINCT FROM new."{c}"' for c in self._frozen(model))
+        return f"NOT ({' OR '.join(differs)})"
 
-    def database_forwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Create the trigger; it does not even fire for an UPDATE of what changes."""
-        meta = to_state.apps.get_model(app_label, self.model)._meta
-        table = meta.db_table
-        frozen = [f.column for f in meta.concrete_fields if f.column not in self.changing]
-        columns = ", ".join(f'"{column}"' for column in frozen)
-        differs = " OR ".join(f'old."{c}" IS DISTINCT FROM new."{c}"' for c in frozen)
-        schema_editor.execute(
-            f"""CREATE FUNCTION "{table}_frozen"() RETURNS trigger LANGUAGE plpgsql AS $$
-            BEGIN
-              IF TG_OP = 'UPDATE' AND NOT ({differs}) THEN RETURN new; END IF;
-              RAISE EXCEPTION '{table} is frozen' USING ERRCODE = 'restrict_violation';
-            END $$"""
-        )
-        schema_editor.execute(
-            f'CREATE TRIGGER "{table}_frozen" BEFORE DELETE OR UPDATE OF {columns} ON "{table}"'
-            f' FOR EACH ROW EXECUTE FUNCTION "{table}_frozen"()'
-        )
-
-    def database_backwards(
-        self,
-        app_label: str,
-        schema_editor: BaseDatabaseSchemaEditor,
-        from_state: ProjectState,
-        to_state: ProjectState,
-    ) -> None:
-        """Drop it."""
-        table = from_state.apps.get_model(app_label, self.model)._meta.db_table
-        schema_editor.execute(f'DROP TRIGGER "{table}_frozen" ON "{table}"')
-        schema_editor.execute(f'DROP FUNCTION "{table}_frozen"()')
+    def fires(self, model: type[Model]) -> str:
+        """Not even for an UPDATE of what changes."""
+        columns = ", ".join(f'"{column}"' for column in self._frozen(model))
+        return f"DELETE OR UPDATE OF {columns}"
 
     def describe(self) -> str:
         """For `migrate --plan`."""
         return f"Freeze {self.model}"
+
+    def _frozen(self, model: type[Model]) -> list[str]:
+        columns = (field.column for field in model._meta.concrete_fields)
+        return [column for column in columns if column and column not in self.columns]
