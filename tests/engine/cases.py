@@ -40,5 +40,5 @@ def types(world: World) -> list[str]:
 
 def statuses(world: World) -> dict[str, str]:
     state = world.folded()
-    pairs = zip(world.plan.steps, state.records, strict=True)
+    pairs = zip(state.steps, state.records, strict=True)
     return {step.path: record.status.value for step, record in pairs}

@@ -170,10 +170,11 @@ class World:
 
     def work(self, task: Task) -> None:
         """Another process runs a task: its call is built from history alone."""
-        step = self.plan.step(task.path)
+        state = self.folded()
+        step = state.step(task.path)
         call = call_of(
             self.claim(),
-            self.folded(),
+            state,
             step,
             attempt=task.attempt,
             started_at=self.now,
@@ -304,8 +305,8 @@ class ScriptedPool:
         durable = self.world.events()
         if effect is Effect.PURE:
             state = fold(self.world.plan, durable)
-            for link in self.world.plan.step(call.path).incoming:
-                source = self.world.plan.steps[link.source]
+            for link in state.step(call.path).incoming:
+                source = state.steps[link.source]
                 settled = state.records[link.source].status.is_settled
                 skipped = source.disabled or settled or not self.world.ran(source.path)
                 assert source.is_pure or skipped, (
@@ -315,7 +316,7 @@ class ScriptedPool:
         done = {e.path for e in durable if isinstance(e, StepCompleted | StepFailed)}
         assert call.path not in done, "an effect ran after its completion was recorded"
         state = fold(self.world.plan, durable)
-        step = self.world.plan.step(call.path)
+        step = state.step(call.path)
         assert all(state.records[link.source].status.is_settled for link in step.incoming), (
             "an effect ran before its inputs were durable"
         )

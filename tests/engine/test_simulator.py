@@ -76,7 +76,7 @@ def world_of(workflow: tuple[Plan, dict[str, Any]], **fields: Any) -> World:
 def verdict(world: World) -> tuple[RunStatus, list[tuple[Any, ...]]]:
     """What must not depend on deaths; steps that a failing run stopped depend on timing anyway."""
     state = world.finish()
-    records = zip(world.plan.steps, state.records, strict=True)
+    records = zip(state.steps, state.records, strict=True)
     if state.status is RunStatus.FAILED:
         return state.status, []
     return state.status, [(s.path, r.status, r.attempt, dict(r.outputs)) for s, r in records]

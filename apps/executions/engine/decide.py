@@ -92,7 +92,7 @@ def decide(state: RunState, facts: Facts) -> Commands:
         return _stopping(state, facts, opening)
     if state.unreached:
         skips = (
-            StepSkipped(path=state.plan.steps[index].path, reason=reason)
+            StepSkipped(path=state.steps[index].path, reason=reason)
             for index, reason in state.unreached
         )
         return Commands(events=(*opening, *skips))
@@ -214,12 +214,12 @@ def _lost(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
     if facts.worker_lost and not state.is_stopping:
         suspects = tuple(state.cut) or tuple(state.ready)
         return tuple(_died(state, index, facts, WORKER_LOST, LOST_MESSAGE) for index in suspects)
-    unsafe = (i for i in state.cut if state.plan.steps[i].effect is Effect.UNSAFE)
+    unsafe = (i for i in state.cut if state.steps[i].effect is Effect.UNSAFE)
     return tuple(_died(state, index, facts, EFFECT_IN_DOUBT, DOUBT_MESSAGE) for index in unsafe)
 
 
 def _died(state: RunState, index: int, facts: Facts, code: str, message: str) -> StepFailed:
-    step, record = state.plan.steps[index], state.records[index]
+    step, record = state.steps[index], state.records[index]
     attempt = record.attempt if index in state.cut else record.attempt + 1
     failure = Failure(code=code, message=message, path=step.path, attempt=attempt)
     outcome = ports.StepFailed(code=code, message=message)
@@ -252,7 +252,7 @@ def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, 
     starts: list[int] = []
     dispatches: list[int] = []
     for index in chain(state.cut, state.ready, due):
-        if state.plan.steps[index].is_dispatched_from(facts.pool):
+        if state.steps[index].is_dispatched_from(facts.pool):
             if len(dispatches) < beyond:
                 dispatches.append(index)
         elif len(starts) < room:

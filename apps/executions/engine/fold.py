@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from apps.executions.engine.history import (
@@ -151,11 +151,15 @@ class RunState:
 
     `apply` is the only way it changes by history; `launch` notes what this process has in flight,
     and is forgotten with it. What is `dispatched` runs elsewhere, whoever owns the run. An event
-    costs time in proportion to the connections it decides.
+    costs time in proportion to the connections it decides. `steps` and `links` are the plan's own,
+    shared by all its runs, until a container opens and copies of its body join them.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        self.steps: Sequence[Step] = plan.steps
+        self.links: Sequence[Link] = plan.links
+        self.positions: Mapping[str, int] = plan.positions
         self.status = RunStatus.QUEUED
         self.head = 0
         self.settled = 0
@@ -182,6 +186,10 @@ class RunState:
     def is_stopping(self) -> bool:
         """No step starts any more."""
         return self.failing is not None or self.canceling is not None
+
+    def step(self, path: str) -> Step:
+        """The step at a path. Raises KeyError."""
+        return self.steps[self.positions[path]]
 
     def apply(self, event: Event) -> None:
         """One event further. Raises IllegalTransition for a history that cannot be."""
@@ -245,12 +253,12 @@ class RunState:
         """Outputs of the succeeded steps that nothing follows, by node."""
         return {
             step.path: record.outputs
-            for step, record in zip(self.plan.steps, self.records, strict=True)
+            for step, record in zip(self.steps, self.records, strict=True)
             if not step.outgoing and record.status is StepStatus.SUCCEEDED and record.outputs
         }
 
     def _apply_step(self, event: StepEvent) -> None:
-        step = self.plan.step(event.path)
+        step = self.step(event.path)
         index = step.index
         record = self.records[index]
         if record.status is StepStatus.RETRY_WAIT:
@@ -308,7 +316,7 @@ class RunState:
             self._taken[link.index] = record.is_taken(link)
             self._undecided[link.target] -= 1
             if not self._undecided[link.target]:
-                self._classify(self.plan.steps[link.target])
+                self._classify(self.steps[link.target])
 
     def _classify(self, step: Step) -> None:
         """Decision 20, when every incoming connection is decided."""
@@ -344,7 +352,7 @@ class Upstream(Mapping[str, Mapping[str, Json]]):
 
     def __getitem__(self, path: str) -> Mapping[str, Json]:
         """Outputs by port. Raises KeyError for a step that is no ancestor or did not succeed."""
-        index = self._state.plan.positions[path]
+        index = self._state.positions[path]
         record = self._state.records[index]
         if not self._ancestors >> index & 1 or record.status is not StepStatus.SUCCEEDED:
             raise KeyError(path)
@@ -352,7 +360,7 @@ class Upstream(Mapping[str, Mapping[str, Json]]):
 
     def __iter__(self) -> Iterator[str]:
         """In the plan's order."""
-        return (step.path for step in self._state.plan.steps if step.path in self)
+        return (step.path for step in self._state.steps if step.path in self)
 
     def __len__(self) -> int:
         """How many can be read."""

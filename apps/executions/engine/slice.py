@@ -110,7 +110,7 @@ class Slice:
 
     def _hear(self, word: TaskStarted | TaskResult, now: dt.datetime) -> None:
         """What a dispatched step's worker says; of an attempt that is over, nothing counts."""
-        step = self.state.plan.step(word.path)
+        step = self.state.step(word.path)
         if self.state.dispatched.get(step.index) != word.attempt:
             return
         flight = self._flight(step, word.attempt, word.started_at, interrupted=False)
@@ -145,7 +145,7 @@ class Slice:
     def _dispatch(self, dispatches: tuple[int, ...], now: dt.datetime) -> None:
         """Hand steps to workers of other pools: event and task become durable together."""
         for index in dispatches:
-            step = self.state.plan.steps[index]
+            step = self.state.steps[index]
             pool, attempt = step.pool or self.claim.pool, self.state.next_attempt(index)
             self._record(StepDispatched(path=step.path, attempt=attempt, pool=pool), now=now)
             self.buffer.tasks.append(Task(path=step.path, attempt=attempt, pool=pool))
@@ -155,7 +155,7 @@ class Slice:
         launched = []
         touches_world = False
         for index in starts:
-            step = self.state.plan.steps[index]
+            step = self.state.steps[index]
             interrupted = index in self.state.cut
             attempt = self.state.launch(index)
             flight = self._flight(step, attempt, now, interrupted=interrupted)

@@ -19,7 +19,8 @@ from apps.executions.engine.decide import (
     STEP_TIMEOUT,
     WORKER_LOST,
 )
-from apps.executions.engine.plan import RUN_POOL, PlanRefused, Step
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.plan import RUN_POOL, PlanRefused
 from apps.executions.engine.ports import (
     StepCall,
     StepFailed,
@@ -104,22 +105,23 @@ class TaskTurn:
         if claim.crashes >= CRASH_LIMIT:
             return StepFailed(code=WORKER_LOST, message=LOST_MESSAGE)
         try:
-            step = self._step()
+            step = self._state().step(claim.path)
         except PlanRefused as error:
             return StepFailed(code=error.code, message=str(error))
         if claim.has_begun and step.effect is Effect.UNSAFE:
             return StepFailed(code=EFFECT_IN_DOUBT, message=DOUBT_MESSAGE)
         return None
 
-    def _step(self) -> Step:
-        return self.shop.plans.of(self.claim).step(self.claim.path)
+    def _state(self) -> RunState:
+        """The run as the task may read it; a step of a container stands nowhere else."""
+        return self.shop.readings.of(self.claim, self.shop.plans.of(self.claim))
 
     def _attempt(self, started_at: dt.datetime) -> StepOutcome:
-        step = self._step()
-        claim = self.claim
+        claim, state = self.claim, self._state()
+        step = state.step(claim.path)
         call = call_of(
             claim,
-            self.shop.readings.of(claim, self.shop.plans.of(claim)),
+            state,
             step,
             attempt=claim.attempt,
             started_at=started_at,
