@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection
 
 from apps.executions import origins, policies
 from apps.executions.compiled import compiled_of
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.storable import Unstorable, dumps
 from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.events import RunReady
@@ -202,6 +203,7 @@ def _start(
         for metric in (Metric.CONCURRENT_STEPS, Metric.CONCURRENT_RUNS)
     )
     try:
+        crashpoint("start.begun")
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
@@ -214,6 +216,7 @@ def _start(
                     runs,
                 ],
             )
+        crashpoint("start.written")
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlstate", None) != limits.QUOTA_SQLSTATE:
             raise

@@ -17,6 +17,7 @@ from uuid import UUID
 from django.db import connection
 from structlog.contextvars import bound_contextvars
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.events import RunFinished, RunStarted
 from apps.executions.models import Run
 from apps.kit import events
@@ -66,7 +67,10 @@ def relay_due() -> int:
     """Announce what is due, for half a second at most; returns how many. For the engine's role."""
     until = time.monotonic() + TURN_SECONDS
     announced = 0
-    for entries in _by_tenant(_due()):
+    due = _due()
+    if due:
+        crashpoint("relay.read")
+    for entries in _by_tenant(due):
         announced += _announce(entries)
         if time.monotonic() >= until:
             break
@@ -117,6 +121,8 @@ def _together(entries: Sequence[_Entry]) -> int:
                 continue
             with bound_contextvars(run=str(entry.run_id), tenant=str(entry.tenant_id)):
                 events.publish(_event(entry, run))
+        crashpoint("relay.announced")
+    crashpoint("relay.committed")
     return len(mine)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.runner.doors import ObjectStore
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import ArtifactRef, NodeError
@@ -63,10 +64,13 @@ def offloaded(value: Any, data: bytes, objects: ObjectStore) -> Any:
     """A reference to the value, stored as its JSON `data`; a reference itself stays."""
     if ArtifactRef.is_reference(value):
         return value
+    crashpoint("value.begun")
     try:
-        return objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
+        stored = objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
     except Refusal as refusal:
         raise NodeError(str(refusal.code), refusal.message) from None
+    crashpoint("value.stored")
+    return stored
 
 
 def load(value: Any, objects: ObjectStore, *, limit: int = MAX_LOADED_BYTES) -> Any:

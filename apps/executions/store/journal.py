@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Final
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.history import Event
 from apps.executions.engine.slice_ports import Batch, Claim, Inbox, LeaseLost
 from apps.executions.store import statements
@@ -49,6 +50,7 @@ class RunJournal:
         """Durable on return, after everything posted before. Raises LeaseLost."""
         self.flush()
         append_surely(self._connections, self._patience, self._claim, batch)
+        crashpoint("append.known")
         self._tell(batch.head + len(batch.rows))
         if batch.change.tasks:
             self._ring({task.pool for task in batch.change.tasks})

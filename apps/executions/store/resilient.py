@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 import psycopg
 from psycopg import errors
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.slice_ports import Batch, Claim, LeaseLost
 from apps.executions.store import appends, statements
 from apps.executions.store.connections import Connection, Connections
@@ -54,7 +55,9 @@ def append_surely(connections: Connections, patience: Patience, claim: Claim, ba
             if not is_sure and _has_landed(connections, claim, batch):
                 return
             is_sure = True
+            crashpoint("append.begun")
             if appends.append(connections.get(), claim, batch):
+                crashpoint("append.committed")
                 return
             raise LeaseLost
         except CONFLICTS:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import Totals
 from apps.executions.engine.history import Event, decode
@@ -85,7 +86,10 @@ def claim(
 ) -> list[Claim]:
     """Lease up to `want` runs and tasks; `charges`: slot-milliseconds by tenant since the last."""
     tenants, used = list(charges) or None, list(charges.values()) or None
+    crashpoint("claim.begun")
     rows = connection.execute(_CLAIM, (worker_id, pool, want, tenants, used)).fetchall()
+    if rows:
+        crashpoint("claim.committed")
     return [_claim(row, pool) for row in rows]
 
 
@@ -128,7 +132,9 @@ def register(
 
 def beat(connection: Connection, *, worker_id: UUID, lease_seconds: float) -> dt.datetime | None:
     """Renew the lease; the database's time, or None when the incarnation is dead."""
+    crashpoint("beat.begun")
     row = connection.execute(_BEAT, (worker_id, lease_seconds)).fetchone()
+    crashpoint("beat.committed")
     return row[0] if row else None
 
 
@@ -146,18 +152,23 @@ def is_crowded(connection: Connection, *, pools: Sequence[str]) -> bool:
 def reap(connection: Connection, *, lease_seconds: float) -> set[str]:
     """Make items of dead workers ready; the pools that got some."""
     rows = connection.execute("SELECT engine_reap_1(%s::float8)", (lease_seconds,)).fetchall()
+    crashpoint("reap.committed")
     return {row[0] for row in rows}
 
 
 def fire_timers(connection: Connection) -> set[str]:
     """Make runs ready whose time has come; the pools that got some."""
-    return {row[0] for row in connection.execute("SELECT engine_timers_1()").fetchall()}
+    rows = connection.execute("SELECT engine_timers_1()").fetchall()
+    if rows:
+        crashpoint("timers.committed")
+    return {row[0] for row in rows}
 
 
 def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | None) -> None:
     """Give items back (all of the worker's when None), without counting a crash."""
     given = None if items is None else list(items)
     connection.execute("SELECT engine_release_1(%s::uuid, %s::bigint[])", (worker_id, given))
+    crashpoint("drain.released")
 
 
 def leased(connection: Connection, *, worker_id: UUID) -> dict[int, UUID]:
@@ -172,6 +183,7 @@ def give_up(connection: Connection, *, item_id: int, token: UUID, broken: bool) 
 
 def start_draining(connection: Connection, *, worker_id: UUID) -> None:
     """Say so in the worker's row."""
+    crashpoint("drain.begun")
     connection.execute(_DRAINING, (worker_id,))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from uuid import uuid4
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.slice_ports import TaskClaim
 from apps.executions.engine.task import (
     STARTED,
@@ -24,7 +25,9 @@ _TELL: Final = "SELECT executions_tell_1(%s::uuid, %s::uuid, %s::uuid, %s::text,
 
 def begun(connection: Connection, claim: TaskClaim) -> bool:
     """Make the intent of a task's effect durable; False when the task is another's."""
+    crashpoint("intent.begun")
     row = connection.execute(_BEGUN, (claim.item_id, claim.token)).fetchone()
+    crashpoint("intent.committed")
     return row is not None and bool(row[0])
 
 
@@ -37,5 +40,7 @@ def started(connection: Connection, claim: TaskClaim, notice: TaskStarted) -> No
 def done(connection: Connection, claim: TaskClaim, result: TaskResult) -> bool:
     """End a task; False when it is another's or has been ended by an earlier call of ours."""
     given = (claim.tenant_id, claim.run_id, claim.item_id, claim.token, uuid4())
+    crashpoint("result.begun")
     row = connection.execute(_DONE, (*given, result_body(result))).fetchone()
+    crashpoint("result.committed")
     return row is not None and bool(row[0])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.slice_ports import Batch, LeaseLost
 from apps.executions.store import appends
 from apps.executions.store.connections import Connections
@@ -73,7 +74,9 @@ class Writer:
     def _write(self, entries: Sequence[_Entry]) -> None:
         merged = _merged(entries)
         try:
+            crashpoint("batch.begun")
             held = self._together(merged)
+            crashpoint("batch.committed")
         except Exception:
             logger.warning("a batch of %d runs failed, writing them singly", len(merged))
             self._connections.drop()

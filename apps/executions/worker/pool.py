@@ -17,6 +17,7 @@ from typing import Final
 
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -167,7 +168,10 @@ class SlicePool:
     def _run(self, call: StepCall) -> StepOutcome:
         bound = bind_contextvars(step=call.path)
         try:
-            return self._runner.run(call, stop=self._stop, logs=self._open_log(call))
+            crashpoint("step.begun")
+            outcome = self._runner.run(call, stop=self._stop, logs=self._open_log(call))
+            crashpoint("step.returned")
+            return outcome
         except Exception:
             # The runner promises not to raise; if it does, the run must still end.
             logger.exception("the runner broke on step %s of run %s", call.path, call.run_id)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from structlog.contextvars import bound_contextvars
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.history import (
     Event,
@@ -175,15 +176,18 @@ class Turn:
 
     def _slice(self, journal: RunJournal) -> None:
         try:
+            crashpoint("turn.begun")
             plan = self.shop.plans.of(self.claim)
         except PlanRefused as error:
             self._refuse(journal, error)
             return
         state = self.warm.take(self.claim) or self._state(plan, journal)
         around = Around(journal=journal, pool=self.pool, control=self)
+        crashpoint("turn.folded")
         outcome = Slice(self.claim, state, around).run()
         if outcome.left is not Left.FINISHED:
             self.warm.keep(self.claim.run_id, outcome.state)
+        crashpoint("turn.left")
 
     def _state(self, plan: Plan, journal: RunJournal) -> RunState:
         if self.claim.head == 1:
@@ -223,6 +227,7 @@ class Turn:
 def give_up(shop: Shop, claim: Claim, *, broken: bool) -> None:
     """Drop an item that is still ours: it is ready for whoever comes."""
     try:
+        crashpoint("turn.dropped")
         statements.give_up(
             shop.connections.get(), item_id=claim.item_id, token=claim.token, broken=broken
         )
