@@ -12,32 +12,50 @@ from apps.executions.store.connections import Connection
 from apps.executions.store.statements import Posted, change_text
 
 _APPEND: Final = (
-    "SELECT engine_append_2($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text[], $7::text[],"
+    "SELECT engine_append_3($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text[], $7::text[],"
     " $8::int[], $9::jsonb[], $10::jsonb)"
 )
+_APPEND_FEW: Final = (
+    "SELECT engine_append_few_3($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text,"
+    " $7::text, $8::int, $9::jsonb, $10::text, $11::text, $12::int, $13::jsonb)"
+)
 _APPEND_BATCH: Final = (
-    "SELECT engine_append_batch_2($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
+    "SELECT engine_append_batch_3($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
     " $6::int[], $7::jsonb[], $8::uuid[], $9::int[], $10::text[], $11::text[], $12::int[],"
     " $13::jsonb[])"
 )
+FEW: Final = 2
+"""Events that need no arrays."""
+_ABSENT: Final[tuple[tuple[None, ...], ...]] = ((None,) * 8, (None,) * 4, ())
 
 
 def append(connection: Connection, claim: Claim, batch: Batch) -> bool:
     """One run's batch, durable on return; False when the fence is another's."""
-    change = change_text(batch.change)
-    result = connection.call(
-        _APPEND,
-        (
-            claim.tenant_id.hex.encode(),
-            claim.run_id.hex.encode(),
-            claim.token.hex.encode(),
-            b"%d" % batch.head,
-            b"%d" % batch.settled,
-            *_columns(batch.rows),
-            None if change is None else change.encode(),
-        ),
+    rows = batch.rows
+    given = (
+        claim.tenant_id.hex.encode(),
+        claim.run_id.hex.encode(),
+        claim.token.hex.encode(),
+        b"%d" % batch.head,
+        b"%d" % batch.settled,
     )
+    change = change_text(batch.change)
+    if change is None and 1 <= len(rows) <= FEW:
+        cells = [cell for row in rows for cell in _cells(row)]
+        result = connection.call(_APPEND_FEW, (*given, *cells, *_ABSENT[len(rows)]))
+    else:
+        text = None if change is None else change.encode()
+        result = connection.call(_APPEND, (*given, *_columns(rows), text))
     return result.get_value(0, 0) == b"t"
+
+
+def _cells(row: Row) -> tuple[bytes | None, ...]:
+    return (
+        row.type.encode(),
+        None if row.path is None else row.path.encode(),
+        None if row.attempt is None else b"%d" % row.attempt,
+        None if row.body is None else row.body.encode(),
+    )
 
 
 def append_batch(connection: Connection, tenant_id: UUID, posts: Sequence[Posted]) -> set[UUID]:
