@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from django.db.models import F, Func, JSONField, Q
 
-from apps.executions.engine.fold import StepRecord, close_record
 from apps.executions.engine.history import (
     Failure,
     RunCanceling,
@@ -28,6 +27,7 @@ from apps.executions.engine.history import (
     decode,
 )
 from apps.executions.engine.ports import Usage
+from apps.executions.engine.record import StepRecord, close_record
 from apps.executions.engine.state import StepStatus
 from apps.executions.models import LogLine, Run, RunEvent
 from apps.versions.models import WorkflowVersion

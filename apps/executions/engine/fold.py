@@ -18,7 +18,6 @@ from apps.executions.engine.history import (
     RunQueued,
     RunStarted,
     SkipReason,
-    StepCanceled,
     StepCompleted,
     StepDispatched,
     StepEvent,
@@ -27,123 +26,9 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.plan import Link, Plan, Step
-from apps.executions.engine.ports import Usage
+from apps.executions.engine.record import StepRecord, Totals, close_record
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
-from apps.workflows.graph.declaration import ERROR_PORT, Json
-
-NO_OUTPUTS: Mapping[str, Json] = {}
-
-
-class StepRecord:
-    """One step's place in its life: what its events amount to, whoever reads them."""
-
-    __slots__ = (
-        "attempt",
-        "conditions",
-        "failure",
-        "handling",
-        "outputs",
-        "retry_at",
-        "skip_reason",
-        "started_at",
-        "status",
-        "usage",
-    )
-
-    def __init__(self, status: StepStatus) -> None:
-        self.status = status
-        self.attempt = 0
-        self.outputs: Mapping[str, Json] = NO_OUTPUTS
-        self.conditions: Mapping[str, bool] = {}
-        self.failure: Failure | None = None
-        self.handling: Handling | None = None
-        self.retry_at: dt.datetime | None = None
-        self.skip_reason: SkipReason | None = None
-        self.started_at: dt.datetime | None = None
-        self.usage: Usage | None = None
-
-    def apply(self, event: StepEvent) -> None:
-        """Move along the table. Raises IllegalTransition for a history that cannot be."""
-        if isinstance(event, StepCompleted):
-            self._attempted(event, to=StepStatus.SUCCEEDED)
-            self.outputs = event.outputs
-            self.conditions = event.conditions
-            self.failure = None
-        elif isinstance(event, StepDispatched):
-            self.attempt = event.attempt
-        elif isinstance(event, StepStarted):
-            self.status = moved_step(self.status, to=StepStatus.RUNNING)
-            self.attempt = event.attempt
-            self.started_at = event.started_at
-        elif isinstance(event, StepSkipped):
-            self.status = moved_step(self.status, to=StepStatus.SKIPPED)
-            self.skip_reason = event.reason
-        elif isinstance(event, StepCanceled):
-            self.status = moved_step(self.status, to=StepStatus.CANCELED)
-            self.attempt = event.attempt
-        elif isinstance(event, AttemptFailed):
-            self._attempted(event, to=StepStatus.RETRY_WAIT)
-            self.failure = event.failure
-            self.retry_at = event.retry_at
-        else:
-            self._attempted(event, to=StepStatus.FAILED)
-            self.failure = event.failure
-            self.handling = event.handling
-            self.conditions = event.conditions
-
-    def _attempted(
-        self, event: StepCompleted | AttemptFailed | StepFailed, *, to: StepStatus
-    ) -> None:
-        self.status = moved_step(self.status, to=to)
-        self.attempt = event.attempt
-        self.started_at = event.started_at
-        self.usage = event.usage
-
-    def is_taken(self, link: Link) -> bool:
-        """Whether a value leaves by this connection, now that the step has settled."""
-        if link.source_port == ERROR_PORT:
-            routed = self.status is StepStatus.FAILED and self.handling is Handling.ROUTE
-            # A condition nobody could evaluate does not swallow a failure.
-            return routed and (not link.conditional or self.conditions.get(link.id, True))
-        if self.status is not StepStatus.SUCCEEDED or link.source_port not in self.outputs:
-            return False
-        return not link.conditional or self.conditions.get(link.id, False)
-
-    def value(self, port: str) -> Json:
-        """What leaves by a port that was taken."""
-        if port == ERROR_PORT and self.failure is not None:
-            return self.failure.to_json()
-        return self.outputs[port]
-
-
-class Totals:
-    """What all attempts of a run cost together."""
-
-    __slots__ = (
-        "attempts",
-        "bytes_in",
-        "bytes_out",
-        "cost_minor",
-        "cpu_seconds",
-        "peak_memory_bytes",
-    )
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self.cpu_seconds = 0.0
-        self.peak_memory_bytes = 0
-        self.bytes_in = 0
-        self.bytes_out = 0
-        self.cost_minor = 0
-
-    def add(self, usage: Usage) -> None:
-        """One more attempt ran."""
-        self.attempts += 1
-        self.cpu_seconds += usage.cpu_seconds
-        self.peak_memory_bytes = max(self.peak_memory_bytes, usage.peak_memory_bytes)
-        self.bytes_in += usage.bytes_in
-        self.bytes_out += usage.bytes_out
-        self.cost_minor += usage.cost_minor
+from apps.workflows.graph.declaration import Json
 
 
 class RunState:
@@ -374,12 +259,6 @@ def _copied(value: Any) -> Any:
     if isinstance(value, list):
         return [_copied(item) for item in value]
     return value
-
-
-def close_record(record: StepRecord) -> None:
-    """The run has ended: what had not settled never will."""
-    if not record.status.is_settled:
-        record.status = StepStatus.CANCELED
 
 
 def fold(plan: Plan, events: Iterable[Event]) -> RunState:

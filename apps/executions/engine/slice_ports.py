@@ -10,9 +10,10 @@ from typing import Protocol
 from uuid import UUID
 
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.fold import RunState, Totals
+from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Row
 from apps.executions.engine.ports import StepCall, StepOutcome, StopReason, TransactionalWrite
+from apps.executions.engine.record import Totals
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
 from apps.workflows.graph.declaration import Json

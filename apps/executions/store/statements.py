@@ -11,8 +11,8 @@ from uuid import UUID
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.fold import Totals
 from apps.executions.engine.history import Event, decode
+from apps.executions.engine.record import Totals
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox, TaskClaim
 from apps.executions.engine.task import (
     RESULT,
