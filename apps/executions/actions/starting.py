@@ -1,4 +1,4 @@
-"""Every write that people and other apps ask of executions: start a run, cancel a run."""
+"""Starting a run: what is checked, what is written, what is refused."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.db import DatabaseError, connection
 
 from apps.executions import origins, policies
+from apps.executions.actions.finding import found
 from apps.executions.compiled import compiled_of
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.storable import Unstorable, dumps
@@ -17,11 +18,10 @@ from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.events import RunReady
 from apps.executions.models import Run, TriggerKind
 from apps.kit import events
-from apps.kit.errors import NotFound, QuotaExceeded
+from apps.kit.errors import QuotaExceeded
 from apps.kit.ids import uuid7
 from apps.tenancy import audit, idempotency, limits, scope
 from apps.tenancy.actors import Actor
-from apps.tenancy.frozen import Frozen
 from apps.tenancy.limits import Metric
 from apps.tenancy.models import Environment, EnvironmentKind
 from apps.tenancy.policies import require
@@ -37,8 +37,6 @@ PARAMETERS_LIMIT: Final = 64 * 1024
 VARIABLES_LIMIT: Final = 64 * 1024
 LANE_LIMIT: Final = 2_000
 """Most slots of one tenant at once: a claim counts those in use."""
-
-_RUN: Frozen[Run] = Frozen(lambda run: Run.objects.filter(pk=run).order_by(), run=uuid.UUID)
 
 
 def start_run(
@@ -66,7 +64,7 @@ def start_run(
         ) as memory,
     ):
         if memory.result_id is not None:
-            return _found(memory.result_id)
+            return found(memory.result_id)
         place = environment_of(environment)
         chosen = version_to_run(
             actor=actor, workflow_id=workflow_id, environment=place, version=version
@@ -99,32 +97,7 @@ def start_run(
             _record_start(actor, run_id, chosen, place)
         events.publish(RunReady(tenant_id=scope.current_tenant_id(), run_id=run_id, pool=POOL))
         _start(run_id, facts, {"trigger": str(trigger), "by": actor.name}, ceilings=ceilings)
-        return _found(run_id)
-
-
-def cancel_run(*, actor: Actor, run_id: uuid.UUID) -> Run:
-    """Ask a run to stop: within seconds nothing starts any more. A run that has ended stays."""
-    require(policies.can_cancel_run(actor), "cancel runs")
-    with scope.transaction():
-        run = _found(run_id)
-        if run.finished_at is not None:
-            return run
-        tenant_id = scope.current_tenant_id()
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT executions_tell_1(%s, %s, %s, 'cancel', %s::jsonb)",
-                [tenant_id, run_id, uuid7(), json.dumps({"by": actor.name})],
-            )
-        audit.record(actor=actor, action="run.cancel", target=f"Run:{run_id}")
-        events.publish(RunReady(tenant_id=tenant_id, run_id=run_id, pool=run.pool))
-        return run
-
-
-def _found(run_id: uuid.UUID) -> Run:
-    run = _RUN.first(run=run_id)
-    if run is None:
-        raise NotFound.of("execution", path=("executionId",))
-    return run
+        return found(run_id)
 
 
 def _parameters(document: Document, given: Mapping[str, Any]) -> dict[str, Any]:
