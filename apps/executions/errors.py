@@ -11,7 +11,7 @@ class RunRefused(Refusal):
     """A run that cannot start; `reason` is the stable code of executions beside the API's code."""
 
     def __init__(self, reason: str, message: str, *, path: tuple[str, ...] = ()) -> None:
-        """`reason` such as CONTAINERS_NOT_SUPPORTED; `message` names the mend."""
+        """`reason` such as COMPENSATION_NOT_SUPPORTED; `message` names the mend."""
         super().__init__(message, path=path)
         self.reason = reason
 

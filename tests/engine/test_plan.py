@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apps.executions.engine.history import Handling
-from apps.executions.engine.plan import PlanRefused, compile_plan
+from apps.executions.engine.plan import CONTAINER, PlanRefused, compile_plan
 from tests.factories.graphs import CATALOGUE, a, document, to
 
 
@@ -74,8 +74,6 @@ def test_error_actions_that_are_not_built_are_refused(action: str) -> None:
 
 
 def test_what_is_not_built_is_refused_by_name() -> None:
-    assert refusal(a("a", "box")).code == "CONTAINERS_NOT_SUPPORTED"
-    assert refusal(a("a", "box"), a("b", parentId="a")).code == "CONTAINERS_NOT_SUPPORTED"
     assert refusal(a("a", compensation="b"), a("b")).code == "COMPENSATION_NOT_SUPPORTED"
     assert refusal(a("a"), errorHandler="a").code == "ERROR_HANDLER_NOT_SUPPORTED"
 
@@ -86,3 +84,61 @@ def test_a_document_that_is_no_graph_is_refused() -> None:
     assert refusal(a("a"), a("b"), links=circle).code == "DOCUMENT_INVALID"
     assert refusal(a("a"), links=[to("a", "gone")]).code == "DOCUMENT_INVALID"
     assert refusal(a("a"), a("b"), links=[to("a", "b.nowhere")]).code == "DOCUMENT_INVALID"
+
+
+def test_a_container_has_a_plan_of_its_own() -> None:
+    nodes = [a("s"), a("c", "box"), a("y", parentId="c"), a("x", parentId="c"), a("e")]
+    links = [
+        to("s", "c"),
+        to("c.item", "x"),
+        to("x", "y"),
+        to("c.item", "y.all"),
+        to("y", "c.next"),
+        to("c", "e"),
+    ]
+    plan = compile_plan(document(nodes, links), CATALOGUE)
+    assert [step.path for step in plan.steps] == ["s", "c", "e"]
+    assert (plan.entries, plan.exits) == ((), ())
+    body = plan.step("c").body
+    assert body is not None
+    assert [step.path for step in body.steps] == ["x", "y"]
+    assert [link.id for link in body.entries] == ["c.item-x", "c.item-y.all"]
+    assert [(link.source, link.target) for link in body.exits] == [(1, CONTAINER)]
+    x, y = body.steps
+    assert (x.awaits, x.ancestors, len(x.incoming)) == (0, 0, 1)
+    assert (y.awaits, y.ancestors, len(y.incoming), y.outgoing, len(y.exits)) == (1, 1, 2, (), 1)
+    assert [one.id for one in y.connections] == ["y-c.next"]
+    assert [one.id for one in plan.step("c").connections] == ["c-e"]
+
+
+def test_a_body_may_be_empty_or_deep() -> None:
+    empty = compile_plan(document([a("c", "box")]), CATALOGUE).step("c").body
+    assert empty is not None
+    assert empty.steps == ()
+    deep = [a("c0", "box"), *(a(f"c{i}", "box", parentId=f"c{i - 1}") for i in range(1, 16))]
+    plan = compile_plan(document([*deep, a("x", parentId="c15")]), CATALOGUE)
+    for i in range(16):
+        body = plan.step(f"c{i}").body
+        assert body is not None
+        plan = body
+    assert [step.path for step in plan.steps] == ["x"]
+
+
+def test_slots_follow_the_width_of_a_body_too() -> None:
+    wide = [a("c", "box"), *(a(f"n{i}", parentId="c") for i in range(5))]
+    assert compile_plan(document([*wide, a("beside")]), CATALOGUE).slots == 6
+    assert compile_plan(document(wide, [to("c.item", "n0")]), CATALOGUE).slots == 5
+
+
+@pytest.mark.parametrize(
+    ("nodes", "links"),
+    [
+        ([a("x", parentId="gone")], []),
+        ([a("a"), a("x", parentId="a")], []),
+        ([a("c", "box", parentId="d"), a("d", "box", parentId="c")], []),
+        ([a("c", "box"), a("x", parentId="c"), a("y")], [to("x", "y")]),
+        ([a("c", "box"), a("x", parentId="c")], [to("c.item", "x", condition="{{ true }}")]),
+    ],
+)
+def test_walls_hold(nodes: list[dict[str, Any]], links: list[dict[str, Any]]) -> None:
+    assert refusal(*nodes, links=links).code == "DOCUMENT_INVALID"

@@ -103,7 +103,22 @@ def picky_keyed(parameters: Parameters, inputs: Inputs, context: NodeContext) ->
     return {}
 
 
-@node("test.box", version=1, title="Container", effect=Effect.PURE, container=True, **_PORTS)
+_WALLED: Any = {
+    **_PORTS,
+    "inputs": {
+        **_PORTS["inputs"],
+        "next": PortSpec(type=Port.ANY, required=False, inner=True),
+        "every": PortSpec(type=Port.ANY, required=False, multiple=True, inner=True),
+    },
+    "outputs": {
+        **_PORTS["outputs"],
+        "item": PortSpec(type=Port.ANY, inner=True),
+        "index": PortSpec(type=Port.JSON, inner=True),
+    },
+}
+
+
+@node("test.box", version=1, title="Container", effect=Effect.PURE, container=True, **_WALLED)
 def box(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     """Does nothing."""
     return {}

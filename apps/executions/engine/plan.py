@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import assert_never
 
@@ -21,7 +22,7 @@ from apps.workflows.graph.document import (
 )
 from apps.workflows.graph.interface import interface_of
 from apps.workflows.graph.normal import normalize
-from apps.workflows.graph.order import CyclicGraph, topological_order
+from apps.workflows.graph.order import Levels, Parent, levels
 
 SLOTS_LIMIT = 16
 """Most steps of one run that run at once in one slice."""
@@ -29,6 +30,9 @@ RUN_POOL = "io"
 """Where runs are owned: most of their time they wait for others."""
 DEFAULT_CONCURRENCY = 8
 DEFAULT_PRIORITY = 5
+CONTAINER = -1
+"""In a body, the position of the container itself: its inner outputs are sources, its inner
+inputs are targets."""
 
 
 class PlanRefused(ValueError):
@@ -74,7 +78,12 @@ class Step:
     node: Node
     node_type: NodeType
     incoming: tuple[Link, ...]
+    """In document order; those from the container's inner outputs are decided from the start."""
+    awaits: int
+    """How many of them come from other steps."""
     outgoing: tuple[Link, ...]
+    exits: tuple[Link, ...]
+    """Those that lead to the container's inner inputs."""
     connections: tuple[Connection, ...]
     """The document's outgoing connections, for the runner."""
     required: frozenset[str]
@@ -86,7 +95,9 @@ class Step:
     on_error: tuple[Rule, ...]
     disabled: bool
     ancestors: int
-    """Bit set of the steps this one depends on."""
+    """Bit set of the steps of the same level this one depends on."""
+    body: Plan | None = None
+    """What a container repeats."""
 
     @property
     def effect(self) -> Effect:
@@ -118,7 +129,8 @@ class Step:
     @property
     def error_links(self) -> tuple[Link, ...]:
         """Connections that a failure may leave by."""
-        return tuple(link for link in self.outgoing if link.source_port == ERROR_PORT)
+        links = (*self.outgoing, *self.exits)
+        return tuple(link for link in links if link.source_port == ERROR_PORT)
 
     def is_dispatched_from(self, pool: str) -> bool:
         """Whether a run owned in that pool hands the step to another."""
@@ -131,10 +143,14 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """A compiled version. Immutable, shared by all its runs."""
+    """A compiled version, or the body of one of its containers. Immutable, shared by all runs."""
 
     steps: tuple[Step, ...]
     links: tuple[Link, ...]
+    entries: tuple[Link, ...]
+    """Of the links, those that come from the container's inner outputs."""
+    exits: tuple[Link, ...]
+    """Of the links, those that lead to its inner inputs."""
     max_concurrency: int
     timeout_seconds: float | None
     priority: int
@@ -150,53 +166,102 @@ class Plan:
         levels: dict[int, int] = {}
         width: dict[int, int] = {}
         for step in self.steps:
-            level = max((levels[link.source] + 1 for link in step.incoming), default=0)
+            sources = (link.source for link in step.incoming if link.source != CONTAINER)
+            level = max((levels[source] + 1 for source in sources), default=0)
             levels[step.index] = level
-            width[level] = width.get(level, 0) + 1
+            width[level] = width.get(level, 0) + (step.body.slots if step.body else 1)
         return min(self.max_concurrency, SLOTS_LIMIT, max(width.values(), default=1))
 
 
 def compile_plan(document: Document, catalogue: Catalogue) -> Plan:
     """The plan of a valid document. Raises PlanRefused for what this engine does not run."""
     _refuse_unbuilt(document)
-    types = {node.id: _node_type(node, catalogue) for node in document.nodes}
-    document = normalize(document, catalogue)
-    order = _topological(document)
-    positions = {node.id: index for index, node in enumerate(order)}
-    links = tuple(
-        _link(index, connection, positions) for index, connection in enumerate(document.connections)
-    )
-    incoming: list[list[Link]] = [[] for _ in order]
-    outgoing: list[list[Link]] = [[] for _ in order]
-    for link in links:
-        incoming[link.target].append(link)
-        outgoing[link.source].append(link)
-    steps: list[Step] = []
-    for index, node in enumerate(order):
-        ancestors = 0
-        for link in incoming[index]:
-            ancestors |= steps[link.source].ancestors | 1 << link.source
-        connections = tuple(document.connections[link.index] for link in outgoing[index])
-        steps.append(
-            _step(
+    compiler = _Compiler(normalize(document, catalogue), catalogue)
+    plan = compiler.level(None)
+    if compiler.compiled < len(document.nodes):
+        raise PlanRefused("DOCUMENT_INVALID", "A node's parentId leads nowhere or in a circle.")
+    return plan
+
+
+class _Compiler:
+    """Makes the plan of each level: the top, and the body of every container."""
+
+    def __init__(self, document: Document, catalogue: Catalogue) -> None:
+        self.document = document
+        self.catalogue = catalogue
+        self.nodes = {node.id: node for node in document.nodes}
+        self.order = _levels(document)
+        self.connections: dict[Parent, list[Connection]] = defaultdict(list)
+        self.compiled = 0
+        for connection in document.connections:
+            self.connections[self._level_of(connection)].append(connection)
+
+    def level(self, parent: Parent) -> Plan:
+        """The nodes whose parent that is, containers with what is in them."""
+        order = [self.nodes[name] for name in self.order[parent]]
+        self.compiled += len(order)
+        positions = {node.id: index for index, node in enumerate(order)}
+        ends = positions if parent is None else {**positions, parent: CONTAINER}
+        connections = self.connections[parent]
+        links = tuple(_link(index, one, ends) for index, one in enumerate(connections))
+        incoming: list[list[Link]] = [[] for _ in order]
+        outgoing: list[list[Link]] = [[] for _ in order]
+        for link in links:
+            if link.target != CONTAINER:
+                incoming[link.target].append(link)
+            if link.source != CONTAINER:
+                outgoing[link.source].append(link)
+        steps: list[Step] = []
+        for index, node in enumerate(order):
+            ancestors = 0
+            for link in incoming[index]:
+                if link.source != CONTAINER:
+                    ancestors |= steps[link.source].ancestors | 1 << link.source
+            node_type = _node_type(node, self.catalogue)
+            step = _step(
                 index,
                 node,
-                types[node.id],
+                node_type,
                 incoming=tuple(incoming[index]),
                 outgoing=tuple(outgoing[index]),
-                connections=connections,
+                connections=tuple(connections[link.index] for link in outgoing[index]),
                 ancestors=ancestors,
             )
+            if node_type.container:
+                step = replace(step, body=self.level(node.id))
+            steps.append(step)
+        resources = self.document.configuration.resources
+        return Plan(
+            steps=tuple(steps),
+            links=links,
+            entries=tuple(link for link in links if link.source == CONTAINER),
+            exits=tuple(link for link in links if link.target == CONTAINER),
+            max_concurrency=resources.max_concurrency or DEFAULT_CONCURRENCY,
+            timeout_seconds=resources.timeout_seconds,
+            priority=resources.priority or DEFAULT_PRIORITY,
+            positions=positions,
         )
-    resources = document.configuration.resources
-    return Plan(
-        steps=tuple(steps),
-        links=links,
-        max_concurrency=resources.max_concurrency or DEFAULT_CONCURRENCY,
-        timeout_seconds=resources.timeout_seconds,
-        priority=resources.priority or DEFAULT_PRIORITY,
-        positions=positions,
-    )
+
+    def _level_of(self, connection: Connection) -> Parent:
+        """Where a connection is drawn: inside a container, if one of its ends is its wall."""
+        for end in (connection.source, connection.target):
+            if end not in self.nodes:
+                message = f"Connection {connection.id} leads to {end}, which is not there."
+                raise PlanRefused("DOCUMENT_INVALID", message)
+        inside = self.nodes[connection.source].parent_id
+        beyond = self.nodes[connection.target].parent_id
+        if inside in (beyond, connection.target):
+            return inside
+        if beyond != connection.source:
+            message = f"Connection {connection.id} crosses the wall of a container."
+            raise PlanRefused("DOCUMENT_INVALID", message)
+        if connection.condition is not None:
+            message = (
+                f"Connection {connection.id} leads into a container's body and has a condition: "
+                "put a control.if into the body instead."
+            )
+            raise PlanRefused("DOCUMENT_INVALID", message, node_id=connection.source)
+        return beyond
 
 
 def _step(
@@ -223,7 +288,9 @@ def _step(
         node=node,
         node_type=node_type,
         incoming=incoming,
-        outgoing=outgoing,
+        awaits=sum(link.source != CONTAINER for link in incoming),
+        outgoing=tuple(link for link in outgoing if link.target != CONTAINER),
+        exits=tuple(link for link in outgoing if link.target == CONTAINER),
         connections=connections,
         required=frozenset(
             name
@@ -244,9 +311,6 @@ def _refuse_unbuilt(document: Document) -> None:
         message = "Runs with an error handler are not supported yet: remove errorHandler."
         raise PlanRefused("ERROR_HANDLER_NOT_SUPPORTED", message)
     for node in document.nodes:
-        if node.parent_id is not None:
-            message = "Runs with containers are not supported yet: draw the body without one."
-            raise PlanRefused("CONTAINERS_NOT_SUPPORTED", message, node_id=node.id)
         if node.compensation is not None:
             message = "Runs with compensation are not supported yet: remove it from the node."
             raise PlanRefused("COMPENSATION_NOT_SUPPORTED", message, node_id=node.id)
@@ -257,25 +321,18 @@ def _node_type(node: Node, catalogue: Catalogue) -> NodeType:
     if found is None:
         message = f"This installation has no node type {node.type} version {node.type_version}."
         raise PlanRefused("NODE_TYPE_UNKNOWN", message, node_id=node.id)
-    if found.container:
-        message = "Runs with containers are not supported yet: draw the body without one."
-        raise PlanRefused("CONTAINERS_NOT_SUPPORTED", message, node_id=node.id)
     return found
 
 
-def _topological(document: Document) -> list[Node]:
-    nodes = {node.id: node for node in document.nodes}
-    try:
-        return [nodes[name] for name in topological_order(document)]
-    except CyclicGraph as error:
-        raise PlanRefused("DOCUMENT_INVALID", str(error)) from error
+def _levels(document: Document) -> Levels:
+    found = levels(document)
+    if found.cycles:
+        message = f"The nodes {', '.join(found.cycles[0])} wait for each other."
+        raise PlanRefused("DOCUMENT_INVALID", message)
+    return found
 
 
 def _link(index: int, connection: Connection, positions: Mapping[str, int]) -> Link:
-    for end in (connection.source, connection.target):
-        if end not in positions:
-            message = f"Connection {connection.id} leads to {end}, which is not there."
-            raise PlanRefused("DOCUMENT_INVALID", message)
     return Link(
         index=index,
         id=connection.id,
