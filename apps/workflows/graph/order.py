@@ -87,7 +87,8 @@ def containers(document: Document) -> dict[str, tuple[Node, ...]]:
 
 def on_call(document: Document) -> frozenset[str]:
     """Nodes that run when called: compensations, fallbacks, other paths, error handler."""
-    called = {document.configuration.error_handler}
+    handler = document.configuration.error_handler
+    called = {handler if isinstance(handler, str) else None}
     for node in document.nodes:
         called.add(node.compensation)
         for rule in node.on_error:
@@ -107,6 +108,18 @@ def after_call(document: Document) -> frozenset[str]:
                 reached.add(target)
                 pending.append(target)
     return frozenset(reached)
+
+
+def endless_fallbacks(document: Document) -> tuple[str, ...]:
+    """Nodes whose fallbacks, and theirs, never come to an end."""
+    nodes = dict.fromkeys((node.id for node in document.nodes), None)
+    callers: dict[str, list[str]] = defaultdict(list)
+    for node in document.nodes:
+        for target in dict.fromkeys(rule.arguments.node for rule in node.on_error):
+            if target in nodes and target != node.id:
+                callers[target].append(node.id)
+    ended = set(_sorted(nodes, callers))
+    return tuple(node_id for node_id in nodes if node_id not in ended)
 
 
 class Upstream:

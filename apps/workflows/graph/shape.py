@@ -30,6 +30,8 @@ Text: TypeAlias = Annotated[str, Field(max_length=20_000)]
 ExpressionText: TypeAlias = Annotated[str, Field(min_length=1, max_length=4_096)]
 Quantity: TypeAlias = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[KMGT]i?)?$")]
 Tag: TypeAlias = Annotated[str, Field(min_length=1, max_length=50)]
+WorkflowName: TypeAlias = Annotated[str, Field(min_length=1, max_length=200)]
+"""Id of a workflow of the same organization."""
 Code: TypeAlias = Annotated[str, Field(pattern=r"^[A-Z0-9_*]{1,64}$")]
 
 
@@ -51,6 +53,19 @@ class ErrorAction(StrEnum):
     FALLBACK = "fallback"
     COMPENSATE = "compensate"
     ESCALATE = "escalate"
+
+
+class ErrorClass(StrEnum):
+    """What kind of failure it was; a failure may be of several."""
+
+    RETRYABLE = "retryable"
+    PERMANENT = "permanent"
+    TIMEOUT = "timeout"
+    RATE_LIMIT = "rateLimit"
+    UNAVAILABLE = "unavailable"
+    INVALID = "invalid"
+    CRASH = "crash"
+    IN_DOUBT = "inDoubt"
 
 
 class TriggerKind(StrEnum):
@@ -126,19 +141,29 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorMatch:
-    """Which failures a rule is for; `*` stands for any characters, no codes for any failure."""
+    """Which failures a rule is for: one of the codes AND one of the classes.
+
+    `*` in a code stands for any characters; a list that is empty asks for nothing.
+    """
 
     __pydantic_config__ = _JSON
     codes: tuple[Code, ...] = ()
+    classes: tuple[ErrorClass, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErrorArguments:
-    """The node that takes over (fallback), or begins the alternative path (compensate)."""
+    """What an action needs.
+
+    Who takes over (fallback: `node` or `workflow`), what begins the alternative path (compensate:
+    `then`), how long people have (escalate: `timeoutSeconds`).
+    """
 
     __pydantic_config__ = _JSON
     node: Identifier | None = None
+    workflow: WorkflowName | None = None
     then: Identifier | None = None
+    timeout_seconds: Annotated[int, Field(ge=1, le=366 * DAY)] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,19 +184,24 @@ SHORT_ACTIONS = (ErrorAction.FAIL, ErrorAction.CONTINUE, ErrorAction.ROUTE)
 
 def _rules_json(rules: "tuple[ErrorRule, ...]") -> object:
     match rules:
-        case (ErrorRule(match=ErrorMatch(codes=())) as only,) if only.do in SHORT_ACTIONS:
+        case (ErrorRule() as only,) if only == ErrorRule(do=only.do) and only.do in SHORT_ACTIONS:
             return only.do.value
     return [_rule_json(rule) for rule in rules]
 
 
 def _rule_json(rule: ErrorRule) -> dict[str, object]:
-    arguments = {
-        name: value
-        for name, value in (("node", rule.arguments.node), ("then", rule.arguments.then))
-        if value is not None
-    }
-    codes = {"codes": list(rule.match.codes)} if rule.match.codes else {}
-    return {"match": codes, "do": rule.do.value, **({"with": arguments} if arguments else {})}
+    given = rule.arguments
+    pairs = (
+        ("node", given.node),
+        ("workflow", given.workflow),
+        ("then", given.then),
+        ("timeoutSeconds", given.timeout_seconds),
+    )
+    arguments = {name: value for name, value in pairs if value is not None}
+    match: dict[str, object] = {"codes": list(rule.match.codes)} if rule.match.codes else {}
+    if rule.match.classes:
+        match["classes"] = [one.value for one in rule.match.classes]
+    return {"match": match, "do": rule.do.value, **({"with": arguments} if arguments else {})}
 
 
 ErrorRules: TypeAlias = Annotated[
@@ -262,6 +292,14 @@ class Sla:
     max_duration_seconds: Annotated[int, Field(ge=1, le=366 * DAY)] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ErrorHandler:
+    """The workflow that is started with the facts when a run has failed or timed out."""
+
+    __pydantic_config__ = _JSON
+    workflow: WorkflowName
+
+
 def _whole_amount(value: object) -> object:
     """The API writes 64-bit integers as text."""
     return int(value) if isinstance(value, str) and value.isdecimal() else value
@@ -286,8 +324,8 @@ class Configuration:
     triggers: Annotated[tuple[Trigger, ...], Field(max_length=50)] = ()
     parameters: Annotated[tuple[Parameter, ...], Field(max_length=200)] = ()
     variables: dict[str, Any] = field(default_factory=dict)
-    error_handler: Identifier | None = None
-    """Id of the node that runs when the run has failed."""
+    error_handler: Identifier | ErrorHandler | None = None
+    """What runs when the run has failed: a workflow, or (by its id) a node of this one."""
     sla: Sla = field(default_factory=Sla)
     budget: Budget = field(default_factory=Budget)
 

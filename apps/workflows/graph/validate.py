@@ -11,6 +11,7 @@ from apps.workflows.graph.rules import (
     identity,
     levels,
     own_ports,
+    recovery,
     references,
     settings,
     wiring,
@@ -20,7 +21,16 @@ from apps.workflows.graph.shape import Document
 
 __all__ = ["Issue", "Report", "Severity", "Status", "read_and_validate", "require", "validate"]
 
-RULES = (identity, levels, wiring, own_ports, configuration, references, settings)
+RULES = (
+    identity,
+    levels,
+    recovery,
+    wiring,
+    own_ports,
+    configuration,
+    references,
+    settings,
+)
 
 
 def validate(document: Document, catalogue: Catalogue) -> Report:

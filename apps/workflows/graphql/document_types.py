@@ -202,7 +202,13 @@ class WorkflowConfiguration:
                 for one in configuration.parameters
             ],
             variables=JSON(configuration.variables),
-            error_handler=JSON(handler) if handler else None,
+            error_handler=(
+                JSON({"workflow": handler.workflow})
+                if isinstance(handler, shape.ErrorHandler)
+                else JSON(handler)
+                if handler
+                else None
+            ),
             sla=JSON({"maxDurationSeconds": longest}) if longest else None,
             budget=(
                 Money.of(budget.amount_minor, budget.currency)

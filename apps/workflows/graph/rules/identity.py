@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from apps.workflows.graph import catalogue as installed
 from apps.workflows.graph.issues import Issue, Severity
 from apps.workflows.graph.rules.drawing import Drawing, connection_issue
-from apps.workflows.graph.shape import ErrorAction, ErrorRule, Node
+from apps.workflows.graph.shape import Node
 
 
 def check(drawing: Drawing) -> Iterator[Issue]:
@@ -17,14 +17,6 @@ def check(drawing: Drawing) -> Iterator[Issue]:
             message = f"`{node.id}` is a word of the expression language; choose another id."
             yield drawing.node_issue(node, "NODE_ID_RESERVED", message, "id")
         yield from _type(drawing, node)
-        yield from _references(drawing, node)
-    handler = drawing.document.configuration.error_handler
-    if handler is not None and handler not in drawing.nodes:
-        message = (
-            f"The error handler `{handler}` is no node of this workflow; name one or remove it."
-        )
-        path = ("configuration", "errorHandler")
-        yield Issue(code="NODE_REFERENCE_UNKNOWN", message=message, path=path)
 
 
 def _ids(drawing: Drawing) -> Iterator[Issue]:
@@ -90,29 +82,3 @@ def _unknown(drawing: Drawing, node: Node) -> Issue:
     fix = ({"op": "replace", "path": f"/nodes/{place}/type", "value": close},) if close else ()
     message = f"There is no node type `{node.type}`; {mend}"
     return drawing.node_issue(node, "NODE_TYPE_UNKNOWN", message, "type", fix=fix)
-
-
-def _references(drawing: Drawing, node: Node) -> Iterator[Issue]:
-    if node.compensation == node.id:
-        message = f"`{node.id}` cannot undo itself; name another node or remove `compensation`."
-        yield drawing.node_issue(node, "COMPENSATION_OF_ITSELF", message, "compensation")
-    elif node.compensation is not None and node.compensation not in drawing.nodes:
-        message = f"The compensation `{node.compensation}` is no node of this workflow."
-        yield drawing.node_issue(node, "NODE_REFERENCE_UNKNOWN", message, "compensation")
-    for number, rule in enumerate(node.on_error):
-        for problem, code, *field in _rule_problems(drawing, node, rule):
-            yield drawing.node_issue(node, code, problem, "onError", str(number), *field)
-
-
-def _rule_problems(drawing: Drawing, node: Node, rule: ErrorRule) -> Iterator[tuple[str, ...]]:
-    arguments = {"node": rule.arguments.node, "then": rule.arguments.then}
-    for name, named in arguments.items():
-        if named == node.id:
-            message = f"`{node.id}` cannot take over from itself; name another node."
-            yield message, "ERROR_RULE_INVALID", "with", name
-        elif named is not None and named not in drawing.nodes:
-            message = f"`{named}` is no node of this workflow; name one that is."
-            yield message, "NODE_REFERENCE_UNKNOWN", "with", name
-    if rule.do is ErrorAction.FALLBACK and rule.arguments.node is None:
-        message = "A fallback needs the node that takes over: add `with: {node: …}`."
-        yield message, "ERROR_RULE_INVALID", "with"
