@@ -17,7 +17,7 @@ SUPERVISOR := $(BIN)/python -m config.supervisor
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test check up doctor bench bench-engine browser bootstrap lock format clean run-installed
+.PHONY: help demo test check up doctor bench bench-engine bench-peers browser bootstrap lock format clean run-installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: bootstrap ## A chain of 40 steps beside the floor without an engine
 
 bench-engine: bootstrap ## The engine's whole table beside its targets (bench/README.md)
 	@$(BIN)/python -m bench
+
+bench-peers: bootstrap ## Other engines beside ours in the same run; installs them under var/peers
+	@$(BIN)/python -m bench.peers
 
 browser: bootstrap $(BROWSER_VENV)/.installed ## The pages in a real browser (Chromium on PATH), beside the gate
 	@NSTARX_BROWSER=1 $(BROWSER_VENV)/bin/python -m pytest tests/browser -p no:cacheprovider
@@ -106,8 +109,9 @@ lock: $(BIN)/uv ## Resolve pyproject.toml anew into the hash-locked requirements
 	@$(COMPILE) pyproject.toml --extra data --extra ml --group services -o requirements/all.txt
 	@$(COMPILE) pyproject.toml --extra data --extra ml --group services --group dev --group bootstrap -o requirements/dev.txt
 	@$(COMPILE) pyproject.toml --extra data --extra ml --group services --group dev --group bootstrap --group browser -o requirements/browser.txt
+	@for peer in bench/peers/locks/*.in; do $(COMPILE) $$peer -o $${peer%.in}.txt; done
 	@touch $(BIN)/uv
-	@! grep -nE '(https?|file)://' requirements/*.txt || { echo "A lock names a registry: remove the line."; exit 1; }
+	@! grep -nE '(https?|file)://' requirements/*.txt bench/peers/locks/*.txt || { echo "A lock names a registry: remove the line."; exit 1; }
 
 wheels: $(BIN)/uv ## Every locked package has a wheel for x86_64 and aarch64, Python 3.11 to 3.14
 	@.ci/wheels

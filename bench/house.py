@@ -17,7 +17,7 @@ from config.supervisor.fleet import Fleet, Member
 from config.supervisor.layout import Installation
 from config.supervisor.processes import Child, Command
 
-_MODULES = {"config.worker": "bench.worker", "config.asgi:application": "bench.web:application"}
+_MODULES = {"config.worker": "bench.worker", "config.web": "bench.web"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,16 +27,19 @@ mutation Start($id: ID!) {
 }
 """
 
+_STATUS = "query Status($id: ID!) { execution(id: $id) { status } }"
+_LOOKS = 10_000
+
 
 def measure(product: Product, *, url: str, repetitions: int) -> dict[str, list[float]]:
     """Milliseconds, by way; the ways take turns."""
     workflow = product.deploy(chain("stamp", steps=1))
     with httpx.Client(base_url=url, timeout=30, trust_env=False) as client:
         client.headers["Authorization"] = f"Bearer {product.api_key()}"
-        _await_web(client)
+        await_web(client)
         ways: Mapping[str, Callable[[], uuid.UUID]] = {
             "in process": lambda: product.start(workflow),
-            "over HTTP": lambda: _over_http(client, workflow),
+            "over HTTP": lambda: start_over_http(client, workflow),
         }
         taken: dict[str, list[float]] = {name: [] for name in ways}
         for repetition in range(-WARM_UPS, repetitions):
@@ -49,7 +52,8 @@ def measure(product: Product, *, url: str, repetitions: int) -> dict[str, list[f
     return taken
 
 
-def _await_web(client: httpx.Client) -> None:
+def await_web(client: httpx.Client) -> None:
+    """Until it answers. Raises TimeoutError."""
     until = time.monotonic() + WEB_SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(httpx.TransportError):
@@ -66,9 +70,25 @@ def _first_step(product: Product, start: Callable[[], uuid.UUID]) -> float:
     return (product.watch.stamp_of(run_id) - began) * 1000
 
 
-def _over_http(client: httpx.Client, workflow_id: uuid.UUID) -> uuid.UUID:
+def start_over_http(client: httpx.Client, workflow_id: uuid.UUID) -> uuid.UUID:
+    """The run's id, by the GraphQL door."""
     variables = {"id": global_id("Workflow", workflow_id)}
     response = client.post("/graphql", json={"query": _START, "variables": variables})
     response.raise_for_status()
-    execution = response.json()["data"]["executeWorkflow"]["execution"]
-    return key_of(execution["id"], "Execution")
+    payload = response.json()["data"]["executeWorkflow"]
+    if payload["errors"]:
+        raise RuntimeError(f"the start was refused: {payload['errors']}")
+    return key_of(payload["execution"]["id"], "Execution")
+
+
+def run_over_http(client: httpx.Client, workflow_id: uuid.UUID) -> None:
+    """A run from its trigger to the end that the client is told."""
+    variables = {"id": global_id("Execution", start_over_http(client, workflow_id))}
+    for _ in range(_LOOKS):
+        response = client.post("/graphql", json={"query": _STATUS, "variables": variables})
+        response.raise_for_status()
+        if (status := response.json()["data"]["execution"]["status"]) == "SUCCEEDED":
+            return
+        if status not in ("QUEUED", "RUNNING"):
+            raise RuntimeError(f"a run is {status}")
+    raise TimeoutError("the run did not end")

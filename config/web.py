@@ -13,10 +13,10 @@ LONGEST_MESSAGE: Final = 65_536
 """Bytes of one WebSocket message: no subscription needs more; the consumer has the same cap."""
 
 
-def serve(listening: socket.socket) -> None:
+def serve(listening: socket.socket, *, application: str = "config.asgi:application") -> None:
     """Until SIGTERM. The socket outlives us: who connects meanwhile waits for the next process."""
     config = uvicorn.Config(
-        "config.asgi:application",
+        application,
         lifespan="off",
         access_log=False,
         log_level="warning",

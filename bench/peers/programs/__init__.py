@@ -1,0 +1,1 @@
+"""One program per peer; each runs in an environment of its own, not in ours."""

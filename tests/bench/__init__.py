@@ -1,0 +1,1 @@
+"""The arithmetic and plumbing of the benchmarks."""
