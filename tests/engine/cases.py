@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.executions.engine.history import (
+    Failure,
+    Handling,
+    SkipReason,
+    StepCompleted,
+    StepSkipped,
+)
+from apps.executions.engine.history import (
+    StepFailed as FailedEvent,
+)
 from apps.executions.engine.plan import Plan, compile_plan
 from apps.executions.engine.ports import (
     StepCall,
     StepFailed,
     StepOutcome,
+    Usage,
 )
-from tests.engine.simulator import Script, World, echo
+from tests.engine.simulator import START, Script, World, echo
 from tests.factories.graphs import CATALOGUE, document
 
 
@@ -42,3 +53,25 @@ def statuses(world: World) -> dict[str, str]:
     state = world.folded()
     pairs = zip(state.steps, state.records, strict=True)
     return {step.path: record.status.value for step, record in pairs}
+
+
+def completed(path: str, **outputs: Any) -> StepCompleted:
+    return StepCompleted(
+        path=path, attempt=1, outputs=outputs, conditions={}, usage=Usage(), started_at=START
+    )
+
+
+def failed(path: str, *, handling: Handling = Handling.FAIL) -> FailedEvent:
+    return FailedEvent(
+        path=path,
+        attempt=1,
+        failure=Failure(code="NO", message="no", path=path, attempt=1),
+        usage=Usage(),
+        started_at=START,
+        handling=handling,
+        conditions={},
+    )
+
+
+def skipped(path: str) -> StepSkipped:
+    return StepSkipped(path=path, reason=SkipReason.NOT_REACHED)

@@ -26,6 +26,7 @@ def call_of(
     interrupted: bool,
 ) -> StepCall:
     """One attempt; `interrupted` when an earlier try of it left no outcome."""
+    frame = state.frame
     return StepCall(
         tenant_id=claim.tenant_id,
         run_id=claim.run_id,
@@ -35,7 +36,7 @@ def call_of(
         environment_id=claim.environment_id,
         node=step.node,
         node_type=step.node_type,
-        path=step.path,
+        path=frame.prefix + step.path,
         attempt=attempt,
         generation=1,
         inputs=state.inputs_of(step),
@@ -46,6 +47,8 @@ def call_of(
         started_at=started_at,
         deadline_at=deadline_of(claim, step, started_at=started_at),
         fence=claim.token,
+        index=frame.index,
+        item=frame.item,
         interrupted=interrupted,
         installation_id=claim.installation_id,
     )

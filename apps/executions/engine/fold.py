@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from apps.executions.engine.frames import RUN_FRAME, Frame, Upstream, collected, copied
 from apps.executions.engine.history import (
     AttemptFailed,
     CancelReason,
@@ -25,7 +26,7 @@ from apps.executions.engine.history import (
     StepSkipped,
     StepStarted,
 )
-from apps.executions.engine.plan import Link, Plan, Step
+from apps.executions.engine.plan import CONTAINER, Link, Plan, Step
 from apps.executions.engine.record import StepRecord, Totals, close_record
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
 from apps.workflows.graph.declaration import Json
@@ -37,11 +38,13 @@ class RunState:
     `apply` is the only way it changes by history; `launch` notes what this process has in flight,
     and is forgotten with it. What is `dispatched` runs elsewhere, whoever owns the run. An event
     costs time in proportion to the connections it decides. `steps` and `links` are the plan's own,
-    shared by all its runs, until a container opens and copies of its body join them.
+    shared by all its runs, until a container opens and copies of its body join them. A `frame` is
+    around a body that is run on its own; its prefix is not part of the paths in here.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, frame: Frame = RUN_FRAME) -> None:
         self.plan = plan
+        self.frame = frame
         self.steps: Sequence[Step] = plan.steps
         self.links: Sequence[Link] = plan.links
         self.positions: Mapping[str, int] = plan.positions
@@ -61,10 +64,12 @@ class RunState:
         self.has_started = False
         self.error: Failure | None = None
         self.totals = Totals()
-        self._undecided = [len(step.incoming) for step in plan.steps]
+        self._undecided = [step.awaits for step in plan.steps]
         self._taken = bytearray(len(plan.links))
+        for link in plan.entries:
+            self._taken[link.index] = link.source_port in frame.values
         for step in plan.steps:
-            if not step.incoming:
+            if not step.awaits:
                 self._classify(step)
 
     @property
@@ -123,7 +128,10 @@ class RunState:
         for link in step.incoming:
             if not self._taken[link.index]:
                 continue
-            value = _copied(self.records[link.source].value(link.source_port))
+            if link.source == CONTAINER:
+                value = copied(self.frame.values[link.source_port])
+            else:
+                value = copied(self.records[link.source].value(link.source_port))
             if link.target_port in step.multiple:
                 inputs.setdefault(link.target_port, []).append(value)
             else:
@@ -132,7 +140,11 @@ class RunState:
 
     def upstream_of(self, step: Step) -> Upstream:
         """What `nodes.<id>.<port>` may read in a step: outputs of the steps it depends on."""
-        return Upstream(self, step.ancestors)
+        return Upstream(self.plan, self.records, ancestors=step.ancestors, outer=self.frame.outer)
+
+    def collected(self) -> dict[str, Json]:
+        """Of a body run on its own that has ended: values by the container's inner input port."""
+        return collected(self.plan, self.records)
 
     def result(self) -> dict[str, Mapping[str, Json]]:
         """Outputs of the succeeded steps that nothing follows, by node."""
@@ -226,39 +238,6 @@ class RunState:
         self.unreached.clear()
         for record in self.records:
             close_record(record)
-
-
-class Upstream(Mapping[str, Mapping[str, Json]]):
-    """A live, read-only view of the outputs a step may read; steps that made none are absent."""
-
-    def __init__(self, state: RunState, ancestors: int) -> None:
-        self._state = state
-        self._ancestors = ancestors
-
-    def __getitem__(self, path: str) -> Mapping[str, Json]:
-        """Outputs by port. Raises KeyError for a step that is no ancestor or did not succeed."""
-        index = self._state.positions[path]
-        record = self._state.records[index]
-        if not self._ancestors >> index & 1 or record.status is not StepStatus.SUCCEEDED:
-            raise KeyError(path)
-        return record.outputs
-
-    def __iter__(self) -> Iterator[str]:
-        """In the plan's order."""
-        return (step.path for step in self._state.steps if step.path in self)
-
-    def __len__(self) -> int:
-        """How many can be read."""
-        return sum(1 for _ in self)
-
-
-def _copied(value: Any) -> Any:
-    """JSON, as fresh containers; the runner bounds how deep it may be nested."""
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    return value
 
 
 def fold(plan: Plan, events: Iterable[Event]) -> RunState:

@@ -151,6 +151,8 @@ class Plan:
     """Of the links, those that come from the container's inner outputs."""
     exits: tuple[Link, ...]
     """Of the links, those that lead to its inner inputs."""
+    lists: frozenset[str]
+    """The inner inputs that take a list."""
     max_concurrency: int
     timeout_seconds: float | None
     priority: int
@@ -231,16 +233,29 @@ class _Compiler:
                 step = replace(step, body=self.level(node.id))
             steps.append(step)
         resources = self.document.configuration.resources
+        exits = tuple(link for link in links if link.target == CONTAINER)
         return Plan(
             steps=tuple(steps),
             links=links,
             entries=tuple(link for link in links if link.source == CONTAINER),
-            exits=tuple(link for link in links if link.target == CONTAINER),
+            exits=exits,
+            lists=self._lists(parent, exits),
             max_concurrency=resources.max_concurrency or DEFAULT_CONCURRENCY,
             timeout_seconds=resources.timeout_seconds,
             priority=resources.priority or DEFAULT_PRIORITY,
             positions=positions,
         )
+
+    def _lists(self, parent: Parent, exits: tuple[Link, ...]) -> frozenset[str]:
+        if parent is None:
+            return frozenset()
+        node = self.nodes[parent]
+        ports = interface_of(node, _node_type(node, self.catalogue)).inputs
+        for link in exits:
+            if link.target_port not in ports:
+                message = f"Connection {link.id} leads to no inner input of {node.id}."
+                raise PlanRefused("DOCUMENT_INVALID", message, node_id=node.id)
+        return frozenset(name for name, port in ports.items() if port.inner and port.multiple)
 
     def _level_of(self, connection: Connection) -> Parent:
         """Where a connection is drawn: inside a container, if one of its ends is its wall."""

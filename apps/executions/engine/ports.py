@@ -64,8 +64,8 @@ class StepCall:
     every step this one depends on. `outgoing` are its outgoing connections; the runner evaluates
     the condition of each that has one, on the outputs the step produced. `deadline_at` is the
     earlier of the attempt's timeout and the run's deadline. `fence` is the token under which
-    results count. `interrupted` says that an earlier try was cut off and left no outcome:
-    RECONCILABLE nodes ask `find(key)` first.
+    results count. `item` and `index` are those of the innermost container. `interrupted` says that
+    an earlier try was cut off and left no outcome: RECONCILABLE nodes ask `find(key)` first.
     """
 
     tenant_id: UUID
@@ -88,6 +88,7 @@ class StepCall:
     deadline_at: datetime
     fence: UUID
     index: int = 0
+    item: Json = None
     interrupted: bool = False
     installation_id: UUID | None = None
 

@@ -139,6 +139,8 @@ def scope_of(
         scope["variables"] = call.variables
     if "index" in names:
         scope["index"] = call.index
+    if "item" in names:
+        scope["item"] = values.load(call.item, objects, limit=_MAX_READ_BYTES)
     if "environment" in names:
         scope["environment"] = call.environment
     if "run" in names:
