@@ -12,6 +12,7 @@ from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOut
 from apps.executions.engine.state import RunStatus
 from apps.workflows.graph.document import parse
 from tests.engine.simulator import World
+from tests.examples import examples
 from tests.factories.graphs import CATALOGUE, a, raw, to
 
 KINDS = ("pure", "picky", "keyed", "picky_keyed", "reconcilable", "transactional")
@@ -82,7 +83,7 @@ def verdict(world: World) -> tuple[RunStatus, list[tuple[Any, ...]]]:
     return state.status, [(s.path, r.status, r.attempt, dict(r.outputs)) for s, r in records]
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 @given(workflows(), st.integers(0, 5), st.data())
 def test_a_run_cut_anywhere_ends_the_same(
     workflow: tuple[Plan, dict[str, Any]], seed: int, data: st.DataObject

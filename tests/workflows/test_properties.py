@@ -15,10 +15,11 @@ from apps.workflows.graph.document import DocumentInvalid, parse, to_json
 from apps.workflows.graph.expressions import ExpressionInvalid
 from apps.workflows.graph.normal import normalize
 from apps.workflows.graph.validate import read_and_validate, validate
+from tests.examples import examples
 from tests.factories.workflow_nodes import catalogue, training
 
 CATALOGUE = catalogue()
-RELAXED = settings(deadline=None, max_examples=80)
+RELAXED = settings(deadline=None, max_examples=examples(80))
 
 names = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 json_values: st.SearchStrategy[Any] = st.recursive(

@@ -1,0 +1,49 @@
+"""The node types that fault tests know: the product's, those of every effect, and a large one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from apps.workflows.graph import catalogue
+from apps.workflows.graph.catalogue import Catalogue
+from apps.workflows.graph.declaration import (
+    Effect,
+    Example,
+    Inputs,
+    NodeContext,
+    NodeParameters,
+    Outputs,
+    Port,
+    PortSpec,
+    node,
+    node_type_of,
+)
+from tests.factories.graphs import TYPES
+
+_ANY: Final = PortSpec(type=Port.ANY, required=False)
+
+
+class Size(NodeParameters):
+    """How large."""
+
+    kilobytes: int = 64
+
+
+@node(
+    "chaos.large",
+    version=1,
+    title="Large value",
+    effect=Effect.PURE,
+    inputs={"value": _ANY},
+    outputs={"value": Port.ANY},
+    example=Example(),
+)
+def large(parameters: Size, inputs: Inputs, context: NodeContext) -> Outputs:
+    """A text of many kilobytes."""
+    return {"value": "x" * (parameters.kilobytes * 1024)}
+
+
+OWN: Final = (*TYPES, node_type_of(large))
+
+
+CATALOGUE: Final = Catalogue((*catalogue.all_types(), *OWN))

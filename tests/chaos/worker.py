@@ -1,0 +1,157 @@
+"""One worker process of the fault tests: the product's loop, steps that do as their node says."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import random
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+
+from apps.executions import crashpoints, relay
+from apps.executions.engine.ports import (
+    LogSink,
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepStopped,
+    StopSignal,
+)
+from apps.executions.engine.slice_ports import Claim
+from apps.executions.runner.local import LocalRunner
+from apps.executions.store.connections import Connection, conninfo_from_settings
+from apps.executions.worker import documents as stored
+from apps.executions.worker.lease import Lease
+from apps.executions.worker.loop import EngineLoop
+from apps.executions.worker.settings import Hooks, LoopSettings
+from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.document import Document, parse
+from tests.chaos import mutants
+from tests.chaos.nodes import CATALOGUE
+from tests.chaos.sink import Door
+from tests.chaos.strikes import Blow, Strike
+
+DRAIN_SECONDS = 1.0
+
+
+class ChaosRunner:
+    """`test.*` steps do what their parameter `say` tells them; the others run as in production."""
+
+    def __init__(self, told: Mapping[str, Any], strike: Strike) -> None:
+        self.door = Door(told["sink"])
+        self.has_gates = bool(told.get("gates"))
+        self.strike = strike
+        self.local = LocalRunner()
+
+    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        if not call.node_type.type.startswith("test."):
+            return self.local.run(call, stop=stop, logs=logs)
+        said = call.node.configuration.get("say") or {}
+        if said.get("gate") and self.has_gates:
+            self.door.wait(f"{call.run_id}")
+        if reason := stop.wait(seconds=said.get("seconds", 0)):
+            return StepStopped(reason=reason)
+        if call.attempt <= said.get("failures", 0):
+            return StepFailed(code="NOT_YET", message="not yet", retryable=True)
+        match said.get("poison"):
+            case "kill":
+                signal.raise_signal(signal.SIGKILL)
+            case "segv":
+                ctypes.string_at(0)
+            case "never":
+                time.sleep(3600)
+        if call.node_type.effect is not Effect.PURE:
+            self.deliver(call)
+        return StepDone(outputs={"value": call.path})
+
+    def deliver(self, call: StepCall) -> None:
+        """The effect: one delivery under the idempotency key."""
+        effect = call.node_type.effect
+        if effect is Effect.RECONCILABLE and call.interrupted and self.door.has(call):
+            return
+        self.door.deliver(call, between=lambda: self.strike("effect.sent"))
+
+    def close(self) -> None:
+        self.local.close()
+
+
+def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or until the loop asks to be replaced."""
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    strike = Strike([Blow(**blow) for blow in told.get("blows", ())], say=say)
+    crashpoints.arm(strike)
+    mutants.apply_code(told.get("mutant"))
+    if told.get("lost"):
+        lose_replies(told["lost"], seed=told.get("seed", 0))
+    if told.get("skew"):
+        skew_clock(told["skew"])
+    versions = Versions(documents)
+    loop = EngineLoop(
+        LoopSettings(
+            conninfo=conninfo_from_settings(),
+            worker_id=uuid.UUID(told["worker"]),
+            pools=told["pools"],
+            **told["settings"],
+        ),
+        runner=ChaosRunner(told, strike),
+        documents=versions,
+        catalogue=CATALOGUE,
+        hooks=Hooks(tick=lambda: _tick(told), recycle=lambda _reason: over.set()),
+    )
+    loop.start()
+    say("ready")
+    while not over.wait(0.2):
+        pass
+    loop.stop(seconds=DRAIN_SECONDS)
+    say("left")
+
+
+def _tick(told: Mapping[str, Any]) -> None:
+    if told.get("relay", True):
+        relay.relay_due()
+
+
+class Versions:
+    """Documents that the test told us, else those of the database."""
+
+    def __init__(self, documents: Mapping[str, Any]) -> None:
+        self.documents = documents
+
+    def __call__(self, claim: Claim) -> Document:
+        told = self.documents.get(str(claim.version_id))
+        return stored.document_of(claim) if told is None else parse(told)
+
+
+def lose_replies(rate: float, *, seed: int) -> None:
+    """A share of all statements is done by the database, and its reply never comes."""
+    chance = random.Random(seed)
+    call, execute = Connection.call, Connection.execute
+
+    def lossy(real: Callable[..., Any]) -> Callable[..., Any]:
+        def statement(self: Connection, *given: Any, **named: Any) -> Any:
+            result = real(self, *given, **named)
+            if chance.random() < rate:
+                self.close()
+                raise psycopg.OperationalError("the reply was lost")
+            return result
+
+        return statement
+
+    Connection.call = lossy(call)  # type: ignore[method-assign]
+    Connection.execute = lossy(execute)  # type: ignore[method-assign]
+
+
+def skew_clock(seconds: float) -> None:
+    """The wall clock of this machine is wrong; the monotonic one started elsewhere, too."""
+    wall, steady = time.time, time.monotonic
+    time.time = lambda: wall() + seconds
+    time.monotonic = lambda: steady() + abs(seconds)
+    logging.getLogger(__name__).debug("skewed %s for %s", Lease.__name__, seconds)
