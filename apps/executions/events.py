@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from apps.kit.events import Event
+from apps.workflows.graph.waits import Wait
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,30 @@ class RunStarted(Event):
     run_id: UUID
     workflow_id: UUID
     environment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepAsks(Event):
+    """A step waits for somebody (`wait.kind`): whoever knows the kind asks, and answers it later.
+
+    Published exactly once, while the run's row is locked; of a step that waits no more, never.
+    """
+
+    tenant_id: UUID
+    run_id: UUID
+    path: str
+    attempt: int
+    wait: Wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepOverdue(Event):
+    """The time of a step that had asked was over: nobody need answer any more."""
+
+    tenant_id: UUID
+    run_id: UUID
+    path: str
+    attempt: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,9 @@ from django.db.models import F, Func, JSONField, Q
 
 from apps.executions.engine.history import (
     Failure,
-    RunCanceling,
     RunEnded,
-    RunQueued,
-    RunStarted,
     StepDispatched,
+    StepEvent,
     StepSkipped,
     StepStarted,
     decode,
@@ -29,8 +27,10 @@ from apps.executions.engine.history import (
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.record import StepRecord, close_record
 from apps.executions.engine.state import StepStatus
+from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.models import LogLine, Run, RunEvent
 from apps.versions.models import WorkflowVersion
+from apps.workflows.graph.waits import Wait
 
 EVENTS_AT_ONCE: Final = 500
 _NAMES: Final = Func(
@@ -47,7 +47,9 @@ class EventView:
     `body` by type: step.completed {startedAt (ms since 1970), outputs, conditions?, usage?};
     step.attempt_failed {startedAt, error, retryAt, usage?}; step.failed {startedAt, error,
     handling, usage?}; step.dispatched {pool}; step.started {startedAt}; step.skipped {reason};
-    run.queued {trigger, by?}; run.canceling {reason, by?}; run.failed and run.timed_out {error}.
+    step.waiting {startedAt, kind, until?, name?, key?, payload?, due?, usage?}; signal.received
+    {id, name, payload, key?, by?}; run.queued {trigger, by?}; run.canceling {reason, by?};
+    run.failed and run.timed_out {error}.
     """
 
     seq: int
@@ -63,6 +65,7 @@ class EventView:
         return self.type.startswith("run.") and self.type not in _OPENING
 
 
+_UNSETTLED: Final = (StepDispatched, StepStarted, StepWaiting)
 _OPENING: Final = frozenset({"run.queued", "run.started", "run.canceling"})
 
 
@@ -82,6 +85,8 @@ class StepView:
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] | None = None
     retry_at: dt.datetime | None = None
+    wait: Wait | None = None
+    """What the step waits for, while it does."""
     skip_reason: str | None = None
     usage: Usage | None = None
     seq: int = 0
@@ -174,7 +179,7 @@ def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tup
         event = decode(view.type, path=view.path, attempt=view.attempt, body=view.body)
         if isinstance(event, RunEnded):
             has_ended = True
-        elif not isinstance(event, RunQueued | RunStarted | RunCanceling):
+        elif isinstance(event, StepEvent):
             folding = folded.setdefault(event.path, _Folding())
             record = folding.record
             if record.status is StepStatus.RETRY_WAIT or (
@@ -183,9 +188,7 @@ def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tup
                 record.status = StepStatus.READY
             record.apply(event)
             folding.seq = view.seq
-            folding.finished_at = (
-                None if isinstance(event, StepDispatched | StepStarted) else view.at
-            )
+            folding.finished_at = None if isinstance(event, _UNSETTLED) else view.at
     if has_ended:
         for folding in folded.values():
             close_record(folding.record)
@@ -226,6 +229,7 @@ def _view(path: str, folding: _Folding) -> StepView:
         outputs=record.outputs,
         error=failure.to_json() if failure else None,
         retry_at=record.retry_at if waits else None,
+        wait=record.wait if record.status is StepStatus.WAITING else None,
         skip_reason=record.skip_reason.value if record.skip_reason else None,
         usage=record.usage,
         seq=folding.seq,

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import dramatiq
 from django.db import connection
 
-from apps.executions import bell, live, relay
+from apps.executions import asks, bell, live, relay
 from apps.executions.engine.ports import StepRunner
 from apps.executions.runner.local import LocalRunner
 from apps.executions.store.connections import conninfo_from_settings
@@ -113,6 +113,7 @@ def _ring(pools: Collection[str], ring: Callable[[str], None]) -> None:
 def _tick(runner: StepRunner) -> None:
     try:
         relay.relay_due()
+        asks.ask_due()
     except Exception:
         connection.close()  # After a restart of the server this thread's would stay broken.
         raise

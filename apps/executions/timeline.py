@@ -11,10 +11,6 @@ from apps.executions.engine.history import (
     AttemptFailed,
     Event,
     Failure,
-    RunCanceling,
-    RunEnded,
-    RunQueued,
-    RunStarted,
     StepCanceled,
     StepCompleted,
     StepDispatched,
@@ -24,7 +20,9 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.state import RunStatus, StepStatus
+from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.waits import Wait
 
 SCALE = 1000
 """Bars are measured in thousandths of the run."""
@@ -43,6 +41,7 @@ class Attempt:
     finished_at: dt.datetime | None = None
     failure: Failure | None = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
+    wait: Wait | None = None
 
     def duration_ms(self, *, until: dt.datetime) -> float | None:
         """From its begin to its end, or to `until` while it runs."""
@@ -75,7 +74,7 @@ def attempts_of(
     }
     found: dict[str, list[Attempt]] = {}
     for at, event in history:
-        if isinstance(event, RunQueued | RunStarted | RunCanceling | RunEnded):
+        if not isinstance(event, StepEvent):
             continue
         known = blanks.get(event.path.rpartition("/")[2])
         name, type_ = (known.name, known.type) if known else (event.path, "")
@@ -98,6 +97,14 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
     match event:
         case StepDispatched():
             return replace(blank, status=StepStatus.READY, attempt=event.attempt)
+        case StepWaiting():
+            return replace(
+                blank,
+                status=StepStatus.WAITING,
+                attempt=event.attempt,
+                started_at=event.started_at,
+                wait=event.wait,
+            )
         case StepStarted():
             return replace(
                 blank,
@@ -159,7 +166,7 @@ def _silent(
 def _closed(lines: Sequence[Attempt], run: RunStatus) -> Sequence[Attempt]:
     """What still ran when the run ended was stopped with it."""
     last = lines[-1]
-    if not run.is_terminal or last.status is not StepStatus.RUNNING:
+    if not run.is_terminal or last.status not in (StepStatus.RUNNING, StepStatus.WAITING):
         return lines
     return [
         *lines[:-1],

@@ -9,7 +9,7 @@ from django.db import connection, models
 from apps.tenancy.models import TenantModel
 
 # Cross-tenant by nature; ids only. The engine's role sees all rows, nobody else does.
-ENGINE_TABLES = {"work_item", "lane", "timer", "worker", "outbox"}
+ENGINE_TABLES = {"work_item", "lane", "timer", "worker", "outbox", "ask"}
 # Global or public by design, each with its reason.
 OPEN_TABLES = {
     "tenancy_user": "people are global: one account, many organizations",

@@ -17,6 +17,7 @@ DOORS = {
     },
     "WebSocket": {"apps/executions/graphql/stream.py"},
     "engine claim": {
+        "apps/executions/asks.py",
         "apps/executions/relay.py",
         "apps/executions/runner/platform.py",
         "apps/executions/worker/documents.py",

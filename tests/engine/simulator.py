@@ -1,4 +1,4 @@
-"""A world in memory for slices: a journal that can be cut, a pool that answers as a script says."""
+"""A world in memory for slices: what outlives a worker, and the turns of one after another."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from apps.executions.engine.calls import call_of
 from apps.executions.engine.fold import RunState, fold
@@ -16,23 +17,19 @@ from apps.executions.engine.history import (
     Event,
     Row,
     RunQueued,
-    StepCompleted,
-    StepFailed,
-    decode,
     encode,
 )
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import (
     StepCall,
     StepDone,
+    StepFailed,
     StepOutcome,
-    StepStopped,
     StopReason,
 )
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
     Around,
-    Arrival,
     Batch,
     Claim,
     Inbox,
@@ -47,19 +44,30 @@ from apps.executions.engine.task import (
     read_result,
     result_body,
 )
-from apps.workflows.graph.declaration import Effect
+from apps.executions.engine.wait_events import (
+    SignalReceived,
+    StepAnswer,
+    answer_json,
+    read_answer,
+    read_signal,
+    signal_json,
+)
+from apps.workflows.graph.declaration import WaitKind
+from tests.engine.doubles import Cut, MemoryJournal, ScriptedControl, ScriptedPool, read
 
 START = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 Script = Callable[[StepCall], StepOutcome]
 
 
-class Cut(BaseException):
-    """The worker died here."""
-
-
 def echo(call: StepCall) -> StepOutcome:
     """Every step succeeds and says its name."""
     return StepDone(outputs={"value": call.path})
+
+
+def given(call: StepCall) -> StepOutcome:
+    """Every condition holds."""
+    assert call.given is not None
+    return replace(call.given, conditions={c.id: True for c in call.outgoing if c.condition})
 
 
 @dataclass
@@ -102,8 +110,16 @@ class World:
     dispatched: Counter[tuple[str, int]] = field(default_factory=Counter)
     words: dict[uuid.UUID, TaskStarted | TaskResult] = field(default_factory=dict)
     """What tasks have put into the inbox and no append has consumed."""
+    said: dict[uuid.UUID, SignalReceived | StepAnswer] = field(default_factory=dict)
+    """What people and other runs have put into the inbox."""
+    answers: dict[WaitKind, StepDone | StepFailed] = field(default_factory=dict)
+    """Kinds of waits that somebody answers, and what."""
+    asked: Counter[tuple[str, int]] = field(default_factory=Counter)
+    """Waits that the rest of the product was told of."""
     cut_before: str | None = None
     """The worker dies as this step is about to run."""
+    judge: Script = given
+    """Evaluates the conditions of an outcome that came from elsewhere."""
 
     def __post_init__(self) -> None:
         self.rows.append(encode(RunQueued(trigger="API")))
@@ -128,7 +144,7 @@ class World:
             settled=0,
             slots=self.slots,
             crashes=self.crashes,
-            has_inbox=bool(self.mail or self.words),
+            has_inbox=bool(self.mail or self.words or self.said),
             pool="io",
             workflow_id=uuid.UUID(int=3),
             version_id=uuid.UUID(int=4),
@@ -164,9 +180,27 @@ class World:
                 return self.folded()
             if outcome.left is Left.PARKED and self.tasks:
                 self.work(self.tasks[self.chance.randrange(len(self.tasks))])
-            elif outcome.left is Left.PARKED and not self.words:
-                self.now = max(self.now, min(self.folded().retrying.values()))
+            elif outcome.left is Left.PARKED and not (self.words or self.said or self.answer()):
+                due_at = self.folded().due_at(after=None)
+                assert due_at is not None, "the run waits for nothing"
+                self.now = max(self.now, due_at)
         raise AssertionError("the run did not end")
+
+    def answer(self) -> bool:
+        """Somebody answers a wait that the outbox has told of, or sends a signal."""
+        state = self.folded()
+        waits = [i for i in state.waiting if state.waiting[i].kind in self.answers]
+        if not waits:
+            return False
+        index = self.chance.choice(waits)
+        wait, attempt = state.waiting[index], state.records[index].attempt
+        outcome = self.answers[wait.kind]
+        if wait.kind is WaitKind.SIGNAL:
+            self.say(SignalReceived(id=str(self.chance.random()), name=wait.name, key=wait.key))
+        else:
+            assert self.asked[state.steps[index].path, attempt] == 1, "asked exactly once"
+            self.say(StepAnswer(path=state.steps[index].path, attempt=attempt, outcome=outcome))
+        return True
 
     def work(self, task: Task) -> None:
         """Another process runs a task: its call is built from history alone."""
@@ -196,9 +230,14 @@ class World:
         )
         self.say(read_result(json.loads(result_body(result))))
 
-    def say(self, word: TaskStarted | TaskResult) -> None:
-        """Into the inbox."""
-        self.words[uuid.UUID(int=self.chance.getrandbits(128))] = word
+    def say(self, word: TaskStarted | TaskResult | SignalReceived | StepAnswer) -> None:
+        """Into the inbox; words of waits through their JSON."""
+        box: dict[uuid.UUID, Any] = self.words
+        if isinstance(word, SignalReceived):
+            box, word = self.said, read_signal(json.loads(json.dumps(signal_json(word))))
+        elif isinstance(word, StepAnswer):
+            box, word = self.said, read_answer(json.loads(json.dumps(answer_json(word))))
+        box[uuid.UUID(int=self.chance.getrandbits(128))] = word
 
     def ran(self, path: str) -> bool:
         """Whether a step was ever attempted."""
@@ -209,162 +248,3 @@ class World:
         self.points += 1
         if self.points == self.cut_at:
             raise Cut
-
-
-class MemoryJournal:
-    """History in a list; what is posted is lost when the worker is cut before the flush."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.head = len(world.rows)
-        self.posted: list[Batch] = []
-
-    def append(self, batch: Batch) -> None:
-        self.flush()
-        self.world.point()
-        self._write(batch)
-        self.world.point()
-
-    def post(self, batch: Batch) -> None:
-        self.posted.append(batch)
-        self.world.point()
-
-    def flush(self) -> None:
-        self.world.on_flush(len(self.posted))
-        for batch in self.posted:
-            self.world.point()
-            self._write(batch)
-        self.posted.clear()
-
-    def inbox(self) -> Inbox:
-        mail = self.world.mail.pop(0) if self.world.mail else Inbox()
-        words = self.world.words
-        return replace(mail, ids=(*mail.ids, *words), tasks=(*mail.tasks, *words.values()))
-
-    def _write(self, batch: Batch) -> None:
-        assert batch.head == len(self.world.rows), "compare-and-set"
-        self.world.rows.extend(batch.rows)
-        self.world.batches.append(batch)
-        for consumed in batch.change.consumed:
-            self.world.words.pop(consumed, None)
-        for task in batch.change.tasks:
-            self.world.dispatched[task.path, task.attempt] += 1
-            self.world.tasks.append(task)
-        if batch.change.recall:
-            for task in tuple(self.world.tasks):
-                stopped = StepStopped(reason=StopReason.CANCELED)
-                self.world.finish_task(task, stopped, started_at=self.world.now)
-
-
-class ScriptedControl:
-    """The process as a test wants it."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    def now(self) -> dt.datetime:
-        return self.world.now
-
-    def is_lost(self) -> bool:
-        return self.world.lost
-
-    def is_draining(self) -> bool:
-        return self.world.draining
-
-    def is_crowded(self) -> bool:
-        return self.world.crowded
-
-    def has_mail(self) -> bool:
-        if self.world.mail_at is not None and self.world.now >= self.world.mail_at[0]:
-            self.world.mail.append(self.world.mail_at[1])
-            self.world.mail_at = None
-        return bool(self.world.mail)
-
-
-class ScriptedPool:
-    """Answers in an order of chance; each step takes its seconds of virtual time."""
-
-    def __init__(self, world: World, journal: MemoryJournal) -> None:
-        self.world = world
-        self.journal = journal
-        self.flying: dict[int, tuple[StepCall, dt.datetime]] = {}
-        self.reason: StopReason | None = None
-
-    def submit(self, index: int, call: StepCall, *, light: bool) -> None:
-        self.check(call)
-        if call.path == self.world.cut_before:
-            self.world.cut_before = None
-            raise Cut
-        seconds = self.world.seconds.get(call.path, 0.001)
-        self.flying[index] = (call, self.world.now + dt.timedelta(seconds=seconds))
-
-    def check(self, call: StepCall) -> None:
-        """What must be durable before a step touches the world."""
-        effect = call.node_type.effect
-        self.world.attempts[call.path, call.attempt] += 1
-        durable = self.world.events()
-        if effect is Effect.PURE:
-            state = fold(self.world.plan, durable)
-            for link in state.step(call.path).incoming:
-                source = state.steps[link.source]
-                settled = state.records[link.source].status.is_settled
-                skipped = source.disabled or settled or not self.world.ran(source.path)
-                assert source.is_pure or skipped, (
-                    "a successor started before its effect was recorded"
-                )
-            return
-        done = {e.path for e in durable if isinstance(e, StepCompleted | StepFailed)}
-        assert call.path not in done, "an effect ran after its completion was recorded"
-        state = fold(self.world.plan, durable)
-        step = state.step(call.path)
-        assert all(state.records[link.source].status.is_settled for link in step.incoming), (
-            "an effect ran before its inputs were durable"
-        )
-        if effect in (Effect.UNSAFE, Effect.RECONCILABLE):
-            assert state.records[step.index].status.value == "RUNNING", "no intent"
-
-    def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
-        world = self.world
-        world.point()
-        until = world.now + dt.timedelta(seconds=seconds)
-        if world.mail_at is not None:
-            until = min(until, max(world.mail_at[0], world.now))
-        back = [index for index, (call, at) in self.flying.items() if self.is_back(call, at, until)]
-        if not back:
-            world.now = max(until, world.now + dt.timedelta(microseconds=1))
-            return ()
-        world.chance.shuffle(back)
-        back = back[: world.chance.randint(1, len(back))]
-        world.now = max(world.now, *(min(self.flying[i][1], until) for i in back))
-        return tuple(self.arrive(index) for index in back)
-
-    def is_back(self, call: StepCall, at: dt.datetime, until: dt.datetime) -> bool:
-        if call.path in self.world.stuck:
-            return False
-        if call.path in self.world.patient:
-            return self.reason is not None
-        return at <= until
-
-    def arrive(self, index: int) -> Arrival:
-        call, _ = self.flying.pop(index)
-        if call.node_type.effect is not Effect.PURE:
-            self.world.effects[call.idempotency_key] += 1
-        outcome = self.world.patient.get(call.path) or self.world.script(call)
-        if call.path in self.world.mail_after:
-            self.world.mail.append(self.world.mail_after.pop(call.path))
-        self.world.draining = self.world.draining or call.path == self.world.drain_after
-        return Arrival(index=index, attempt=call.attempt, outcome=outcome, fraction=0.5)
-
-    def stop(self, reason: StopReason) -> None:
-        self.reason = reason
-        self.world.stops.append(reason)
-
-    def abandon(self, index: int) -> None:
-        call, _ = self.flying.pop(index)
-        self.world.abandoned.append(call.path)
-
-
-def read(row: Row) -> Event:
-    """A row as the database would give it back."""
-    body = json.loads(row.body) if row.body else None
-    return decode(row.type, path=row.path, attempt=row.attempt, body=body)

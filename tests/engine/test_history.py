@@ -30,7 +30,7 @@ from apps.executions.engine.history import (
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.storable import Unstorable, dumps
-from tests.engine.simulator import read
+from tests.engine.doubles import read
 
 AT = dt.datetime(2026, 11, 23, 7, 0, 0, 123000, tzinfo=dt.UTC)
 USED = Usage(cpu_seconds=0.5, peak_memory_bytes=9, wall_ms=7, bytes_in=1, bytes_out=2, cost_minor=3)

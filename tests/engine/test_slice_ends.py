@@ -18,7 +18,8 @@ from apps.executions.engine.ports import (
 from apps.executions.engine.slice_ports import Change, Inbox, LeaseLost, Left
 from apps.executions.engine.state import RunStatus, StepStatus
 from tests.engine.cases import failing, only, plan_of, statuses, types
-from tests.engine.simulator import START, Cut, World, echo
+from tests.engine.doubles import Cut
+from tests.engine.simulator import START, World, echo
 from tests.factories.graphs import a, to
 
 # --- deadlines, cancellation, steps that do not come back

@@ -59,5 +59,5 @@ def test_operators_ask_by_command(acme: Tenant, capsys: pytest.CaptureFixture[st
         with pytest.raises(CommandError, match="1 invariants do not hold"):
             call_command("engine", "verify")
         cursor.execute("ROLLBACK TO SAVEPOINT whole")
-    violated = f"I1 an open run has an item, a task or waits for a timer: {run_id}"
+    violated = f"I1 an open run has an item, a task or a timer, or it waits for somebody: {run_id}"
     assert violated in capsys.readouterr().out

@@ -30,7 +30,7 @@ _PORTS: Any = {
         "value": _ANY,
         "all": PortSpec(type=Port.ANY, required=False, multiple=True),
     },
-    "outputs": {"value": Port.ANY, "other": Port.ANY},
+    "outputs": {"value": Port.ANY, "other": Port.ANY, "payload": _ANY, "timeout": _ANY},
     "example": Example(),
 }
 _PICKY: Any = {

@@ -2,5 +2,6 @@
 
 from apps.executions.actions.starting import start_run
 from apps.executions.actions.stopping import cancel_run
+from apps.executions.actions.telling import answer_step
 
-__all__ = ["cancel_run", "start_run"]
+__all__ = ["answer_step", "cancel_run", "start_run"]

@@ -9,7 +9,7 @@ from uuid import UUID
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Row, result_text
 from apps.executions.engine.ports import TransactionalWrite
-from apps.executions.engine.slice_ports import Batch, Change, Left
+from apps.executions.engine.slice_ports import Ask, Batch, Change, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task
 
@@ -25,17 +25,19 @@ class Buffer:
         self.state = state
         self.consumed: tuple[UUID, ...] = ()
         self.due_at = dt.datetime.min.replace(tzinfo=dt.UTC)
+        self._shown = RunStatus.WAITING if state.is_waiting else state.status
+        """What the run's row says, or would say if its last owner had come to leave."""
         self._clear()
 
     def _clear(self) -> None:
         self.rows: list[Row] = []
         self.writes: list[TransactionalWrite] = []
         self.tasks: list[Task] = []
+        self.asks: list[Ask] = []
         self.recall = False
         self.is_strict = False
         self._head = self.state.head
         self._settled = self.state.settled
-        self._status = self.state.status
 
     @property
     def settles(self) -> bool:
@@ -51,14 +53,15 @@ class Buffer:
     def take(self, left: Left | None = None, *, now: dt.datetime | None = None) -> Batch:
         """All of it, once; with what ends the slice, if it ends (at `now`)."""
         state = self.state
-        waits = [at for at in state.retrying.values() if now is None or at > now]
-        moved = state.status is not self._status
         ended = left is Left.FINISHED
+        rests = left is Left.PARKED and state.is_waiting
+        shows = RunStatus.WAITING if rests else state.status
+        before, self._shown = self._shown, shows
         change = Change(
-            status=state.status if moved else None,
-            started=self._status is RunStatus.QUEUED and state.has_started,
+            status=shows if rests or shows is not before else None,
+            started=before is RunStatus.QUEUED and state.has_started,
             left=left,
-            wake_at=min(waits, default=None) if left is Left.PARKED else None,
+            wake_at=state.due_at(after=now) if left is Left.PARKED else None,
             consumed=self.consumed,
             result=result_text(state.result(), limit=RESULT_LIMIT) if ended else None,
             error=state.error.to_json() if state.error else None,
@@ -66,6 +69,7 @@ class Buffer:
             writes=tuple(self.writes),
             tasks=tuple(self.tasks),
             recall=self.recall,
+            asks=tuple(self.asks),
         )
         batch = Batch(
             head=self._head,

@@ -6,7 +6,7 @@ import datetime as dt
 
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.plan import Step
-from apps.executions.engine.ports import StepCall
+from apps.executions.engine.ports import StepCall, StepDone, StepFailed
 from apps.executions.engine.slice_ports import Claim
 
 
@@ -23,9 +23,13 @@ def call_of(
     *,
     attempt: int,
     started_at: dt.datetime,
-    interrupted: bool,
+    interrupted: bool = False,
+    given: StepDone | StepFailed | None = None,
 ) -> StepCall:
-    """One attempt; `interrupted` when an earlier try of it left no outcome."""
+    """One attempt; `interrupted` when an earlier try of it left no outcome.
+
+    `given`: its outcome came from elsewhere.
+    """
     frame = state.frame
     return StepCall(
         tenant_id=claim.tenant_id,
@@ -51,4 +55,5 @@ def call_of(
         item=frame.item,
         interrupted=interrupted,
         installation_id=claim.installation_id,
+        given=given,
     )

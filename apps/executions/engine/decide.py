@@ -25,6 +25,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.waits import Settled, begun, settled
 from apps.workflows.graph.declaration import Effect
 
 WORKER_LOST = "WORKER_LOST"
@@ -66,12 +67,14 @@ class Facts:
 class Commands:
     """Events to record (in order), steps to start (by position), and when to look again.
 
-    `starts` run in this process; `dispatches` are handed to a worker of their pool.
+    `starts` run in this process; `dispatches` are handed to a worker of their pool; `settled`
+    are waits that end now.
     """
 
     events: tuple[Event, ...] = ()
     starts: tuple[int, ...] = ()
     dispatches: tuple[int, ...] = ()
+    settled: tuple[Settled, ...] = ()
     stop_running: bool = False
     wake_at: dt.datetime | None = None
 
@@ -96,8 +99,11 @@ def decide(state: RunState, facts: Facts) -> Commands:
             for index, reason in state.unreached
         )
         return Commands(events=(*opening, *skips))
+    if state.waiting and (ended := tuple(settled(state, facts.now))):
+        return Commands(events=opening, settled=ended)
     starts, dispatches = _starts(state, facts)
-    if not (state.ready or state.cut or state.in_flight or state.dispatched or state.retrying):
+    busy = state.ready or state.cut or state.in_flight or state.dispatched or state.retrying
+    if not (busy or state.waiting):
         status = RunStatus.PARTIAL if state.is_partial else RunStatus.SUCCEEDED
         return Commands(events=(*opening, RunEnded(status=status)))
     return Commands(
@@ -128,7 +134,10 @@ def conclude(
             conditions=outcome.conditions,
             usage=outcome.usage,
             started_at=started_at,
+            signal=outcome.signal,
         )
+    if isinstance(outcome, ports.StepWaits):
+        return begun(step, outcome, attempt=attempt, started_at=started_at)
     if isinstance(outcome, ports.StepStopped):
         if outcome.reason is ports.StopReason.CANCELED:
             return StepCanceled(path=step.path, attempt=attempt)
@@ -263,7 +272,6 @@ def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def _wake_at(state: RunState, facts: Facts) -> dt.datetime | None:
-    instants = [at for at in state.retrying.values() if at > facts.now]
-    if facts.deadline_at is not None and not state.is_stopping:
-        instants.append(facts.deadline_at)
-    return min(instants, default=None)
+    due_at = state.due_at(after=facts.now) if state.retrying or state.waiting else None
+    deadline_at = None if state.is_stopping else facts.deadline_at
+    return min((at for at in (due_at, deadline_at) if at is not None), default=None)

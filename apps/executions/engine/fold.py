@@ -29,7 +29,9 @@ from apps.executions.engine.history import (
 from apps.executions.engine.plan import CONTAINER, Link, Plan, Step
 from apps.executions.engine.record import StepRecord, Totals, close_record
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
+from apps.executions.engine.wait_events import SignalReceived, StepWaiting
 from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.waits import Wait
 
 
 class RunState:
@@ -58,6 +60,9 @@ class RunState:
         self.in_flight: dict[int, int] = {}
         self.cut: dict[int, None] = {}
         self.dispatched: dict[int, int] = {}
+        self.waiting: dict[int, Wait] = {}
+        self.signals: dict[str, SignalReceived] = {}
+        self.heard: set[str] = set()
         self.failing: Failure | None = None
         self.canceling: CancelReason | None = None
         self.is_partial = False
@@ -81,6 +86,14 @@ class RunState:
         """The step at a path. Raises KeyError."""
         return self.steps[self.positions[path]]
 
+    @property
+    def is_waiting(self) -> bool:
+        """Nothing is left to do but wait."""
+        if not self.waiting or self.status is not RunStatus.RUNNING or self.is_stopping:
+            return False
+        busy = self.ready or self.cut or self.in_flight or self.dispatched or self.unreached
+        return not (busy or self.retrying)
+
     def apply(self, event: Event) -> None:
         """One event further. Raises IllegalTransition for a history that cannot be."""
         self.head += 1
@@ -94,6 +107,9 @@ class RunState:
             self.canceling = event.reason
         elif isinstance(event, RunEnded):
             self._end(event)
+        elif isinstance(event, SignalReceived):
+            self.signals[event.id] = event
+            self.heard.add(event.id)
         else:
             self._apply_step(event)
 
@@ -110,6 +126,13 @@ class RunState:
     def next_attempt(self, index: int) -> int:
         """The number of the attempt that would start now."""
         return self.records[index].attempt + 1
+
+    def due_at(self, *, after: dt.datetime | None) -> dt.datetime | None:
+        """When the next retry or wait is due by itself; the past does not count."""
+        instants = list(self.retrying.values())
+        if self.waiting:
+            instants += [wait.until for wait in self.waiting.values() if wait.until is not None]
+        return min((at for at in instants if after is None or at > after), default=None)
 
     def land(self, index: int) -> None:
         """Forget a flight that left no event: the step may be launched again."""
@@ -161,14 +184,8 @@ class RunState:
         if record.status is StepStatus.RETRY_WAIT:
             self._retry(index)
         record.apply(event)
-        if isinstance(event, StepDispatched):
-            self._release(index)
-            self.dispatched[index] = event.attempt
-            return
-        if isinstance(event, StepStarted):
-            if index not in self.in_flight and index not in self.dispatched:
-                self._release(index)
-                self.cut[index] = None
+        if isinstance(event, StepDispatched | StepStarted | StepWaiting):
+            self._hold(index, event)
             return
         if isinstance(event, StepSkipped):
             self.unreached.remove((index, event.reason))
@@ -176,12 +193,27 @@ class RunState:
             self._release(index)
         if isinstance(event, StepCompleted | AttemptFailed | StepFailed):
             self.totals.add(event.usage)
+            if isinstance(event, StepCompleted) and event.signal is not None:
+                del self.signals[event.signal]
         if isinstance(event, AttemptFailed):
             self.retrying[index] = event.retry_at
             return
         if isinstance(event, StepFailed):
             self._failed(event)
         self._settle(step)
+
+    def _hold(self, index: int, event: StepDispatched | StepStarted | StepWaiting) -> None:
+        """The step has moved and has not settled."""
+        if isinstance(event, StepStarted):
+            if index not in self.in_flight and index not in self.dispatched:
+                self._release(index)
+                self.cut[index] = None
+            return
+        self._release(index)
+        if isinstance(event, StepDispatched):
+            self.dispatched[index] = event.attempt
+        else:
+            self.waiting[index] = event.wait
 
     def _release(self, index: int) -> None:
         """Take a step from wherever it waits or flies."""
@@ -191,6 +223,8 @@ class RunState:
             del self.cut[index]
         elif index in self.dispatched:
             del self.dispatched[index]
+        elif index in self.waiting:
+            del self.waiting[index]
         else:
             self.ready.remove(index)
 
@@ -235,6 +269,8 @@ class RunState:
         self.retrying.clear()
         self.cut.clear()
         self.dispatched.clear()
+        self.waiting.clear()
+        self.signals.clear()
         self.unreached.clear()
         for record in self.records:
             close_record(record)

@@ -21,6 +21,16 @@ from apps.executions.engine.storable import (
     usage_from_json,
     usage_json,
 )
+from apps.executions.engine.storable import instant as _instant
+from apps.executions.engine.storable import millis as _millis
+from apps.executions.engine.wait_events import (
+    SignalReceived,
+    StepWaiting,
+    read_signal,
+    read_waiting,
+    signal_json,
+    waiting_json,
+)
 from apps.workflows.graph.declaration import Json
 
 
@@ -140,6 +150,8 @@ class StepCompleted:
     conditions: Mapping[str, bool]
     usage: Usage
     started_at: dt.datetime
+    signal: str | None = None
+    """The signal that ended its wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,8 +203,9 @@ StepEvent: TypeAlias = (
     | StepFailed
     | StepSkipped
     | StepCanceled
+    | StepWaiting
 )
-RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded
+RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded | SignalReceived
 Event: TypeAlias = RunEvent | StepEvent
 
 
@@ -229,14 +242,6 @@ def result_text(outputs: Mapping[str, Mapping[str, Json]], *, limit: int) -> str
         return dumps({"$omitted": sorted(outputs)[:100]}, limit=limit)
 
 
-def _millis(at: dt.datetime) -> int:
-    return round(at.timestamp() * 1000)
-
-
-def _instant(millis: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
-
-
 def _attempt_body(
     event: StepCompleted | AttemptFailed | StepFailed, **more: object
 ) -> dict[str, object]:
@@ -250,6 +255,8 @@ def _completed_row(event: StepCompleted) -> Row:
     body = _attempt_body(event, outputs=event.outputs)
     if event.conditions:
         body["conditions"] = event.conditions
+    if event.signal is not None:
+        body["signal"] = event.signal
     text = dumps(body, limit=INLINE_LIMIT + BODY_LIMIT + _room(event.conditions))
     return Row(type="step.completed", path=event.path, attempt=event.attempt, body=text)
 
@@ -304,6 +311,15 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
         type="step.skipped", path=e.path, body=dumps({"reason": e.reason}, limit=BODY_LIMIT)
     ),
     StepCanceled: lambda e: _step_row("step.canceled", e, None),
+    StepWaiting: lambda e: Row(
+        type="step.waiting",
+        path=e.path,
+        attempt=e.attempt,
+        body=dumps(waiting_json(e), limit=INLINE_LIMIT + BODY_LIMIT),
+    ),
+    SignalReceived: lambda e: Row(
+        type="signal.received", body=dumps(signal_json(e), limit=INLINE_LIMIT + BODY_LIMIT)
+    ),
 }
 
 _ENDED: Final = {
@@ -334,6 +350,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
         conditions=b.get("conditions", {}),
         usage=usage_from_json(b.get("usage", {})),
         started_at=_instant(b["startedAt"]),
+        signal=b.get("signal"),
     ),
     "step.attempt_failed": lambda p, a, b: AttemptFailed(
         path=p,
@@ -354,4 +371,6 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     ),
     "step.skipped": lambda p, _a, b: StepSkipped(path=p, reason=SkipReason(b["reason"])),
     "step.canceled": lambda p, a, _b: StepCanceled(path=p, attempt=a),
+    "step.waiting": read_waiting,
+    "signal.received": lambda _p, _a, b: read_signal(b),
 }

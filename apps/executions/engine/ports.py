@@ -11,6 +11,7 @@ from uuid import UUID
 
 from apps.workflows.graph.declaration import Json, NodeType
 from apps.workflows.graph.document import Connection, Node
+from apps.workflows.graph.waits import Wait
 
 
 class LogLevel(StrEnum):
@@ -91,6 +92,8 @@ class StepCall:
     item: Json = None
     interrupted: bool = False
     installation_id: UUID | None = None
+    given: StepDone | StepFailed | None = None
+    """What the step came to elsewhere: nothing runs, its conditions are evaluated on this."""
 
     @property
     def idempotency_key(self) -> str:
@@ -110,6 +113,8 @@ class StepDone:
     conditions: Mapping[str, bool] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     writes: tuple[TransactionalWrite, ...] = ()
+    signal: str | None = None
+    """The signal that ended its wait."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +142,15 @@ class StepStopped:
     usage: Usage = field(default_factory=Usage)
 
 
-StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped
+@dataclass(frozen=True, kw_only=True)
+class StepWaits:
+    """An attempt that goes on when somebody answers or its time comes; until then nothing runs."""
+
+    wait: Wait
+    usage: Usage = field(default_factory=Usage)
+
+
+StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped | StepWaits
 
 
 class StopSignal(Protocol):

@@ -21,7 +21,9 @@ from apps.executions.engine.history import (
 from apps.executions.engine.plan import Link
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import StepStatus, moved_step
+from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import ERROR_PORT, Json
+from apps.workflows.graph.waits import Wait
 
 NO_OUTPUTS: Mapping[str, Json] = {}
 
@@ -40,6 +42,7 @@ class StepRecord:
         "started_at",
         "status",
         "usage",
+        "wait",
     )
 
     def __init__(self, status: StepStatus) -> None:
@@ -53,6 +56,7 @@ class StepRecord:
         self.skip_reason: SkipReason | None = None
         self.started_at: dt.datetime | None = None
         self.usage: Usage | None = None
+        self.wait: Wait | None = None
 
     def apply(self, event: StepEvent) -> None:
         """Move along the table. Raises IllegalTransition for a history that cannot be."""
@@ -77,6 +81,9 @@ class StepRecord:
             self._attempted(event, to=StepStatus.RETRY_WAIT)
             self.failure = event.failure
             self.retry_at = event.retry_at
+        elif isinstance(event, StepWaiting):
+            self._attempted(event, to=StepStatus.WAITING)
+            self.wait = event.wait
         else:
             self._attempted(event, to=StepStatus.FAILED)
             self.failure = event.failure
@@ -84,7 +91,7 @@ class StepRecord:
             self.conditions = event.conditions
 
     def _attempted(
-        self, event: StepCompleted | AttemptFailed | StepFailed, *, to: StepStatus
+        self, event: StepCompleted | AttemptFailed | StepFailed | StepWaiting, *, to: StepStatus
     ) -> None:
         self.status = moved_step(self.status, to=to)
         self.attempt = event.attempt

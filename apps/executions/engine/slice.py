@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Final
 
 from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
@@ -15,6 +16,7 @@ from apps.executions.engine.decide import (
     conclude,
     decide,
 )
+from apps.executions.engine.flight import Flight
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
     CancelReason,
@@ -35,6 +37,8 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.engine.slice_ports import (
     Around,
+    Ask,
+    AskKind,
     Claim,
     LeaseLost,
     Left,
@@ -43,6 +47,8 @@ from apps.executions.engine.slice_ports import (
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.storable import Unstorable
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
+from apps.executions.engine.wait_events import StepAnswer, StepWaiting
+from apps.executions.engine.waits import Settled, has_conditions
 
 BUDGET: Final = dt.timedelta(milliseconds=500)
 """How long a run may hold its slot while another lane waits."""
@@ -65,7 +71,7 @@ class Slice:
         self.pool = around.pool
         self.control = around.control
         self.began_at = self.control.now()
-        self.flights: dict[int, _Flight] = {}
+        self.flights: dict[int, Flight] = {}
         self.cancel: CancelRequest | None = None
         self.stop_at: dt.datetime | None = None
         self.worker_lost = claim.crashes >= CRASH_LIMIT
@@ -87,9 +93,7 @@ class Slice:
             commands = decide(self.state, self._facts(now))
             if commands.stop_running:
                 self._stop(now)
-            for event in commands.events:
-                self._record(event, now=now)
-            if commands.events and not self.state.status.is_terminal:
+            if self._obey(commands, now) and not self.state.status.is_terminal:
                 continue
             if left := self._leaving(commands, now):
                 return self._leave(left)
@@ -97,6 +101,14 @@ class Slice:
             self._start(commands.starts, now)
             if self.flights or not commands.dispatches:
                 self._receive(commands.wake_at, now)
+
+    def _obey(self, commands: Commands, now: dt.datetime) -> bool:
+        """Record what has been decided; whether anything has."""
+        for event in commands.events:
+            self._record(event, now=now)
+        for one in commands.settled:
+            self._settle(one, now)
+        return bool(commands.events or commands.settled)
 
     # --- what is known
 
@@ -107,6 +119,11 @@ class Slice:
         now = self.control.now()
         for word in inbox.tasks:
             self._hear(word, now)
+        for signal in inbox.signals:
+            if signal.id not in self.state.heard:
+                self._record(signal, now=now)
+        for answer in inbox.answers:
+            self._answer(answer, now)
 
     def _hear(self, word: TaskStarted | TaskResult, now: dt.datetime) -> None:
         """What a dispatched step's worker says; of an attempt that is over, nothing counts."""
@@ -119,6 +136,25 @@ class Slice:
                 self._conclude(flight, word.outcome, now=now, fraction=word.fraction)
             case TaskStarted() if self.state.records[step.index].status is StepStatus.READY:
                 self._announce(flight, now=now)
+
+    def _answer(self, answer: StepAnswer, now: dt.datetime) -> None:
+        """What a waiting step comes to; of a wait that is over, nothing counts."""
+        index = self.state.step(answer.path).index
+        if index in self.state.waiting and self.state.records[index].attempt == answer.attempt:
+            self._settle(Settled(index=index, outcome=answer.outcome), now)
+
+    def _settle(self, settled: Settled, now: dt.datetime) -> None:
+        step, record = self.state.steps[settled.index], self.state.records[settled.index]
+        wait, outcome = self.state.waiting[settled.index], settled.outcome
+        flight = self._flight(step, record.attempt, record.started_at or now, interrupted=False)
+        usage = record.usage or outcome.usage
+        given = replace(outcome, usage=usage)
+        result: StepOutcome = given
+        if has_conditions(step, outcome):
+            result = replace(self.pool.settle(self._call(flight, given=given)), usage=usage)
+        self._conclude(flight, result, now=now, fraction=0.5)
+        if settled.is_overdue and wait.kind.is_asked:
+            self.buffer.asks.append(Ask(kind=AskKind.OVERDUE, seq=self.state.head))
 
     def _facts(self, now: dt.datetime) -> Facts:
         lost, self.worker_lost = self.worker_lost, False
@@ -139,6 +175,8 @@ class Slice:
         row = encode(event)
         self.state.apply(event)
         self.buffer.add(row, now=now)
+        if type(event) is StepWaiting and event.wait.kind.is_asked:
+            self.buffer.asks.append(Ask(kind=AskKind.WAITING, seq=self.state.head))
 
     # --- starting
 
@@ -171,9 +209,9 @@ class Slice:
 
     def _flight(
         self, step: Step, attempt: int, started_at: dt.datetime, *, interrupted: bool
-    ) -> _Flight:
+    ) -> Flight:
         deadline_at = deadline_of(self.claim, step, started_at=started_at)
-        return _Flight(step, attempt, started_at, deadline_at, interrupted=interrupted)
+        return Flight(step, attempt, started_at, deadline_at, interrupted=interrupted)
 
     def _barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
         """Make durable what must be before the steps that are about to start."""
@@ -186,7 +224,7 @@ class Slice:
         elif buffer.rows and (now >= buffer.due_at or len(buffer.rows) >= BUFFER_ROWS):
             self._post()
 
-    def _call(self, flight: _Flight) -> StepCall:
+    def _call(self, flight: Flight, *, given: StepDone | StepFailed | None = None) -> StepCall:
         return call_of(
             self.claim,
             self.state,
@@ -194,6 +232,7 @@ class Slice:
             attempt=flight.attempt,
             started_at=flight.started_at,
             interrupted=flight.interrupted,
+            given=given,
         )
 
     # --- receiving
@@ -222,7 +261,7 @@ class Slice:
         return max((min(instants) - now).total_seconds(), 0.0)
 
     def _conclude(
-        self, flight: _Flight, outcome: StepOutcome, *, now: dt.datetime, fraction: float
+        self, flight: Flight, outcome: StepOutcome, *, now: dt.datetime, fraction: float
     ) -> None:
         step = flight.step
         if self._ran_out(flight, outcome):
@@ -253,11 +292,11 @@ class Slice:
             self.buffer.writes.extend(outcome.writes)
         self.buffer.is_strict = self.buffer.is_strict or not step.is_pure
 
-    def _ran_out(self, flight: _Flight, outcome: StepOutcome) -> bool:
+    def _ran_out(self, flight: Flight, outcome: StepOutcome) -> bool:
         is_timeout = isinstance(outcome, StepFailed) and outcome.code == STEP_TIMEOUT
         return is_timeout and flight.deadline_at == self.claim.deadline_at
 
-    def _announce(self, flight: _Flight, *, now: dt.datetime) -> None:
+    def _announce(self, flight: Flight, *, now: dt.datetime) -> None:
         flight.announced = True
         event = StepStarted(
             path=flight.step.path, attempt=flight.attempt, started_at=flight.started_at
@@ -273,11 +312,11 @@ class Slice:
             if self.state.dispatched:
                 self.buffer.recall = self.buffer.is_strict = True
 
-    def _abandon_at(self, flight: _Flight) -> dt.datetime:
+    def _abandon_at(self, flight: Flight) -> dt.datetime:
         latest = flight.deadline_at if self.stop_at is None else self.stop_at
         return min(latest, flight.deadline_at) + GRACE
 
-    def _abandon(self, flight: _Flight, now: dt.datetime) -> None:
+    def _abandon(self, flight: Flight, now: dt.datetime) -> None:
         step = flight.step
         self.pool.abandon(step.index)
         del self.flights[step.index]
@@ -304,7 +343,7 @@ class Slice:
             # If they may start, they wait for a dispatched step to make room for them.
             is_full = self.may_start and bool(state.dispatched)
             return Left.PARKED if is_full else Left.YIELDED
-        soonest = min(waits, default=None)
+        soonest = state.due_at(after=now)
         if soonest is None:
             return Left.PARKED
         # The timer of a deadline that is this near may have fired already: it is waited for.
@@ -328,25 +367,3 @@ class Slice:
     def _post(self) -> None:
         self.journal.post(self.buffer.take())
         self.posted = True
-
-
-class _Flight:
-    """One attempt in the air."""
-
-    __slots__ = ("announced", "attempt", "deadline_at", "interrupted", "started_at", "step")
-
-    def __init__(
-        self,
-        step: Step,
-        attempt: int,
-        started_at: dt.datetime,
-        deadline_at: dt.datetime,
-        *,
-        interrupted: bool,
-    ) -> None:
-        self.step = step
-        self.attempt = attempt
-        self.started_at = started_at
-        self.deadline_at = deadline_at
-        self.interrupted = interrupted
-        self.announced = interrupted

@@ -16,6 +16,7 @@ from apps.executions.engine.ports import StepCall, StepOutcome, StopReason, Tran
 from apps.executions.engine.record import Totals
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
+from apps.executions.engine.wait_events import SignalReceived, StepAnswer
 from apps.workflows.graph.declaration import Json
 
 
@@ -75,6 +76,24 @@ class Inbox:
     cancel: CancelRequest | None = None
     tasks: tuple[TaskStarted | TaskResult, ...] = ()
     """What other processes say of dispatched steps, in the order of arrival."""
+    signals: tuple[SignalReceived, ...] = ()
+    answers: tuple[StepAnswer, ...] = ()
+    """What waiting steps come to."""
+
+
+class AskKind(StrEnum):
+    """What the rest of the product is told about a wait, in the append that records it."""
+
+    WAITING = "step.waiting"  # somebody shall answer
+    OVERDUE = "step.overdue"  # nobody need answer any more: its time was over
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """Ids only: whoever does it reads the event of that sequence."""
+
+    kind: AskKind
+    seq: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +114,7 @@ class Change:
     """Attempts for workers of other pools; their events are in the same batch."""
     recall: bool = False
     """Tasks nobody has begun come back at once, those that run are asked to stop."""
+    asks: tuple[Ask, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -113,6 +133,7 @@ class Change:
             writes=self.writes + later.writes,
             tasks=self.tasks + later.tasks,
             recall=self.recall or later.recall,
+            asks=self.asks + later.asks,
         )
 
 
@@ -163,6 +184,9 @@ class StepPool(Protocol):
 
     def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
         """All that came back; waits at most that long for the first. Returns early on a nudge."""
+
+    def settle(self, call: StepCall) -> StepOutcome:
+        """Evaluate the conditions of a step whose outcome is `call.given`, here and now."""
 
     def stop(self, reason: StopReason) -> None:
         """Ask every running step to stop."""

@@ -57,7 +57,8 @@ class IllegalTransition(Exception):
 _R = RunStatus
 TERMINAL_RUNS = frozenset({_R.SUCCEEDED, _R.PARTIAL, _R.FAILED, _R.CANCELED, _R.TIMED_OUT})
 
-# WAITING, PAUSED and COMPENSATING get their rows when waits, pause and compensation are built.
+# WAITING is RUNNING with nothing left to do but wait: the row says so, history does not.
+# PAUSED and COMPENSATING get their rows when pause and compensation are built.
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
     {
         _R.QUEUED: frozenset({_R.RUNNING, _R.CANCELING}),
@@ -74,12 +75,15 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
 _S = StepStatus
 SETTLED_STEPS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.FAILED, _S.SKIPPED, _S.CANCELED})
 
+_ENDS = frozenset({_S.SUCCEEDED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED})
+
 # READY → SUCCEEDED: a pure or keyed attempt needs no intent, its completion is its only event.
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
     {
         _S.BLOCKED: frozenset({_S.READY, _S.SKIPPED}),
-        _S.READY: frozenset({_S.RUNNING, _S.SUCCEEDED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED}),
-        _S.RUNNING: frozenset({_S.SUCCEEDED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED}),
+        _S.READY: _ENDS | {_S.RUNNING, _S.WAITING},
+        _S.RUNNING: _ENDS | {_S.WAITING},
+        _S.WAITING: _ENDS,
         _S.RETRY_WAIT: frozenset({_S.READY, _S.CANCELED}),
         _S.SUCCEEDED: frozenset(),
         _S.FAILED: frozenset(),

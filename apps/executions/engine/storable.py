@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from collections.abc import Mapping
@@ -46,6 +47,16 @@ def dumps(value: object, *, limit: int) -> str:
         message = f"{size:,} bytes are too many (limit {limit:,}): store it as an artifact."
         raise Unstorable("OUTPUT_TOO_LARGE", message)
     return text
+
+
+def millis(at: dt.datetime) -> int:
+    """An instant as history writes it: milliseconds since 1970."""
+    return round(at.timestamp() * 1000)
+
+
+def instant(millis: int) -> dt.datetime:
+    """The reverse of `millis`."""
+    return dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
 
 
 def usage_json(usage: Usage) -> dict[str, Json]:

@@ -12,6 +12,7 @@ from apps.executions.engine.ports import (
     StepFailed,
     StepOutcome,
     StepStopped,
+    StepWaits,
     StopReason,
     TransactionalWrite,
 )
@@ -23,6 +24,7 @@ from apps.executions.engine.storable import (
     usage_from_json,
     usage_json,
 )
+from apps.executions.engine.wait_events import read_wait, wait_json
 
 RESULT: Final = "task_result"
 STARTED: Final = "task_started"
@@ -121,6 +123,8 @@ def _body(result: TaskResult, outcome: StepOutcome) -> str:
             }
         case StepStopped():
             body["stopped"] = outcome.reason
+        case StepWaits():
+            body["wait"] = wait_json(outcome.wait)
         case _:  # pragma: no cover - mypy proves that nothing is left
             assert_never(outcome)
     return dumps(body, limit=limit)
@@ -130,6 +134,8 @@ def _outcome(body: Mapping[str, Any]) -> StepOutcome:
     usage = usage_from_json(body.get("usage", {}))
     if "stopped" in body:
         return StepStopped(reason=StopReason(body["stopped"]), usage=usage)
+    if "wait" in body:
+        return StepWaits(wait=read_wait(body["wait"]), usage=usage)
     conditions = body.get("conditions", {})
     if "code" in body:
         return StepFailed(

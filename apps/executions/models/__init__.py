@@ -1,6 +1,14 @@
 """The rows of executions as Django sees them; only the engine's SQL functions write them."""
 
-from apps.executions.models.queue import InboxMessage, Lane, OutboxEntry, Timer, Worker, WorkItem
+from apps.executions.models.queue import (
+    Ask,
+    InboxMessage,
+    Lane,
+    OutboxEntry,
+    Timer,
+    Worker,
+    WorkItem,
+)
 from apps.executions.models.runs import (
     EnvironmentName,
     LogLine,
@@ -12,6 +20,7 @@ from apps.executions.models.runs import (
 )
 
 __all__ = [
+    "Ask",
     "EnvironmentName",
     "InboxMessage",
     "Lane",

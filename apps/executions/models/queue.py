@@ -121,6 +121,25 @@ class Worker(models.Model):
         return f"{self.host}:{self.pid}"
 
 
+class Ask(models.Model):
+    """A wait that the rest of the product has not been told of yet."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "run_id", "seq")
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    seq = models.IntegerField()
+    kind = models.TextField()
+    at = models.DateTimeField(default=now)
+    tries = models.IntegerField(default=0)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "ask"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.run_id}"
+
+
 class OutboxEntry(models.Model):
     """A run-level fact that the relay has not announced yet."""
 

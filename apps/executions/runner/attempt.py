@@ -16,11 +16,12 @@ from apps.executions.engine.ports import (
     StepFailed,
     StepOutcome,
     StepStopped,
+    StepWaits,
     StopReason,
     StopSignal,
     Usage,
 )
-from apps.executions.runner import conditions, configuration, failures, outputs
+from apps.executions.runner import conditions, configuration, failures, json_values, outputs
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.doors import Doors
@@ -35,6 +36,7 @@ from apps.kit.errors import Refusal
 from apps.workflows.graph.context import NodeError
 from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.ports import ERROR_PORT
+from apps.workflows.graph.waits import Wait
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +81,8 @@ class Attempt:
             if self._deadline <= self._began:
                 raise NodeError("STEP_TIMEOUT", "No time was left to run the step.", retryable=True)
             ready = prepared(self.call)
+            if self.call.given is not None:
+                return self._given(ready, self.call.given)
             return self._done(ready, self._execute(ready))
         except StoppedError as stopped:
             return StepStopped(reason=stopped.reason, usage=self.usage())
@@ -167,13 +171,31 @@ class Attempt:
             )
         )
 
+    def _given(self, ready: Prepared, given: StepDone | StepFailed) -> StepOutcome:
+        """What the step came to elsewhere, with its conditions evaluated."""
+        if isinstance(given, StepFailed):
+            error = NodeError(
+                given.code, given.message, retryable=given.retryable, details=given.details
+            )
+            return self._failed(error)
+        done = self._done(ready, given.outputs)
+        return replace(done, signal=given.signal) if isinstance(done, StepDone) else done
+
     def _done(self, ready: Prepared, given: Any) -> StepOutcome:
+        if isinstance(given, Wait):
+            return StepWaits(wait=self._wait(ready, given), usage=self.usage())
         call, objects = self.call, self._doors.objects
         whole = self.book.hide(outputs.checked_outputs(call, ready, given))
         kept = outputs.offloaded(whole, objects=objects)
         held = conditions.outcomes(call, whole, sandbox=self.sandbox, objects=objects)
         writes = tuple(self._context.writes.values()) if self._context else ()
         return StepDone(outputs=kept, conditions=held, usage=self.usage(), writes=writes)
+
+    def _wait(self, ready: Prepared, wait: Wait) -> Wait:
+        """The wait as history may hold it: plain JSON without a secret."""
+        due = None if wait.due is None else outputs.checked_outputs(self.call, ready, wait.due)
+        payload = json_values.plain(wait.payload, where="what the step waits for")
+        return replace(wait, payload=self.book.hide(payload), due=self.book.hide(due))
 
     def _failed(self, error: NodeError | Refusal) -> StepFailed:
         call = self.call

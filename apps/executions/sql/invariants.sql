@@ -1,10 +1,20 @@
 -- What must be true of the engine's rows at any instant: each query returns the rows that violate it.
 -- A query is everything after its heading. TENANT: run in a tenant's scope. ENGINE: as the engine.
 
--- TENANT I1 an open run has an item, a task or waits for a timer
-SELECT r.id FROM run r WHERE r.finished_at IS NULL
+-- TENANT I1 an open run has an item, a task or a timer, or it waits for somebody
+SELECT r.id FROM run r WHERE r.finished_at IS NULL AND r.state <> 'WAITING'
    AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id)
    AND NOT EXISTS (SELECT FROM timer t WHERE t.run_id = r.id AND t.kind <> 'deadline')
+
+-- TENANT I28 a run that waits has a step that does, and a timer or an item if it waits for a time
+SELECT r.id FROM run r
+ WHERE r.state = 'WAITING' AND NOT EXISTS (SELECT FROM work_item i WHERE i.run_id = r.id)
+   AND NOT EXISTS (SELECT FROM timer t WHERE t.run_id = r.id AND t.kind <> 'deadline')
+   AND NOT EXISTS (SELECT FROM run_event e
+         WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type = 'step.waiting'
+           AND NOT e.body ? 'until' AND NOT EXISTS (SELECT FROM run_event l
+             WHERE l.tenant_id = e.tenant_id AND l.run_id = e.run_id AND l.path = e.path
+               AND l.seq > e.seq))
 
 -- TENANT I2 a terminal run has neither item nor timer nor mail
 SELECT r.id FROM run r WHERE r.finished_at IS NOT NULL AND (
@@ -28,7 +38,7 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
     SELECT e.type FROM run_event e
      WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type LIKE 'run.%'
      ORDER BY e.seq DESC LIMIT 1) l ON true
- WHERE r.state <> CASE l.type WHEN 'run.started' THEN 'RUNNING'
+ WHERE replace(r.state, 'WAITING', 'RUNNING') <> CASE l.type WHEN 'run.started' THEN 'RUNNING'
                               ELSE upper(replace(l.type, 'run.', '')) END
     OR (r.finished_at IS NULL) <> (l.type IN ('run.queued', 'run.started', 'run.canceling'))
     OR r.settled <> (SELECT count(*) FROM run_event e

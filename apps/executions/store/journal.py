@@ -21,8 +21,8 @@ LOOK_SECONDS: Final = 1.0
 class RunJournal:
     """Strict appends on the caller's connection, pure ones through the process's writer.
 
-    `tell` hears the run's head after each durable batch, `ring` the pools that got tasks; neither
-    may block.
+    `tell` hears the run's head after each durable batch, `ring` the pools that got tasks, `asked`
+    that a wait has something to ask; none may block.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class RunJournal:
         patience: Patience,
         tell: Callable[[int], None],
         ring: Callable[[Collection[str]], None],
+        asked: Callable[[], None],
     ) -> None:
         self._claim = claim
         self._connections = connections
@@ -44,6 +45,7 @@ class RunJournal:
         self._is_lost = False
         self._tell: Callable[[int], None] = tell
         self._ring: Callable[[Collection[str]], None] = ring
+        self._asked: Callable[[], None] = asked
         self._settled: Callable[[bool], None] | None = None
 
     def append(self, batch: Batch) -> None:
@@ -54,6 +56,8 @@ class RunJournal:
         self._tell(batch.head + len(batch.rows))
         if batch.change.tasks:
             self._ring({task.pool for task in batch.change.tasks})
+        if batch.change.asks:
+            self._asked()
 
     def post(self, batch: Batch) -> None:
         """Durable soon. Raises LeaseLost when an earlier one was refused."""
@@ -62,7 +66,8 @@ class RunJournal:
             self._waiting += 1
         head = batch.head + len(batch.rows)
         posted = Posted(claim=self._claim, batch=batch)
-        self._writer.post(posted, lambda held: self._written(held=held, head=head))
+        asks = bool(batch.change.asks)
+        self._writer.post(posted, lambda held: self._written(held=held, head=head, asks=asks))
 
     def flush(self) -> None:
         """Wait for what was posted. Raises LeaseLost when it was refused."""
@@ -98,7 +103,7 @@ class RunJournal:
             held = not self._is_lost
         callback(held)
 
-    def _written(self, *, held: bool, head: int) -> None:
+    def _written(self, *, held: bool, head: int, asks: bool) -> None:
         with self._changed:
             self._waiting -= 1
             self._is_lost = self._is_lost or not held
@@ -107,5 +112,7 @@ class RunJournal:
             lost = self._is_lost
         if held:
             self._tell(head)
+            if asks:
+                self._asked()
         if settled is not None:
             settled(not lost)

@@ -22,6 +22,7 @@ from apps.executions.engine.task import (
     read_result,
     read_started,
 )
+from apps.executions.engine.wait_events import ANSWER, SIGNAL, read_answer, read_signal
 from apps.executions.store.connections import Connection
 
 _CLAIM: Final = "SELECT * FROM engine_claim_2(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
@@ -113,6 +114,8 @@ def inbox(connection: Connection, claim: Claim) -> Inbox:
         ids=tuple(row[0] for row in rows),
         cancel=None if cancel is None else CancelRequest(by=cancel.get("by")),
         tasks=tuple(_TASK_WORDS[kind](body) for _, kind, body in rows if kind in _TASK_WORDS),
+        signals=tuple(read_signal(body) for _, kind, body in rows if kind == SIGNAL),
+        answers=tuple(read_answer(body) for _, kind, body in rows if kind == ANSWER),
     )
 
 
@@ -233,6 +236,7 @@ def change_text(change: Change) -> str | None:
         ]
         or None,
         "recall": change.recall or None,
+        "asks": [{"kind": ask.kind, "seq": ask.seq} for ask in change.asks] or None,
         "writes": [{"key": write.key, "value": write.value} for write in change.writes] or None,
         **(_totals(change.totals) if change.totals else {}),
     }

@@ -59,6 +59,7 @@ class EngineLoop:
         self._hooks = hooks
         self._draining = threading.Event()
         self._closing = threading.Event()
+        self._asked = threading.Event()
         self._connections = Connections(settings.conninfo)
         self._lease = Lease(trust_seconds=settings.trust_seconds)
         self._writer = Writer(self._connections, self._lease)
@@ -92,6 +93,7 @@ class EngineLoop:
             worker_id=settings.worker_id,
             readings=Readings(self._tail),
             ring=self._ring_pools,
+            asked=self._asked.set,
         )
         self._warm = Warm()
         self._lock = threading.Lock()
@@ -163,6 +165,7 @@ class EngineLoop:
         self.drain(seconds=seconds)
         self._closing.set()
         self._bell.set()
+        self._asked.set()
         for helper in self._helpers:
             helper.join(timeout=2)
         self._writer.close()
@@ -310,9 +313,16 @@ class EngineLoop:
             self._lease.renewed(sent_at=sent_at, database_time=database_time)
 
     def _ticks(self) -> None:
-        while not self._closing.wait(TICK_SECONDS * random.uniform(0.7, 1.3)):  # noqa: S311
+        tidy_at = time.monotonic() + TICK_SECONDS
+        while True:
+            self._asked.wait(max(0.0, tidy_at - time.monotonic()))
+            self._asked.clear()
+            if self._closing.is_set():
+                return
             try:
-                self._tidy()
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + TICK_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311
+                    self._tidy()
                 self._hooks.tick()
             except Exception as error:
                 logger.warning("tidying up failed: %s", error)

@@ -122,6 +122,10 @@ class SlicePool:
             landed += self._next(0.0)
         return tuple(arrival for arrival in landed if self._is_ours(arrival))
 
+    def settle(self, call: StepCall) -> StepOutcome:
+        """Evaluate conditions on an outcome from elsewhere; nothing of the node runs."""
+        return self._run(call)
+
     def stop(self, reason: StopReason) -> None:
         """Ask every running step to stop."""
         self._stop.set(reason)

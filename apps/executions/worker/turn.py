@@ -65,6 +65,8 @@ class Shop:
     readings: Readings
     ring: Callable[[Collection[str]], None]
     """There is something to claim in these pools: tell the processes that serve them."""
+    asked: Callable[[], None]
+    """A wait has something to ask of the rest of the product."""
 
     def step_pool(self) -> SlicePool:
         """What runs the steps of one turn."""
@@ -203,6 +205,7 @@ class Turn:
             patience=self.shop.lease,
             tell=lambda head: self.shop.tell(run_id, head),
             ring=self.shop.ring,
+            asked=self.shop.asked,
         )
 
     def _refuse(self, journal: RunJournal, error: PlanRefused) -> None:

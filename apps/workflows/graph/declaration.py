@@ -30,9 +30,11 @@ from apps.workflows.graph.context import (
     Secret,
 )
 from apps.workflows.graph.ports import ERROR_PORT, PORT_PATTERN, Port, PortSpec
+from apps.workflows.graph.waits import TIMEOUT_PORT, Wait, WaitKind
 
 __all__ = [
     "ERROR_PORT",
+    "TIMEOUT_PORT",
     "ArtifactRef",
     "Artifacts",
     "Category",
@@ -53,6 +55,8 @@ __all__ = [
     "PortSpec",
     "Resources",
     "Secret",
+    "Wait",
+    "WaitKind",
     "declared_in",
     "field",
     "node",

@@ -30,6 +30,11 @@ BEGIN
   IF p_change ? 'started' THEN
     INSERT INTO outbox (tenant_id, run_id, kind) VALUES (p_tenant, p_run, 'run.started');
   END IF;
+  IF p_change ? 'asks' THEN
+    INSERT INTO ask (tenant_id, run_id, seq, kind)
+      SELECT p_tenant, p_run, a.seq, a.kind
+        FROM jsonb_to_recordset(p_change -> 'asks') AS a(seq int, kind text);
+  END IF;
   IF p_change ? 'tasks' THEN
     PERFORM engine_dispatch_2(p_tenant, p_run, p_change -> 'tasks');
   END IF;
