@@ -39,5 +39,17 @@ def publish(event: Event) -> None:
     if not transaction.get_connection().in_atomic_block:
         message = f"{type(event).__name__} was announced outside a transaction"
         raise RuntimeError(message)
+    _deliver(event)
+
+
+def publish_durable(event: Event) -> None:
+    """Deliver what one statement outside any transaction has made durable already.
+
+    Only for events whose receivers do nothing but register after-commit work: it is done at once.
+    """
+    _deliver(event)
+
+
+def _deliver(event: Event) -> None:
     for receiver in _receivers[type(event)]:
         receiver(event)

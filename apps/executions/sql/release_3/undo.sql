@@ -7,3 +7,4 @@ ALTER TABLE run ADD CONSTRAINT run_state_known CHECK (state IN ('QUEUED', 'RUNNI
 DROP TABLE ask;
 DROP FUNCTION run_state_moves_3, engine_append_few_3, engine_append_3, engine_append_batch_3,
   engine_change_3;
+DROP FUNCTION executions_standing_3, executions_launch_3;
