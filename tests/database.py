@@ -58,6 +58,21 @@ def url(role: str) -> str:
     return base.rpartition("/")[0] + "/" + name
 
 
+@contextmanager
+def as_engine() -> Iterator[None]:
+    """The default connection logs in as a worker does."""
+    held = connections["default"]
+    address = psycopg.conninfo.conninfo_to_dict(url("engine"))
+    outer = {key: held.settings_dict[key] for key in ("USER", "PASSWORD")}
+    held.close()
+    held.settings_dict.update(USER=address["user"], PASSWORD=address.get("password", ""))
+    try:
+        yield
+    finally:
+        held.close()
+        held.settings_dict.update(outer)
+
+
 def _create(owner: Any, name: str, *, template: str | None = None) -> None:
     owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
     copied = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")

@@ -6,11 +6,9 @@ import hashlib
 import io
 import threading
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from django.conf import settings
@@ -222,26 +220,9 @@ def test_raw_sql_of_another_tenant_finds_no_row(acme: Tenant, globex: Tenant) ->
 # Real commits, other threads, the engine's role
 
 
-@contextmanager
-def as_engine() -> Iterator[None]:
-    """The default connection logs in as a worker does."""
-    held = connections["default"]
-    address = urlsplit(database.url("engine"))
-    outer = {key: held.settings_dict[key] for key in ("USER", "PASSWORD")}
-    held.close()
-    held.settings_dict.update(
-        USER=unquote(address.username or ""), PASSWORD=unquote(address.password or "")
-    )
-    try:
-        yield
-    finally:
-        held.close()
-        held.settings_dict.update(outer)
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_stores_and_the_web_reads(acme: Tenant) -> None:
-    with as_engine(), connection.cursor() as cursor:
+    with database.as_engine(), connection.cursor() as cursor:
         cursor.execute("SELECT current_user")
         assert cursor.fetchone()[0] == settings.DATABASE_ROLES["engine"]
         stored = make.artifact(acme)
