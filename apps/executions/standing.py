@@ -19,7 +19,7 @@ from django.db import connection
 
 from apps.executions.compiled import Compiled
 from apps.tenancy import scope
-from apps.tenancy.limits import Metric
+from apps.tenancy.limits import UNSAID, Metric
 from apps.tenancy.models import EnvironmentKind
 
 KEPT: Final = 1_024
@@ -30,11 +30,13 @@ _ASK: Final = "SELECT executions_standing_3(%s, %s, %s, %s::text[])"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ceilings:
-    """How many of a tenant's steps and runs go on at once, and how many runs may be open."""
+    """What a tenant may have: steps and runs at once, open runs, starts a minute, its share."""
 
     steps: int
     runs: int
     queued: int
+    starts: int
+    weight: int
 
     @classmethod
     def of(cls, limits: Mapping[Any, int]) -> Ceilings:
@@ -43,7 +45,12 @@ class Ceilings:
             max(1, min(limits.get(metric, 0), LANE_LIMIT))
             for metric in (Metric.CONCURRENT_STEPS, Metric.CONCURRENT_RUNS)
         )
-        return cls(steps=steps, runs=runs, queued=limits.get(Metric.QUEUED_RUNS, 0))
+        starts, weight = (
+            limits.get(metric, UNSAID[metric])
+            for metric in (Metric.STARTS_PER_MINUTE, Metric.FAIR_SHARE)
+        )
+        queued = limits.get(Metric.QUEUED_RUNS, 0)
+        return cls(steps=steps, runs=runs, queued=queued, starts=starts, weight=max(1, weight))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +78,11 @@ class Standing:
     compiled: Compiled
     installation_id: uuid.UUID | None
     """Decided when the workflow was made."""
+
+    @property
+    def promises(self) -> bool:
+        """Whether the document says how long a run takes at most."""
+        return self.compiled.document.configuration.sla.max_duration_seconds is not None
 
 
 _Key = tuple[uuid.UUID, uuid.UUID, str]

@@ -130,14 +130,25 @@ class IdempotencyMismatch(Conflict):
 
 
 class QuotaExceeded(Refusal):
-    """A limit of the plan is reached. `limit` and `used` are in the metric's unit."""
+    """A limit of the plan is reached. `limit` and `used` are in the metric's unit.
+
+    `retry_after_seconds` where the place becomes free by itself, soon.
+    """
 
     code = ErrorCode.QUOTA_EXCEEDED
 
     def __init__(
-        self, *, metric: str, limit: int, used: int, resets_at: dt.datetime | None = None
+        self,
+        *,
+        metric: str,
+        limit: int,
+        used: int,
+        resets_at: dt.datetime | None = None,
+        retry_after_seconds: int | None = None,
     ) -> None:
         ends = f" It resets at {resets_at:%Y-%m-%d %H:%M} UTC." if resets_at else ""
+        if retry_after_seconds is not None:
+            ends = f" Try again in {retry_after_seconds} s."
         super().__init__(
             f"The limit of {limit} for {metric} is reached ({used} used).{ends} "
             "Free some, wait, or move to a larger plan."
@@ -146,6 +157,7 @@ class QuotaExceeded(Refusal):
         self.limit = limit
         self.used = used
         self.resets_at = resets_at
+        self.retry_after_seconds = retry_after_seconds
 
 
 class RateLimited(Refusal):

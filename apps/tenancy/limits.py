@@ -24,7 +24,10 @@ QUOTA_SQLSTATE = "NSQ01"
 
 
 class Metric(StrEnum):
-    """What is counted. A unit each: pieces, bytes, or runs started in a calendar month (UTC)."""
+    """What is counted. A unit each: pieces, bytes, or runs started in a calendar month (UTC).
+
+    FAIR_SHARE is a weight: of workers that do not suffice, two get twice as much as one.
+    """
 
     MEMBERS = "members"
     WORKFLOWS = "workflows"
@@ -35,6 +38,8 @@ class Metric(StrEnum):
     CONCURRENT_RUNS = "concurrent_runs"
     CONCURRENT_STEPS = "concurrent_steps"
     QUEUED_RUNS = "queued_runs"
+    STARTS_PER_MINUTE = "starts_per_minute"
+    FAIR_SHARE = "fair_share"
     API_POINTS_PER_HOUR = "api_points_per_hour"
 
 
@@ -45,9 +50,13 @@ CEILINGS = frozenset(
         Metric.CONCURRENT_RUNS,
         Metric.CONCURRENT_STEPS,
         Metric.QUEUED_RUNS,
+        Metric.STARTS_PER_MINUTE,
+        Metric.FAIR_SHARE,
         Metric.API_POINTS_PER_HOUR,
     }
 )
+# For tenants whose plan was chosen before the metric was there.
+UNSAID = {Metric.STARTS_PER_MINUTE: 600, Metric.FAIR_SHARE: 1}
 _CEILINGS: Frozen[Limit] = Frozen(lambda: Limit.objects.values_list("metric", "limit"))
 
 
@@ -98,7 +107,7 @@ def allowance(metric: Metric) -> Allowance:
 def ceilings() -> dict[Metric, int]:
     """The limits of all metrics that are counted where they happen; 0 without one."""
     rows = {metric: limit for metric, limit in _CEILINGS.rows() if metric in CEILINGS}
-    return {metric: rows.get(metric, 0) for metric in CEILINGS}
+    return {metric: rows.get(metric, UNSAID.get(metric, 0)) for metric in CEILINGS}
 
 
 def allowances() -> tuple[Allowance, ...]:

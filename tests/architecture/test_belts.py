@@ -9,7 +9,10 @@ from django.db import connection, models
 from apps.tenancy.models import TenantModel
 
 # Cross-tenant by nature; ids only. The engine's role sees all rows, nobody else does.
-ENGINE_TABLES = {"work_item", "lane", "timer", "worker", "outbox", "ask"}
+ENGINE_TABLES = {
+    *("work_item", "lane", "timer", "worker", "outbox", "ask"),
+    *("workflow_gate", "key_holder"),
+}
 # Global or public by design, each with its reason.
 OPEN_TABLES = {
     "tenancy_user": "people are global: one account, many organizations",
@@ -25,6 +28,7 @@ WIDER = {
         "readable": "a person sees the organizations he or she belongs to before choosing one",
     },
     "tenancy_membership": {"readable": "a person sees his or her own places"},
+    "worker": {"readable": "what pools are served explains why a run waits"},
     "security_scan_scan": {"platform": "staff judge what is handed in"},
     "security_scan_finding": {"platform": "they read why"},
     "versions_approval": {"platform": "staff decide what the platform must approve"},

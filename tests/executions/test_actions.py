@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from apps.executions import compiled, origins
+from apps.executions import bounds, compiled, origins
 from apps.executions.actions import cancel_run, start_run
 from apps.executions.errors import RunRefused, SecretMissing
 from apps.executions.models import Run, RunEvent
@@ -78,6 +78,18 @@ def test_a_run_of_an_installed_workflow_names_the_installation(
         monkeypatch.setattr(origins, "_finders", [lambda _: None, known.get])
         runs = [start_run(actor=acme.owner, workflow_id=w.pk) for w in (installed, drawn)]
         assert [run.installation_id for run in runs] == [installation_id, None]
+
+
+def test_bounds_and_promises_of_the_document_reach_the_run(acme: Tenant) -> None:
+    configuration = {"limits": {"maxRuns": 1, "burst": 2}, "sla": {"maxDurationSeconds": 90}}
+    with scope.tenant(acme.id, actor=acme.owner):
+        drawn = workflow(acme, **configuration)
+        first, second = (start_run(actor=acme.owner, workflow_id=drawn.pk) for _ in range(2))
+        assert (first.gated, first.held_key) == (True, None)
+        assert second.held_key is not None
+        assert second.due_at is not None
+        assert (second.due_at - second.created_at).total_seconds() == pytest.approx(90)
+        assert rows("work_item") == 1
 
 
 def test_a_start_asks_little(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +204,13 @@ def test_quotas_refuse_before_anything_is_written(acme: Tenant) -> None:
         with pytest.raises(QuotaExceeded) as refused:
             start_run(actor=acme.owner, workflow_id=drawn.pk)
         assert refused.value.metric == Metric.QUEUED_RUNS
-        limits.set_limits({Metric.QUEUED_RUNS: 100})
+        assert refused.value.retry_after_seconds == bounds.QUEUE_RETRY_SECONDS
+        limits.set_limits({Metric.QUEUED_RUNS: 100, Metric.STARTS_PER_MINUTE: 1})
+        with pytest.raises(QuotaExceeded) as refused:
+            start_run(actor=acme.owner, workflow_id=drawn.pk)
+        assert refused.value.metric == Metric.STARTS_PER_MINUTE
+        assert 1 <= (refused.value.retry_after_seconds or 0) <= 60
+        limits.set_limits({Metric.STARTS_PER_MINUTE: 100})
         with pytest.raises(QuotaExceeded) as refused:
             start_run(actor=acme.owner, workflow_id=drawn.pk)
         assert refused.value.metric == Metric.RUNS_PER_MONTH

@@ -70,7 +70,12 @@ VERSIONS = Versions()
 
 
 def start(
-    tenant: Tenant, drawn: Mapping[str, Any], *, timeout_seconds: float | None = None, **facts: Any
+    tenant: Tenant,
+    drawn: Mapping[str, Any],
+    *,
+    timeout_seconds: float | None = None,
+    weight: int = 1,
+    **facts: Any,
 ) -> uuid.UUID:
     """T0 through the SQL function, as start_run does, without the rest of the product."""
     document = parse(dict(drawn))
@@ -91,8 +96,8 @@ def start(
     }
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
-            [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50, 50],
+            "SELECT executions_start_3(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)",
+            [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50, 50, weight],
         )
     return run_id
 

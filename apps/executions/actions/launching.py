@@ -24,7 +24,7 @@ from apps.tenancy.models import EnvironmentKind
 
 _LAUNCH: Final = (
     "SELECT * FROM executions_launch_3(%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb,"
-    " %s, %s, %s, %s::jsonb)"
+    " %s, %s, %s, %s, %s, %s::jsonb)"
 )
 _COLUMNS: Final = (
     *("version", "environment", "trigger", "started_by_id", "priority", "pool", "slots"),
@@ -47,8 +47,8 @@ def launched(
     if connection.in_atomic_block:
         return None
     known = standing.known(workflow_id, environment)
-    if known is None:
-        return None
+    if known is None or known.promises:
+        return None  # How long its runs take is read in the tenant's scope.
     try:
         ready = order(known, actor=actor, trigger=trigger, given=given)
     except RunRefused:
@@ -72,6 +72,8 @@ def _launched(ready: Order, *, actor: Actor, named: str) -> Run | None:
             json.dumps(ready.event),
             known.ceilings.steps,
             known.ceilings.runs,
+            known.ceilings.weight,
+            known.ceilings.starts,
             _ROOM.asked(tenant_id, known.ceilings.queued),
             _act(ready, actor=actor, run_id=run_id),
         ],
@@ -97,6 +99,7 @@ def _run(ready: Order, *, tenant_id: uuid.UUID, run_id: uuid.UUID, times: tuple[
         started_by_id=facts.pop("started_by_id") and uuid.UUID(ready.facts["started_by_id"]),
         created_at=created_at,
         deadline_at=deadline_at,
+        gated=ready.facts["bounds"] is not None,
         **facts,
     )
     run._state.adding, run._state.db = False, "default"

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from django.db import DatabaseError, connection
 
+from apps.executions import bounds
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.storable import Unstorable, dumps
 from apps.executions.errors import RunRefused
@@ -53,6 +54,8 @@ def order(
         "pool": POOL,
         "slots": plan.slots,
         "timeout_seconds": plan.timeout_seconds,
+        "due_seconds": bounds.due_seconds(document, standing.workflow_id),
+        "bounds": bounds.of(document),
         "parameters": _parameters(document, given),
         "variables": _variables(document, standing.variables),
     }

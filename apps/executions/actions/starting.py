@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from django.db import connection
 
-from apps.executions import origins, policies, standing
+from apps.executions import bounds, origins, policies, standing
 from apps.executions.actions.finding import found
 from apps.executions.actions.launching import launched
 from apps.executions.actions.orders import POOL, Order, order, record_of, write
@@ -19,18 +19,16 @@ from apps.executions.events import RunReady
 from apps.executions.models import Run, TriggerKind
 from apps.executions.standing import Ceilings, Place, Standing
 from apps.kit import events
-from apps.kit.errors import QuotaExceeded
 from apps.kit.ids import uuid7
 from apps.tenancy import audit, idempotency, limits, scope
 from apps.tenancy.actors import Actor
-from apps.tenancy.limits import Metric
 from apps.tenancy.models import EnvironmentKind
 from apps.tenancy.policies import require
 from apps.vault.secrets import missing_secrets, variables_of
 from apps.versions.actions import version_to_run
 from apps.versions.actions.deployments import environment_of
 
-_START: Final = "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)"
+_START: Final = "SELECT executions_start_3(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
 
 
 def start_run(
@@ -75,7 +73,7 @@ def start_run(
         )
         ready = order(seen, actor=actor, trigger=trigger, given=parameters or {})
         _require_secrets(seen)
-        _require_queue_room(seen.ceilings.queued)
+        bounds.require_room(queue=seen.ceilings.queued, starts=seen.ceilings.starts)
         run_id = uuid7()
         memory.remember(run_id)
         if actor.user_id is not None:
@@ -122,21 +120,6 @@ def _require_secrets(seen: Standing) -> None:
         raise SecretMissing(ordered, environment=seen.place.name)
 
 
-def _require_queue_room(most: int) -> None:
-    if most <= 0 or _has_open(most):
-        raise QuotaExceeded(metric=Metric.QUEUED_RUNS, limit=most, used=most)
-
-
-def _has_open(most: int) -> bool:
-    """Whether there are that many already: nobody counts further."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT FROM run WHERE tenant_id = %s AND finished_at IS NULL OFFSET %s LIMIT 1",
-            [scope.current_tenant_id(), most - 1],
-        )
-        return bool(cursor.rowcount)
-
-
 def _start(run_id: uuid.UUID, ready: Order) -> None:
     """Last in the transaction."""
     ceilings = ready.standing.ceilings
@@ -149,5 +132,6 @@ def _start(run_id: uuid.UUID, ready: Order) -> None:
             json.dumps(ready.event),
             ceilings.steps,
             ceilings.runs,
+            ceilings.weight,
         ],
     )

@@ -59,6 +59,8 @@ class Facts:
     cancel: CancelRequest | None = None
     worker_lost: bool = False
     """Workers died with this run too often without any step settling in between."""
+    is_held: bool = False
+    """The run may end, but not begin: its workflow's bounds hold it back."""
     may_start: bool = True
     """False while the slice is winding up: its budget is spent or its process drains."""
 
@@ -81,9 +83,11 @@ class Commands:
 
 def decide(state: RunState, facts: Facts) -> Commands:
     """The next commands. With events among them, apply those and ask again."""
-    if state.status.is_terminal:
+    reason = _stop_reason(state, facts)
+    is_held = facts.is_held and reason is None and not state.is_stopping
+    if state.status.is_terminal or is_held:
         return Commands()
-    if reason := _stop_reason(state, facts):
+    if reason:
         by = facts.cancel.by if facts.cancel else None
         return Commands(events=(RunCanceling(reason=reason, by=by),), stop_running=True)
     opening: tuple[Event, ...] = ()

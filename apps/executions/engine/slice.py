@@ -165,6 +165,7 @@ class Slice:
             deadline_at=self.claim.deadline_at,
             slots=self.claim.slots,
             pool=self.claim.pool,
+            is_held=self.claim.is_held,
             cancel=self.cancel,
             worker_lost=lost,
             may_start=self.may_start,
@@ -335,6 +336,8 @@ class Slice:
     def _leaving(self, commands: Commands, now: dt.datetime) -> Left | None:
         if self.state.status.is_terminal:
             return Left.FINISHED
+        if self.claim.is_held and not self.state.is_stopping:
+            return Left.PARKED
         if self.flights or commands.starts or commands.dispatches:
             return None
         state = self.state

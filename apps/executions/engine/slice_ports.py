@@ -56,6 +56,8 @@ class Claim:
     variables: Mapping[str, Json]
     created_at: dt.datetime
     deadline_at: dt.datetime | None
+    is_held: bool = False
+    """Its workflow does not let it begin yet: only mail and deadline are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True)

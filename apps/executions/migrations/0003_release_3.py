@@ -2,11 +2,103 @@
 
 from __future__ import annotations
 
+import django.contrib.postgres.fields
 from django.db import migrations, models
 
 import apps.kit.clock
 from apps.executions.sql import release, undo
 from apps.tenancy.operations import IsolateTenant
+
+_SCHEDULING = [
+    migrations.CreateModel(
+        name="KeyHolder",
+        fields=[
+            (
+                "pk",
+                models.CompositePrimaryKey(
+                    "tenant_id",
+                    "gate",
+                    "run_id",
+                    "path",
+                    blank=True,
+                    editable=False,
+                    primary_key=True,
+                    serialize=False,
+                ),
+            ),
+            ("tenant_id", models.UUIDField()),
+            ("gate", models.UUIDField(help_text="A digest of workflow, node and key.")),
+            ("run_id", models.UUIDField()),
+            ("path", models.TextField()),
+            ("token", models.UUIDField()),
+            ("since", models.DateTimeField(default=apps.kit.clock.now)),
+        ],
+        options={"db_table": "key_holder"},
+    ),
+    migrations.CreateModel(
+        name="WorkflowGate",
+        fields=[
+            (
+                "pk",
+                models.CompositePrimaryKey(
+                    "tenant_id",
+                    "workflow_id",
+                    blank=True,
+                    editable=False,
+                    primary_key=True,
+                    serialize=False,
+                ),
+            ),
+            ("tenant_id", models.UUIDField()),
+            ("workflow_id", models.UUIDField()),
+            ("max_runs", models.IntegerField(null=True)),
+            ("per_minute", models.FloatField(null=True)),
+            ("burst", models.IntegerField(default=1)),
+            ("tat", models.DateTimeField()),
+            ("waiting", models.BooleanField(default=False)),
+            ("looked_at", models.DateTimeField()),
+        ],
+        options={"db_table": "workflow_gate"},
+    ),
+    migrations.AddField("lane", "burst", models.IntegerField(default=1)),
+    migrations.AddField(
+        "lane",
+        "rate_per_s",
+        models.FloatField(help_text="An operator's brake: claims per second.", null=True),
+    ),
+    migrations.AddField(
+        "lane",
+        "tat",
+        models.DateTimeField(help_text="When the bucket would be full again (GCRA)."),
+    ),
+    migrations.AddField(
+        "run",
+        "due_at",
+        models.DateTimeField(help_text="When to begin, to be on time.", null=True),
+    ),
+    migrations.AddField(
+        "run",
+        "gated",
+        models.BooleanField(default=False, help_text="Its workflow bounds its runs."),
+    ),
+    migrations.AddField(
+        "run",
+        "held_key",
+        models.DateTimeField(help_text="Set while it may not begin yet.", null=True),
+    ),
+    migrations.AddField(
+        "worker",
+        "abi",
+        models.IntegerField(default=2, help_text="The release of SQL functions it calls."),
+    ),
+    migrations.AddField(
+        "worker",
+        "labels",
+        django.contrib.postgres.fields.ArrayField(
+            base_field=models.TextField(), default=list, size=None
+        ),
+    ),
+]
 
 
 class Migration(migrations.Migration):
@@ -16,6 +108,7 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(3), undo(3))],
             state_operations=[
+                *_SCHEDULING,
                 migrations.CreateModel(
                     name="Ask",
                     fields=[
@@ -43,5 +136,5 @@ class Migration(migrations.Migration):
                 ),
             ],
         ),
-        IsolateTenant("Ask", engine=True),
+        *(IsolateTenant(model, engine=True) for model in ("Ask", "WorkflowGate", "KeyHolder")),
     ]

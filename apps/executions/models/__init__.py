@@ -3,10 +3,12 @@
 from apps.executions.models.queue import (
     Ask,
     InboxMessage,
+    KeyHolder,
     Lane,
     OutboxEntry,
     Timer,
     Worker,
+    WorkflowGate,
     WorkItem,
 )
 from apps.executions.models.runs import (
@@ -23,6 +25,7 @@ __all__ = [
     "Ask",
     "EnvironmentName",
     "InboxMessage",
+    "KeyHolder",
     "Lane",
     "LogLine",
     "NodeState",
@@ -34,4 +37,5 @@ __all__ = [
     "TriggerKind",
     "WorkItem",
     "Worker",
+    "WorkflowGate",
 ]

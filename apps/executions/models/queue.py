@@ -94,12 +94,53 @@ class Lane(models.Model):
     vtime = models.FloatField(default=0)
     has_ready = models.BooleanField(default=False)
     blocked_until = models.DateTimeField(null=True)
+    rate_per_s = models.FloatField(null=True, help_text="An operator's brake: claims per second.")
+    burst = models.IntegerField(default=1)
+    tat = models.DateTimeField(help_text="When the bucket would be full again (GCRA).")
 
     class Meta:
         db_table = "lane"
 
     def __str__(self) -> str:
         return f"{self.tenant_id} {self.pool}"
+
+
+class WorkflowGate(models.Model):
+    """How many runs of a workflow may be in progress, and how often one may begin."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "workflow_id")
+    tenant_id = models.UUIDField()
+    workflow_id = models.UUIDField()
+    max_runs = models.IntegerField(null=True)
+    per_minute = models.FloatField(null=True)
+    burst = models.IntegerField(default=1)
+    tat = models.DateTimeField()
+    waiting = models.BooleanField(default=False)
+    looked_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "workflow_gate"
+
+    def __str__(self) -> str:
+        return f"gate of {self.workflow_id}"
+
+
+class KeyHolder(models.Model):
+    """A step behind a key's gate; void as soon as the item it names is."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "gate", "run_id", "path")
+    tenant_id = models.UUIDField()
+    gate = models.UUIDField(help_text="A digest of workflow, node and key.")
+    run_id = models.UUIDField()
+    path = models.TextField()
+    token = models.UUIDField()
+    since = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "key_holder"
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.path}"
 
 
 class Worker(models.Model):
@@ -113,6 +154,8 @@ class Worker(models.Model):
     booted_at = models.DateTimeField(default=now)
     lease_until = models.DateTimeField()
     draining = models.BooleanField(default=False)
+    labels = ArrayField(models.TextField(), default=list)
+    abi = models.IntegerField(default=2, help_text="The release of SQL functions it calls.")
 
     class Meta:
         db_table = "worker"

@@ -1,8 +1,9 @@
 -- What must be true of the engine's rows at any instant: each query returns the rows that violate it.
 -- A query is everything after its heading. TENANT: run in a tenant's scope. ENGINE: as the engine.
 
--- TENANT I1 an open run has an item, a task or a timer, or it waits for somebody
+-- TENANT I1 an open run has an item, a task or a timer, or it waits for somebody or is held
 SELECT r.id FROM run r WHERE r.finished_at IS NULL AND r.state <> 'WAITING'
+   AND r.held_key IS NULL
    AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id)
    AND NOT EXISTS (SELECT FROM timer t WHERE t.run_id = r.id AND t.kind <> 'deadline')
 
@@ -82,6 +83,11 @@ SELECT w.run_id FROM work_item w
 -- TENANT I25 mail that is unread has an item to read it
 SELECT i.run_id FROM run_inbox i WHERE NOT EXISTS (
   SELECT FROM work_item w WHERE w.run_id = i.run_id AND w.kind = 'run')
+
+-- TENANT I29 a run that is held waits at a gate that knows
+SELECT r.id FROM run r WHERE r.finished_at IS NULL AND r.held_key IS NOT NULL AND NOT EXISTS (
+  SELECT FROM workflow_gate g
+   WHERE g.tenant_id = r.tenant_id AND g.workflow_id = r.workflow_id AND g.waiting)
 
 -- ENGINE I4 a leased item's worker lives, or died within the last seconds
 SELECT w.id FROM work_item w LEFT JOIN worker k ON k.id = w.worker_id

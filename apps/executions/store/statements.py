@@ -25,7 +25,7 @@ from apps.executions.engine.task import (
 from apps.executions.engine.wait_events import ANSWER, SIGNAL, read_answer, read_signal
 from apps.executions.store.connections import Connection
 
-_CLAIM: Final = "SELECT * FROM engine_claim_2(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+_CLAIM: Final = "SELECT * FROM engine_claim_3(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
 _HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
 _INBOX: Final = "SELECT * FROM engine_inbox_1(%s::uuid, %s::uuid)"
@@ -167,6 +167,11 @@ def fire_timers(connection: Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
+def open_gates(connection: Connection) -> set[str]:
+    """Let runs begin whose workflow's bounds have room again; the pools that got some."""
+    return {row[0] for row in connection.execute("SELECT engine_gates_3()").fetchall()}
+
+
 def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | None) -> None:
     """Give items back (all of the worker's when None), without counting a crash."""
     given = None if items is None else list(items)
@@ -264,12 +269,12 @@ _FACTS: Final = (
     *("has_inbox", "workflow_id", "version_id", "environment", "environment_id", "lineage_id"),
     *("installation_id", "parameters", "variables", "created_at", "deadline_at"),
 )
-"""What engine_claim_2 returns first; then come ready_at, path, attempt, has_begun."""
+"""What engine_claim_3 returns first; then come ready_at and what only some kinds have."""
 
 
 def _claim(row: tuple[Any, ...], pool: str) -> Claim:
     facts = dict(zip(_FACTS, row, strict=False))
-    path, attempt, has_begun = row[-3:]
+    path, attempt, has_begun, _kind, _idx, held = row[-6:]
     if path is None:
-        return Claim(**facts, pool=pool)
+        return Claim(**facts, pool=pool, is_held=held)
     return TaskClaim(**facts, pool=pool, path=path, attempt=attempt, has_begun=has_begun)

@@ -332,6 +332,7 @@ class EngineLoop:
         connection = self._connections.get()
         ready = statements.reap(connection, lease_seconds=self.settings.lease_seconds)
         ready |= statements.fire_timers(connection)
+        ready |= statements.open_gates(connection)
         if statements.is_told_to_drain(connection, worker_id=self.settings.worker_id):
             self._draining.set()
         if ready & set(self.settings.pools):

@@ -63,6 +63,7 @@ class QuotaExceededError(UserError):
     limit: BigInt
     used: BigInt
     resets_at: dt.datetime | None = None
+    retry_after_seconds: int | None = None
     upgrade_url: URL | None = None
 
 
@@ -146,6 +147,7 @@ register_error(
         limit=BigInt(refusal.limit),
         used=BigInt(refusal.used),
         resets_at=refusal.resets_at,
+        retry_after_seconds=refusal.retry_after_seconds,
     ),
     QuotaExceededError,
 )

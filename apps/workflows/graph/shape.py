@@ -315,6 +315,19 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What holds runs of this workflow back, whoever starts them; later ones queue."""
+
+    __pydantic_config__ = _JSON
+    max_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """At most so many are in progress: begun and not ended, those that wait included."""
+    starts_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
+    """How often one begins, on average."""
+    burst: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """How many may begin at once after a pause."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Configuration:
     """How the workflow as a whole runs."""
 
@@ -327,6 +340,7 @@ class Configuration:
     error_handler: Identifier | ErrorHandler | None = None
     """What runs when the run has failed: a workflow, or (by its id) a node of this one."""
     sla: Sla = field(default_factory=Sla)
+    limits: Limits = field(default_factory=Limits)
     budget: Budget = field(default_factory=Budget)
 
 

@@ -164,6 +164,7 @@ class WorkflowConfiguration:
     variables: JSON
     error_handler: JSON | None
     sla: JSON | None
+    limits: JSON | None
     budget: Money | None
 
     @classmethod
@@ -210,12 +211,24 @@ class WorkflowConfiguration:
                 else None
             ),
             sla=JSON({"maxDurationSeconds": longest}) if longest else None,
+            limits=_limits(configuration.limits),
             budget=(
                 Money.of(budget.amount_minor, budget.currency)
                 if budget.amount_minor is not None
                 else None
             ),
         )
+
+
+def _limits(limits: shape.Limits) -> JSON | None:
+    if limits == shape.Limits():
+        return None
+    names = {
+        "maxRuns": limits.max_runs,
+        "startsPerMinute": limits.starts_per_minute,
+        "burst": limits.burst,
+    }
+    return JSON(names)
 
 
 def _as_written(written: dict[str, object], name: str) -> JSON | None:

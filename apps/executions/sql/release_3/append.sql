@@ -48,6 +48,9 @@ BEGIN
     DELETE FROM timer WHERE run_id = p_run;
     DELETE FROM run_inbox WHERE tenant_id = p_tenant AND run_id = p_run;
     INSERT INTO outbox (tenant_id, run_id, kind) VALUES (p_tenant, p_run, 'run.finished');
+    -- Its workflow lets a bounded number through: the next may begin.
+    PERFORM engine_admit_3(p_tenant, workflow_id) FROM run
+      WHERE tenant_id = p_tenant AND id = p_run AND gated;
     RETURN;
   END IF;
   SELECT * INTO item FROM work_item WHERE run_id = p_run AND kind = 'run' AND token = p_token

@@ -44,15 +44,17 @@ BEGIN
                    WHERE x.tenant_id = p_tenant AND x.environment_id = place.id),
     'limits', (SELECT jsonb_object_agg(l.metric, l."limit") FROM tenancy_limit l
                 WHERE l.tenant_id = p_tenant AND l.metric IN
-                  ('concurrent_steps', 'concurrent_runs', 'queued_runs')));
+                  ('concurrent_steps', 'concurrent_runs', 'queued_runs', 'starts_per_minute',
+                   'fair_share')));
 END $$;
 
 -- Starts the run unless something stands otherwise than `p_known` (a digest of the text above), or
--- p_most runs are open (null: somebody has counted them lately): then there is no row and nothing is
--- written. p_audit is the act's row in the audit trail, if it has one.
+-- p_most runs are open or p_starts began within a minute (p_most null: somebody has counted them
+-- lately): then there is no row and nothing is written. p_audit is the act's row in the audit trail, if it has one.
 CREATE FUNCTION executions_launch_3(
   p_tenant uuid, p_run uuid, p_workflow uuid, p_place text, p_secrets text[], p_known text,
-  p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_most bigint, p_audit jsonb
+  p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real,
+  p_starts bigint, p_most bigint, p_audit jsonb
 ) RETURNS TABLE (created_at timestamptz, deadline_at timestamptz)
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -66,11 +68,17 @@ BEGIN
     IF FOUND THEN
       RETURN;
     END IF;
+    PERFORM FROM run r WHERE r.tenant_id = p_tenant
+        AND r.id >= engine_uuid_floor_1(clock_timestamp() - interval '1 minute')
+      OFFSET p_starts - 1 LIMIT 1;
+    IF FOUND THEN
+      RETURN;
+    END IF;
   END IF;
   IF p_audit IS NOT NULL THEN
     PERFORM tenancy_audit_1(p_tenant, p_audit);
   END IF;
-  PERFORM executions_start_1(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, 1);
+  PERFORM executions_start_3(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
   RETURN QUERY SELECT r.created_at, r.deadline_at FROM run r
                 WHERE r.tenant_id = p_tenant AND r.id = p_run;
 END $$;

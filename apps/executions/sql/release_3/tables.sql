@@ -13,3 +13,55 @@ CREATE TABLE ask (
   CONSTRAINT ask_pkey PRIMARY KEY (tenant_id, run_id, seq)
 );
 CREATE INDEX ask_due ON ask (due_at, at);
+
+-- Scheduling: runs that wait at their workflow's gate, a tenant's pace, what workers say they are.
+ALTER TABLE run
+  -- Its workflow bounds how many of its runs are in progress, or how often they begin.
+  ADD COLUMN gated boolean NOT NULL DEFAULT false,
+  -- Set while the run may not begin yet: its place among those that wait.
+  ADD COLUMN held_key timestamptz,
+  -- When it should begin to be on time, for those that promise a time.
+  ADD COLUMN due_at timestamptz;
+CREATE INDEX run_held ON run (tenant_id, workflow_id, held_key, id)
+  WHERE held_key IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX run_admitted ON run (tenant_id, workflow_id)
+  WHERE gated AND held_key IS NULL AND finished_at IS NULL;
+
+-- One row per workflow that has such bounds; its lock is the order in which runs pass.
+CREATE TABLE workflow_gate (
+  tenant_id uuid NOT NULL,
+  workflow_id uuid NOT NULL,
+  max_runs int,
+  per_minute double precision,
+  burst int NOT NULL DEFAULT 1,
+  tat timestamptz NOT NULL DEFAULT '-infinity',
+  waiting boolean NOT NULL DEFAULT false,
+  looked_at timestamptz NOT NULL DEFAULT '-infinity',
+  CONSTRAINT workflow_gate_pkey PRIMARY KEY (tenant_id, workflow_id)
+) WITH (fillfactor = 50);
+CREATE INDEX workflow_gate_waiting ON workflow_gate (looked_at) WHERE waiting;
+
+-- Who stands behind a key's gate. Good only while the item named here is: the run's under that
+-- token with a living worker, or the step's task. Nothing here can leak.
+CREATE TABLE key_holder (
+  tenant_id uuid NOT NULL,
+  gate uuid NOT NULL,
+  run_id uuid NOT NULL,
+  path text NOT NULL,
+  token uuid NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  CONSTRAINT key_holder_pkey PRIMARY KEY (tenant_id, gate, run_id, path)
+);
+CREATE INDEX key_holder_of_run ON key_holder (run_id);
+
+ALTER TABLE lane
+  -- An operator's brake: so many claims per second, in bursts; NULL is none.
+  ADD COLUMN rate_per_s double precision,
+  ADD COLUMN burst int NOT NULL DEFAULT 1,
+  ADD COLUMN tat timestamptz NOT NULL DEFAULT '-infinity';
+
+ALTER TABLE worker
+  ADD COLUMN labels text[] NOT NULL DEFAULT '{}',
+  ADD COLUMN abi int NOT NULL DEFAULT 2;
+-- What pools are served is no secret: it explains to a tenant why a run waits.
+CREATE POLICY worker_readable ON worker FOR SELECT USING (true);

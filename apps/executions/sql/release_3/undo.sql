@@ -8,3 +8,16 @@ DROP TABLE ask;
 DROP FUNCTION run_state_moves_3, engine_append_few_3, engine_append_3, engine_append_batch_3,
   engine_change_3;
 DROP FUNCTION executions_standing_3, executions_launch_3;
+DROP FUNCTION engine_claim_3, executions_start_3, engine_gates_3, engine_admit_3,
+  engine_sort_key_3;
+DROP TABLE workflow_gate, key_holder;
+DROP POLICY worker_readable ON worker;
+DROP INDEX run_held, run_admitted;
+-- A run that was held has no item of its own yet.
+INSERT INTO work_item (tenant_id, run_id, pool, slots, sort_key)
+  SELECT tenant_id, id, pool, slots, held_key FROM run
+   WHERE held_key IS NOT NULL AND finished_at IS NULL
+  ON CONFLICT ON CONSTRAINT work_item_one DO NOTHING;
+ALTER TABLE run DROP COLUMN gated, DROP COLUMN held_key, DROP COLUMN due_at;
+ALTER TABLE lane DROP COLUMN rate_per_s, DROP COLUMN burst, DROP COLUMN tat;
+ALTER TABLE worker DROP COLUMN labels, DROP COLUMN abi;
