@@ -186,6 +186,8 @@ def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tup
                 record.status is StepStatus.BLOCKED and not isinstance(event, StepSkipped)
             ):
                 record.status = StepStatus.READY
+            elif record.iterations and record.status is StepStatus.RUNNING:
+                record.ask_again()
             record.apply(event)
             folding.seq = view.seq
             folding.finished_at = None if isinstance(event, _UNSETTLED) else view.at

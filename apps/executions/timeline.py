@@ -19,6 +19,7 @@ from apps.executions.engine.history import (
     StepSkipped,
     StepStarted,
 )
+from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import Json
@@ -83,7 +84,8 @@ def attempts_of(
         # A start and the end of the same attempt are one line.
         if attempts and line.attempt and attempts[-1].attempt == line.attempt:
             begun = attempts.pop().started_at
-            line = replace(line, started_at=line.started_at or begun)
+            keeps = isinstance(event, StepIterated) or line.started_at is None
+            line = replace(line, started_at=begun if keeps and begun else line.started_at)
         attempts.append(line)
     settled = {path: lines[-1].status for path, lines in found.items()}
     for key, blank in blanks.items():
@@ -104,6 +106,13 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
                 attempt=event.attempt,
                 started_at=event.started_at,
                 wait=event.wait,
+            )
+        case StepIterated():
+            return replace(
+                blank,
+                status=StepStatus.RUNNING,
+                attempt=event.attempt,
+                started_at=event.started_at,
             )
         case StepStarted():
             return replace(

@@ -7,8 +7,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from apps.executions.engine.fold import fold
+from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.history import Event, Row, StepCompleted, StepFailed, decode
+from apps.executions.engine.plan import CONTAINER, Link
 from apps.executions.engine.ports import StepCall, StepOutcome, StepStopped, StopReason
 from apps.executions.engine.slice_ports import Arrival, AskKind, Batch, Inbox
 from apps.executions.engine.wait_events import SignalReceived, StepAnswer, StepWaiting
@@ -124,11 +125,13 @@ class ScriptedPool:
     def check(self, call: StepCall) -> None:
         """What must be durable before a step touches the world."""
         effect = call.node_type.effect
-        self.world.attempts[call.path, call.attempt] += 1
+        turn = f"{call.path}#{call.inside.index}" if call.inside else call.path
+        self.world.attempts[turn, call.attempt] += 1
         durable = self.world.events()
         if effect is Effect.PURE:
             state = fold(self.world.plan, durable)
-            for link in state.step(call.path).incoming:
+            awaited = self.awaited(state, call) if call.path in state.positions else ()
+            for link in awaited:
                 source = state.steps[link.source]
                 settled = state.records[link.source].status.is_settled
                 skipped = source.disabled or settled or not self.world.ran(source.path)
@@ -140,11 +143,16 @@ class ScriptedPool:
         assert call.path not in done, "an effect ran after its completion was recorded"
         state = fold(self.world.plan, durable)
         step = state.step(call.path)
-        assert all(state.records[link.source].status.is_settled for link in step.incoming), (
+        awaited = self.awaited(state, call)
+        assert all(state.records[link.source].status.is_settled for link in awaited), (
             "an effect ran before its inputs were durable"
         )
         if effect in (Effect.UNSAFE, Effect.RECONCILABLE):
             assert state.records[step.index].status.value == "RUNNING", "no intent"
+
+    def awaited(self, state: RunState, call: StepCall) -> tuple[Link, ...]:
+        """Connections from other steps."""
+        return tuple(link for link in state.step(call.path).incoming if link.source != CONTAINER)
 
     def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
         world = self.world

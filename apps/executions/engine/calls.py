@@ -30,7 +30,7 @@ def call_of(
 
     `given`: its outcome came from elsewhere.
     """
-    frame = state.frame
+    frame = state.frame_of(step)
     return StepCall(
         tenant_id=claim.tenant_id,
         run_id=claim.run_id,
@@ -40,7 +40,7 @@ def call_of(
         environment_id=claim.environment_id,
         node=step.node,
         node_type=step.node_type,
-        path=frame.prefix + step.path,
+        path=state.frame.prefix + step.path,
         attempt=attempt,
         generation=1,
         inputs=state.inputs_of(step),
@@ -53,6 +53,7 @@ def call_of(
         fence=claim.token,
         index=frame.index,
         item=frame.item,
+        inside=state.inside_of(step) if step.body is not None else None,
         interrupted=interrupted,
         installation_id=claim.installation_id,
         given=given,

@@ -23,6 +23,7 @@ from apps.executions.engine.history import (
     StepFailed,
     StepSkipped,
 )
+from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.waits import Settled, begun, settled
@@ -97,12 +98,8 @@ def decide(state: RunState, facts: Facts) -> Commands:
         return Commands(events=opening + lost)
     if state.is_stopping:
         return _stopping(state, facts, opening)
-    if state.unreached:
-        skips = (
-            StepSkipped(path=state.steps[index].path, reason=reason)
-            for index, reason in state.unreached
-        )
-        return Commands(events=(*opening, *skips))
+    if (state.broken or state.unreached) and (ends := _ends(state, facts)):
+        return Commands(events=(*opening, *ends))
     if state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(events=opening, settled=ended)
     starts, dispatches = _starts(state, facts)
@@ -142,6 +139,15 @@ def conclude(
         )
     if isinstance(outcome, ports.StepWaits):
         return begun(step, outcome, attempt=attempt, started_at=started_at)
+    if isinstance(outcome, ports.StepRepeats):
+        return StepIterated(
+            path=step.path,
+            attempt=attempt,
+            index=outcome.index,
+            values=outcome.values,
+            started_at=started_at,
+            usage=outcome.usage,
+        )
     if isinstance(outcome, ports.StepStopped):
         if outcome.reason is ports.StopReason.CANCELED:
             return StepCanceled(path=step.path, attempt=attempt)
@@ -240,6 +246,29 @@ def _died(state: RunState, index: int, facts: Facts, code: str, message: str) ->
     return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
 
 
+def _ends(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
+    """Steps that end without running: the next broken container, else all nobody reaches."""
+    if broken := _broken(state, facts):
+        return (broken,)
+    return tuple(
+        StepSkipped(path=state.steps[index].path, reason=reason)
+        for index, reason in state.unreached
+    )
+
+
+def _broken(state: RunState, facts: Facts) -> StepFailed | None:
+    """A container ends with the failure of a step in it, once nothing in it runs any more."""
+    for iteration, failure in state.broken:
+        flying = (state.iteration_of(index) for index in chain(state.in_flight, state.dispatched))
+        if any(one is not None and one.is_within(iteration) for one in flying):
+            continue
+        step, record = state.steps[iteration.container], state.records[iteration.container]
+        outcome = ports.StepFailed(code=failure.code, message=failure.message)
+        started_at = record.started_at or facts.now
+        return _failed(step, failure, outcome, attempt=record.attempt, started_at=started_at)
+    return None
+
+
 def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Commands:
     if state.in_flight or state.dispatched:
         return Commands(events=opening, stop_running=True, wake_at=_wake_at(state, facts))
@@ -265,6 +294,8 @@ def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, 
     starts: list[int] = []
     dispatches: list[int] = []
     for index in chain(state.cut, state.ready, due):
+        if state.broken and state.is_dead(index):
+            continue
         if state.steps[index].is_dispatched_from(facts.pool):
             if len(dispatches) < beyond:
                 dispatches.append(index)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
-from apps.executions.engine.frames import RUN_FRAME, Frame, Upstream, collected, copied
+from apps.executions.engine.frames import RUN_FRAME, Frame
+from apps.executions.engine.graph import StepGraph
 from apps.executions.engine.history import (
     AttemptFailed,
     CancelReason,
@@ -26,34 +26,28 @@ from apps.executions.engine.history import (
     StepSkipped,
     StepStarted,
 )
-from apps.executions.engine.plan import CONTAINER, Link, Plan, Step
-from apps.executions.engine.record import StepRecord, Totals, close_record
+from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.iterations import Iteration
+from apps.executions.engine.plan import Plan, Step
+from apps.executions.engine.record import Totals, close_record
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
 from apps.executions.engine.wait_events import SignalReceived, StepWaiting
-from apps.workflows.graph.declaration import Json
 from apps.workflows.graph.waits import Wait
 
 
-class RunState:
+class RunState(StepGraph):
     """A run in memory: its steps, which of them may run, and why it is ending if it is.
 
     `apply` is the only way it changes by history; `launch` notes what this process has in flight,
     and is forgotten with it. What is `dispatched` runs elsewhere, whoever owns the run. An event
-    costs time in proportion to the connections it decides. `steps` and `links` are the plan's own,
-    shared by all its runs, until a container opens and copies of its body join them. A `frame` is
-    around a body that is run on its own; its prefix is not part of the paths in here.
+    costs time in proportion to the connections it decides.
     """
 
     def __init__(self, plan: Plan, frame: Frame = RUN_FRAME) -> None:
-        self.plan = plan
-        self.frame = frame
-        self.steps: Sequence[Step] = plan.steps
-        self.links: Sequence[Link] = plan.links
-        self.positions: Mapping[str, int] = plan.positions
+        super().__init__(plan, frame)
         self.status = RunStatus.QUEUED
         self.head = 0
         self.settled = 0
-        self.records = [StepRecord(StepStatus.BLOCKED) for _ in plan.steps]
         self.ready: deque[int] = deque()
         self.unreached: deque[tuple[int, SkipReason]] = deque()
         self.retrying: dict[int, dt.datetime] = {}
@@ -63,16 +57,13 @@ class RunState:
         self.waiting: dict[int, Wait] = {}
         self.signals: dict[str, SignalReceived] = {}
         self.heard: set[str] = set()
+        self.broken: list[tuple[Iteration, Failure]] = []
         self.failing: Failure | None = None
         self.canceling: CancelReason | None = None
         self.is_partial = False
         self.has_started = False
         self.error: Failure | None = None
         self.totals = Totals()
-        self._undecided = [step.awaits for step in plan.steps]
-        self._taken = bytearray(len(plan.links))
-        for link in plan.entries:
-            self._taken[link.index] = link.source_port in frame.values
         for step in plan.steps:
             if not step.awaits:
                 self._classify(step)
@@ -81,10 +72,6 @@ class RunState:
     def is_stopping(self) -> bool:
         """No step starts any more."""
         return self.failing is not None or self.canceling is not None
-
-    def step(self, path: str) -> Step:
-        """The step at a path. Raises KeyError."""
-        return self.steps[self.positions[path]]
 
     @property
     def is_waiting(self) -> bool:
@@ -142,41 +129,6 @@ class RunState:
         else:
             self.ready.append(index)
 
-    def inputs_of(self, step: Step) -> dict[str, Json]:
-        """Values by input port of a step that may run; `multiple` ports as lists.
-
-        Copies: a node that changes its input in place changes nobody else's.
-        """
-        inputs: dict[str, Any] = {}
-        for link in step.incoming:
-            if not self._taken[link.index]:
-                continue
-            if link.source == CONTAINER:
-                value = copied(self.frame.values[link.source_port])
-            else:
-                value = copied(self.records[link.source].value(link.source_port))
-            if link.target_port in step.multiple:
-                inputs.setdefault(link.target_port, []).append(value)
-            else:
-                inputs.setdefault(link.target_port, value)
-        return inputs
-
-    def upstream_of(self, step: Step) -> Upstream:
-        """What `nodes.<id>.<port>` may read in a step: outputs of the steps it depends on."""
-        return Upstream(self.plan, self.records, ancestors=step.ancestors, outer=self.frame.outer)
-
-    def collected(self) -> dict[str, Json]:
-        """Of a body run on its own that has ended: values by the container's inner input port."""
-        return collected(self.plan, self.records)
-
-    def result(self) -> dict[str, Mapping[str, Json]]:
-        """Outputs of the succeeded steps that nothing follows, by node."""
-        return {
-            step.path: record.outputs
-            for step, record in zip(self.steps, self.records, strict=True)
-            if not step.outgoing and record.status is StepStatus.SUCCEEDED and record.outputs
-        }
-
     def _apply_step(self, event: StepEvent) -> None:
         step = self.step(event.path)
         index = step.index
@@ -191,15 +143,18 @@ class RunState:
             self.unreached.remove((index, event.reason))
         else:
             self._release(index)
-        if isinstance(event, StepCompleted | AttemptFailed | StepFailed):
+        if isinstance(event, StepCompleted | AttemptFailed | StepFailed | StepIterated):
             self.totals.add(event.usage)
             if isinstance(event, StepCompleted) and event.signal is not None:
                 del self.signals[event.signal]
         if isinstance(event, AttemptFailed):
             self.retrying[index] = event.retry_at
             return
+        if isinstance(event, StepIterated):
+            self._open(step, event)
+            return
         if isinstance(event, StepFailed):
-            self._failed(event)
+            self._failed(index, event)
         self._settle(step)
 
     def _hold(self, index: int, event: StepDispatched | StepStarted | StepWaiting) -> None:
@@ -225,6 +180,8 @@ class RunState:
             del self.dispatched[index]
         elif index in self.waiting:
             del self.waiting[index]
+        elif index in self.iterating:
+            self._close(self.iterating.pop(index))
         else:
             self.ready.remove(index)
 
@@ -234,19 +191,64 @@ class RunState:
         record.status = moved_step(record.status, to=StepStatus.READY)
         self.ready.append(index)
 
-    def _failed(self, event: StepFailed) -> None:
+    def _failed(self, index: int, event: StepFailed) -> None:
         if event.handling is Handling.CONTINUE:
             self.is_partial = True
         elif event.handling is Handling.FAIL:
-            self.failing = self.failing or event.failure
+            iteration = self.iteration_of(index)
+            if iteration is None:
+                self.failing = self.failing or event.failure
+            elif not iteration.is_dead:
+                iteration.is_broken = True
+                self.broken.append((iteration, event.failure))
+
+    def _open(self, step: Step, event: StepIterated) -> None:
+        self.settled += 1
+        steps = self.opened(step, event)
+        for one in steps:
+            if not one.awaits:
+                self._classify(one)
+        if not steps:
+            self._ask_again(self.iterating[step.index])
+
+    def _ask_again(self, iteration: Iteration) -> None:
+        index = iteration.container
+        self.iterated[index] = self.iterating.pop(index)
+        self.records[index].ask_again()
+        self.ready.append(index)
+
+    def _close(self, iteration: Iteration) -> None:
+        """Its container has failed: what has not settled in it never will."""
+        self.broken = [one for one in self.broken if not one[0].is_within(iteration)]
+        ended = {
+            index
+            for index in range(iteration.base, len(self.steps))
+            if self.inside[index - len(self.plan.steps)].is_within(iteration)
+        }
+        self.ready = deque(index for index in self.ready if index not in ended)
+        self.unreached = deque(one for one in self.unreached if one[0] not in ended)
+        for index in ended:
+            close_record(self.records[index])
+            self.retrying.pop(index, None)
+            self.cut.pop(index, None)
+            self.waiting.pop(index, None)
+            self.iterating.pop(index, None)
+            self.iterated.pop(index, None)
 
     def _settle(self, step: Step) -> None:
         self.settled += 1
+        if self.inside and (iteration := self.iteration_of(step.index)) is not None:
+            if iteration.is_dead:
+                return
+            iteration.left -= 1
+            if not iteration.left:
+                self._ask_again(iteration)
+                return
         record = self.records[step.index]
         for link in step.outgoing:
-            self._taken[link.index] = record.is_taken(link)
-            self._undecided[link.target] -= 1
-            if not self._undecided[link.target]:
+            self.taken[link.index] = record.is_taken(link)
+            self.undecided[link.target] -= 1
+            if not self.undecided[link.target]:
                 self._classify(self.steps[link.target])
 
     def _classify(self, step: Step) -> None:
@@ -254,7 +256,7 @@ class RunState:
         if step.disabled:
             self.unreached.append((step.index, SkipReason.DISABLED))
             return
-        fed = {link.target_port for link in step.incoming if self._taken[link.index]}
+        fed = {link.target_port for link in step.incoming if self.taken[link.index]}
         if (step.incoming and not fed) or not step.required <= fed:
             self.unreached.append((step.index, SkipReason.NOT_REACHED))
             return
@@ -271,6 +273,9 @@ class RunState:
         self.dispatched.clear()
         self.waiting.clear()
         self.signals.clear()
+        self.iterating.clear()
+        self.iterated.clear()
+        self.broken.clear()
         self.unreached.clear()
         for record in self.records:
             close_record(record)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
+from apps.executions.engine.iteration_events import StepIterated, iterated_json, read_iterated
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.storable import (
@@ -204,6 +205,7 @@ StepEvent: TypeAlias = (
     | StepSkipped
     | StepCanceled
     | StepWaiting
+    | StepIterated
 )
 RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded | SignalReceived
 Event: TypeAlias = RunEvent | StepEvent
@@ -320,6 +322,12 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
     SignalReceived: lambda e: Row(
         type="signal.received", body=dumps(signal_json(e), limit=INLINE_LIMIT + BODY_LIMIT)
     ),
+    StepIterated: lambda e: Row(
+        type="step.iterated",
+        path=e.path,
+        attempt=e.attempt,
+        body=dumps(iterated_json(e), limit=INLINE_LIMIT + BODY_LIMIT),
+    ),
 }
 
 _ENDED: Final = {
@@ -373,4 +381,5 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "step.canceled": lambda p, a, _b: StepCanceled(path=p, attempt=a),
     "step.waiting": read_waiting,
     "signal.received": lambda _p, _a, b: read_signal(b),
+    "step.iterated": read_iterated,
 }

@@ -156,7 +156,7 @@ class Plan:
     max_concurrency: int
     timeout_seconds: float | None
     priority: int
-    positions: Mapping[str, int] = field(repr=False)
+    positions: dict[str, int] = field(repr=False)
 
     def step(self, path: str) -> Step:
         """The step at a path. Raises KeyError."""

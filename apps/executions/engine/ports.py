@@ -56,6 +56,18 @@ class TransactionalWrite:
     value: Json
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Inside:
+    """What a container may know of the iteration that has just ended."""
+
+    index: int
+    item: Json
+    inputs: Mapping[str, Json]
+    """What arrived at its inner inputs."""
+    upstream: Mapping[str, Mapping[str, Json]]
+    """The outputs of the body, then of the nodes around it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepCall:
     """Everything one attempt of one step may know.
@@ -90,6 +102,8 @@ class StepCall:
     fence: UUID
     index: int = 0
     item: Json = None
+    inside: Inside | None = None
+    """Of a container, from its second turn on."""
     interrupted: bool = False
     installation_id: UUID | None = None
     given: StepDone | StepFailed | None = None
@@ -150,7 +164,17 @@ class StepWaits:
     usage: Usage = field(default_factory=Usage)
 
 
-StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped | StepWaits
+@dataclass(frozen=True, kw_only=True)
+class StepRepeats:
+    """A container opens its body (again): values by inner output port."""
+
+    values: Mapping[str, Json]
+    index: int = 0
+    """How many it has opened before; whoever owns the run knows."""
+    usage: Usage = field(default_factory=Usage)
+
+
+StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped | StepWaits | StepRepeats
 
 
 class StopSignal(Protocol):

@@ -18,6 +18,7 @@ from apps.executions.engine.history import (
     StepSkipped,
     StepStarted,
 )
+from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.plan import Link
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import StepStatus, moved_step
@@ -36,6 +37,7 @@ class StepRecord:
         "conditions",
         "failure",
         "handling",
+        "iterations",
         "outputs",
         "retry_at",
         "skip_reason",
@@ -50,6 +52,7 @@ class StepRecord:
         self.attempt = 0
         self.outputs: Mapping[str, Json] = NO_OUTPUTS
         self.conditions: Mapping[str, bool] = {}
+        self.iterations = 0
         self.failure: Failure | None = None
         self.handling: Handling | None = None
         self.retry_at: dt.datetime | None = None
@@ -70,7 +73,9 @@ class StepRecord:
         elif isinstance(event, StepStarted):
             self.status = moved_step(self.status, to=StepStatus.RUNNING)
             self.attempt = event.attempt
-            self.started_at = event.started_at
+            self._begin(event.started_at)
+        elif isinstance(event, StepIterated):
+            self._iterated(event)
         elif isinstance(event, StepSkipped):
             self.status = moved_step(self.status, to=StepStatus.SKIPPED)
             self.skip_reason = event.reason
@@ -90,13 +95,31 @@ class StepRecord:
             self.handling = event.handling
             self.conditions = event.conditions
 
+    def _iterated(self, event: StepIterated) -> None:
+        if self.status is not StepStatus.RUNNING:
+            self.status = moved_step(self.status, to=StepStatus.RUNNING)
+        self.attempt = event.attempt
+        self._begin(event.started_at)
+        self.iterations = event.index + 1
+        self.usage = event.usage
+
     def _attempted(
         self, event: StepCompleted | AttemptFailed | StepFailed | StepWaiting, *, to: StepStatus
     ) -> None:
         self.status = moved_step(self.status, to=to)
         self.attempt = event.attempt
-        self.started_at = event.started_at
+        self._begin(event.started_at)
         self.usage = event.usage
+
+    def _begin(self, at: dt.datetime) -> None:
+        """The latest attempt's begin; a container's is that of its first iteration."""
+        if not self.iterations:
+            self.started_at = at
+
+    def ask_again(self) -> None:
+        """A container's iteration has ended: what follows is the first attempt of a new turn."""
+        self.status = moved_step(self.status, to=StepStatus.READY)
+        self.attempt = 0
 
     def is_taken(self, link: Link) -> bool:
         """Whether a value leaves by this connection, now that the step has settled."""

@@ -18,6 +18,7 @@ from apps.executions.engine.decide import (
 )
 from apps.executions.engine.flight import Flight
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.graph import bounded
 from apps.executions.engine.history import (
     CancelReason,
     Event,
@@ -32,6 +33,7 @@ from apps.executions.engine.ports import (
     StepDone,
     StepFailed,
     StepOutcome,
+    StepRepeats,
     StepStopped,
     StopReason,
 )
@@ -271,13 +273,16 @@ class Slice:
                 self._record(RunCanceling(reason=CancelReason.DEADLINE), now=now)
                 self._stop(now)
             outcome = StepStopped(reason=StopReason.CANCELED, usage=outcome.usage)
+        if isinstance(outcome, StepRepeats):
+            outcome = bounded(self.state, step, outcome)
+        is_over = self.state.is_stopping or self.state.is_dead(step.index)
         event = conclude(
             step,
             outcome,
             attempt=flight.attempt,
             started_at=flight.started_at,
             now=now,
-            retry_before=now if self.state.is_stopping else self.claim.deadline_at,
+            retry_before=now if is_over else self.claim.deadline_at,
             fraction=fraction,
         )
         if event is None:

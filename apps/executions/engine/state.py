@@ -77,12 +77,13 @@ SETTLED_STEPS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.FAILED, _S.SKIPPED, _S.CA
 
 _ENDS = frozenset({_S.SUCCEEDED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED})
 
+# RUNNING → READY: a container whose iteration has ended is asked again.
 # READY → SUCCEEDED: a pure or keyed attempt needs no intent, its completion is its only event.
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
     {
         _S.BLOCKED: frozenset({_S.READY, _S.SKIPPED}),
         _S.READY: _ENDS | {_S.RUNNING, _S.WAITING},
-        _S.RUNNING: _ENDS | {_S.WAITING},
+        _S.RUNNING: _ENDS | {_S.WAITING, _S.READY},
         _S.WAITING: _ENDS,
         _S.RETRY_WAIT: frozenset({_S.READY, _S.CANCELED}),
         _S.SUCCEEDED: frozenset(),

@@ -11,6 +11,7 @@ from apps.executions.engine.ports import (
     StepDone,
     StepFailed,
     StepOutcome,
+    StepRepeats,
     StepStopped,
     StepWaits,
     StopReason,
@@ -121,6 +122,8 @@ def _body(result: TaskResult, outcome: StepOutcome) -> str:
                 "details": outcome.details,
                 "conditions": outcome.conditions,
             }
+        case StepRepeats():
+            body["values"] = outcome.values
         case StepStopped():
             body["stopped"] = outcome.reason
         case StepWaits():
@@ -136,6 +139,8 @@ def _outcome(body: Mapping[str, Any]) -> StepOutcome:
         return StepStopped(reason=StopReason(body["stopped"]), usage=usage)
     if "wait" in body:
         return StepWaits(wait=read_wait(body["wait"]), usage=usage)
+    if "values" in body:
+        return StepRepeats(values=body["values"], usage=usage)
     conditions = body.get("conditions", {})
     if "code" in body:
         return StepFailed(

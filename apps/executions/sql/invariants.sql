@@ -44,7 +44,8 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
     OR (r.finished_at IS NULL) <> (l.type IN ('run.queued', 'run.started', 'run.canceling'))
     OR r.settled <> (SELECT count(*) FROM run_event e
          WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
-           ('step.completed', 'step.failed', 'step.skipped', 'step.canceled'))
+           ('step.completed', 'step.failed', 'step.skipped', 'step.canceled',
+            'step.iterated'))
 
 -- TENANT I13 leased slots and runs of all pools stay within the tenant's ceilings
 SELECT sum(w.granted) || ' slots' FROM work_item w
