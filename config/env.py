@@ -50,6 +50,8 @@ class EnvironmentInvalid(Exception):
 
 WORKER_POOLS: Final = ("io", "cpu", "sandbox", "system")
 """What a worker process serves unless it is told otherwise; "gpu" needs one that says so."""
+QUARANTINE_POOLS: Final = ("quarantine",)
+"""What one process more serves: what a worker died with, one thing at a time."""
 
 
 class Mode(StrEnum):
@@ -111,6 +113,7 @@ class Environment:
     log_json: bool
     worker_id: UUID | None
     worker_pools: tuple[str, ...]
+    worker_labels: tuple[str, ...]
 
     def redis(self, database: int) -> str:
         """The same Redis server with another logical database."""
@@ -163,6 +166,7 @@ def load(mode: Mode | str, *, source: Mapping[str, str] | None = None) -> Enviro
         log_json=_flag(values, "NSTARX_LOG_JSON", default=mode is Mode.PRODUCTION),
         worker_id=_worker_id(values),
         worker_pools=_list(values.get("NSTARX_WORKER_POOLS", "")) or WORKER_POOLS,
+        worker_labels=_list(values.get("NSTARX_WORKER_LABELS", "")),
     )
 
 

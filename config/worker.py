@@ -31,7 +31,12 @@ class EngineInWorker(Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         """The process is ready: claim."""
-        engine.start(settings.ENV.worker_pools, settings.ENV.worker_id, ring=tasks.ring)
+        engine.start(
+            settings.ENV.worker_pools,
+            settings.ENV.worker_id,
+            ring=tasks.ring,
+            labels=settings.ENV.worker_labels,
+        )
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         """Finish or give back what is claimed."""

@@ -50,6 +50,7 @@ def start(
     *,
     ring: Callable[[str], None],
     runner: StepRunner | None = None,
+    labels: Sequence[str] = (),
 ) -> EngineLoop:
     """Begin to claim work of these pools, as this incarnation; `ring` reaches all processes.
 
@@ -60,7 +61,10 @@ def start(
     used = runner or LocalRunner()
     loop = EngineLoop(
         LoopSettings(
-            conninfo=conninfo_from_settings(), pools=pools, worker_id=worker_id or uuid4()
+            conninfo=conninfo_from_settings(),
+            pools=pools,
+            labels=labels,
+            worker_id=worker_id or uuid4(),
         ),
         runner=used,
         documents=document_of,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from config.env import ROOT, WORKER_POOLS, DatabaseRole
+from config.env import QUARANTINE_POOLS, ROOT, WORKER_POOLS, DatabaseRole
 from config.supervisor import worker_rows
 from config.supervisor.backends import Backends
 from config.supervisor.fleet import Member
@@ -82,10 +82,14 @@ class Installation:
         )
 
     def members(self, *, report: Report) -> list[Member]:
-        """Web, one engine worker per core, a worker and a clock for platform jobs."""
+        """Web, an engine worker per core and one for quarantine, a worker and a clock for jobs."""
         return [
             Member(name="web", command=self._web),
-            *(self._worker(number, report=report) for number in range(1, self.workers + 1)),
+            *(
+                self._worker(f"worker-{number}", WORKER_POOLS, report=report)
+                for number in range(1, self.workers + 1)
+            ),
+            self._worker("quarantine", QUARANTINE_POOLS, report=report),
             # Its socket timeout is ten seconds less than this: so long a silent Redis fools it.
             self._command("jobs", "rqworker", RQ_QUEUE, "--worker-ttl", "60"),
             self._command("periodic", "periodic"),
@@ -109,21 +113,19 @@ class Installation:
             working_directory=ROOT,
         )
 
-    def _worker(self, number: int, *, report: Report) -> Member:
-        name = f"worker-{number}"
-
+    def _worker(self, name: str, pools: Sequence[str], *, report: Report) -> Member:
         def command(incarnation: UUID) -> Command:
             return Command(
                 name=name,
                 argv=[
                     *(sys.executable, "-m", "dramatiq", "config.worker"),
-                    *("--processes", "1", "--threads", "2", "--queues", *WORKER_POOLS),
+                    *("--processes", "1", "--threads", "2", "--queues", *pools),
                     *("--path", str(ROOT), "--worker-shutdown-timeout", "10000"),
                 ],
                 environment={
                     **self.environment(DatabaseRole.ENGINE),
                     "NSTARX_WORKER_ID": str(incarnation),
-                    "NSTARX_WORKER_POOLS": ",".join(WORKER_POOLS),
+                    "NSTARX_WORKER_POOLS": ",".join(pools),
                 },
                 log=self.log(name),
                 working_directory=ROOT,

@@ -28,6 +28,9 @@ SLOTS_LIMIT = 16
 """Most steps of one run that run at once in one slice."""
 RUN_POOL = "io"
 """Where runs are owned: most of their time they wait for others."""
+GPU_POOL = "gpu"
+QUARANTINE_POOL = "quarantine"
+"""Where runs and tasks go that a worker died with: one at a time, in a process of its own."""
 DEFAULT_CONCURRENCY = 8
 DEFAULT_PRIORITY = 5
 CONTAINER = -1
@@ -124,6 +127,8 @@ class Step:
         """Where the step must run; None when it runs in the process that owns the run."""
         if self.node.resources.pool is not None:
             return self.node.resources.pool
+        if self.node.resources.gpu is not None or self.node_type.resources.gpu is not None:
+            return GPU_POOL
         return None if self.node_type.isolation is Isolation.INLINE else self.node_type.pool
 
     @property

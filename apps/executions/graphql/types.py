@@ -17,6 +17,7 @@ from strawberry.scalars import JSON
 from apps.executions import models
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.storable import usage_json
+from apps.executions.graphql.queued import QueuedReason, of_runs, of_steps
 from apps.executions.history import StepView
 from apps.kit.graphql.batch import batched
 from apps.kit.graphql.connections import Connection, Edge
@@ -157,6 +158,13 @@ class NodeRun(relay.Node):
         return None if self.step.usage is None else JSON(usage_json(self.step.usage))
 
     @field()
+    def queued_reason(self) -> QueuedReason | None:
+        """Why a step that could run does not yet; null when nothing waits for a worker."""
+        if self.step.status is not StepStatus.READY:
+            return None
+        return QueuedReason.of(batched(self, "queued", of_steps, (self.run_id, self.step.path)))
+
+    @field()
     def cost(self) -> Money | None:
         """What the attempt cost."""
         return None if self.step.usage is None else Money.of(self.step.usage.cost_minor)
@@ -268,6 +276,13 @@ class Execution(TenantType, relay.Node):
     def error(self, root: strawberry.Parent[models.Run]) -> ExecutionError | None:
         """Why it failed."""
         return ExecutionError.of(root.error) if root.error else None
+
+    @field()
+    def queued_reason(self, root: strawberry.Parent[models.Run]) -> QueuedReason | None:
+        """Why the run does not go on; null when it has a worker, or waits for none."""
+        if root.finished_at is not None:
+            return None
+        return QueuedReason.of(batched(root, "queued", of_runs, (root.pk, "")))
 
     @field()
     def cost(self, root: strawberry.Parent[models.Run]) -> Money | None:

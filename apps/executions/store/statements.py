@@ -26,12 +26,15 @@ from apps.executions.engine.wait_events import ANSWER, SIGNAL, read_answer, read
 from apps.executions.store.connections import Connection
 
 _CLAIM: Final = "SELECT * FROM engine_claim_3(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+ABI: Final = 3
+"""The release of SQL functions that this process calls; those of the one before stay."""
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
 _HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
 _INBOX: Final = "SELECT * FROM engine_inbox_1(%s::uuid, %s::uuid)"
 _REGISTER: Final = (
-    "INSERT INTO worker (id, host, pid, pools, slots, lease_until)"
-    " VALUES (%s, %s, %s, %s::text[], %s, clock_timestamp() + %s * interval '1 second')"
+    "INSERT INTO worker (id, host, pid, pools, slots, lease_until, labels, abi)"
+    " VALUES (%s, %s, %s, %s::text[], %s, clock_timestamp() + %s * interval '1 second',"
+    " %s::text[], %s)"
 )
 _BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
 _MAIL: Final = "SELECT id FROM work_item WHERE worker_id = %s AND has_mail"
@@ -119,7 +122,7 @@ def inbox(connection: Connection, claim: Claim) -> Inbox:
     )
 
 
-def register(
+def register(  # noqa: PLR0913 - one row, every column by its name
     connection: Connection,
     *,
     worker_id: UUID,
@@ -128,9 +131,11 @@ def register(
     pools: Sequence[str],
     slots: int,
     lease_seconds: float,
+    labels: Sequence[str] = (),
 ) -> None:
     """A new incarnation. Raises UniqueViolation for an id that lived before."""
-    connection.execute(_REGISTER, (worker_id, host, pid, list(pools), slots, lease_seconds))
+    values = (worker_id, host, pid, list(pools), slots, lease_seconds, list(labels), ABI)
+    connection.execute(_REGISTER, values)
 
 
 def beat(connection: Connection, *, worker_id: UUID, lease_seconds: float) -> dt.datetime | None:
@@ -154,7 +159,7 @@ def is_crowded(connection: Connection, *, pools: Sequence[str]) -> bool:
 
 def reap(connection: Connection, *, lease_seconds: float) -> set[str]:
     """Make items of dead workers ready; the pools that got some."""
-    rows = connection.execute("SELECT engine_reap_1(%s::float8)", (lease_seconds,)).fetchall()
+    rows = connection.execute("SELECT engine_reap_3(%s::float8)", (lease_seconds,)).fetchall()
     crashpoint("reap.committed")
     return {row[0] for row in rows}
 

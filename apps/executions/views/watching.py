@@ -19,6 +19,7 @@ from apps.executions.actions import cancel_run
 from apps.executions.engine.history import decode
 from apps.executions.history import EVENTS_AT_ONCE, events_after
 from apps.executions.models import LogLine, Run
+from apps.executions.queueing import reasons
 from apps.executions.timeline import Attempt, attempts_of
 from apps.kit.clock import now
 from apps.kit.html.tags import tone
@@ -118,6 +119,7 @@ def _moving(found: Run) -> dict[str, Any]:
     lines = list(LogLine.objects.filter(run_id=found.pk).order_by("-id")[: SHOWN_LINES + 1])
     return {
         "run": found,
+        "queued": None if found.finished_at else reasons([found.pk]).get((found.pk, "")),
         "is_live": not found.status.is_terminal,
         "elapsed": None if found.started_at is None else present - found.started_at,
         "rows": rows,

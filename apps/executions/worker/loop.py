@@ -120,6 +120,7 @@ class EngineLoop:
             pools=settings.pools,
             slots=sum(map(settings.places, settings.pools)),
             lease_seconds=settings.lease_seconds,
+            labels=settings.labels,
         )
         self._beat(sent_at)
         for name, target in (

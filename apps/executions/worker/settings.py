@@ -21,6 +21,8 @@ class LoopSettings:
 
     conninfo: str = field(repr=False)
     pools: Sequence[str]
+    labels: Sequence[str] = ()
+    """What this process says of its machine; shown to operators."""
     worker_id: UUID = field(default_factory=uuid4)
     runs_at_once: int = RUNS_AT_ONCE
     tasks_at_once: int = TASKS_AT_ONCE

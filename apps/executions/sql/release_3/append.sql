@@ -59,6 +59,9 @@ BEGIN
     RETURN; -- Reaped while we worked: it is ready already.
   END IF;
   IF goes = 'PARKED' THEN
+    IF item.pool = 'quarantine' THEN
+      SELECT r.pool INTO item.pool FROM run r WHERE r.tenant_id = p_tenant AND r.id = p_run;
+    END IF;
     IF p_change ? 'wakeAt' THEN
       INSERT INTO timer AS t (tenant_id, run_id, kind, pool, slots, fire_at)
         VALUES (p_tenant, p_run, 'retry', item.pool, item.slots,
