@@ -79,6 +79,13 @@ class DoorbellBroker(RedisBroker):
         """The consumer that blocks."""
         return DoorbellConsumer
 
+    def declare_queue(self, queue_name: str) -> None:
+        """Without the queue for delayed messages: there are none, and it would have a consumer."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+
     def bell_of(self, queue_name: str) -> str:
         """The Redis list that wakes the consumers of one queue."""
         return f"{self.namespace}:bell:{queue_name}"

@@ -65,6 +65,15 @@ def test_a_ring_wakes_a_consumer_that_sleeps(broker: DoorbellBroker) -> None:
     ] == ["wake"]
 
 
+def test_nobody_waits_for_delayed_messages(broker: DoorbellBroker) -> None:
+    worker = dramatiq.Worker(broker, worker_threads=1)
+    worker.start()
+    try:
+        assert set(worker.consumers) == {"io"}
+    finally:
+        worker.stop()
+
+
 def test_many_rings_are_few_messages(broker: DoorbellBroker) -> None:
     ring(broker, times=100)
 
