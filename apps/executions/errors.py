@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from apps.kit.errors import ErrorCode, Refusal
 
@@ -29,3 +31,35 @@ class SecretMissing(Refusal):
             path=("parameters",),
         )
         self.names = tuple(names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PastEffect:
+    """An effect that would happen again. `path` is the step of the top level that runs again."""
+
+    path: str
+    node_id: str
+    node_type: str
+    effect: str
+    """TRANSACTIONAL, KEYED, RECONCILABLE or UNSAFE."""
+    happened_at: dt.datetime
+    """The last time."""
+    times: int
+    in_doubt: bool
+    """Nobody knows whether it happened."""
+
+
+class EffectsNeedConsent(Refusal):
+    """Steps would run again whose effects have happened; nothing was written."""
+
+    code = ErrorCode.EFFECTS_NEED_CONSENT
+
+    def __init__(self, effects: Sequence[PastEffect]) -> None:
+        """All that would happen again, also what the caller did confirm."""
+        named = ", ".join(dict.fromkeys(effect.path for effect in effects))
+        super().__init__(
+            f"These steps have had their effect and would have it again: {named}. "
+            "Name each of them in confirmEffects if that is what you want.",
+            path=("confirmEffects",),
+        )
+        self.effects = tuple(effects)

@@ -26,6 +26,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.record import StepRecord, close_record
+from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.models import LogLine, Run, RunEvent
@@ -48,8 +49,9 @@ class EventView:
     step.attempt_failed {startedAt, error, retryAt, usage?}; step.failed {startedAt, error,
     handling, usage?}; step.dispatched {pool}; step.started {startedAt}; step.skipped {reason};
     step.waiting {startedAt, kind, until?, name?, key?, payload?, due?, usage?}; signal.received
-    {id, name, payload, key?, by?}; run.queued {trigger, by?}; run.canceling {reason, by?};
-    run.failed and run.timed_out {error}.
+    {id, name, payload, key?, by?}; step.reused {run, outputs, conditions?, error?}; step.given
+    {generation?, inputs?, outputs?, alone?}; run.queued {trigger, by?}; run.canceling {reason,
+    by?}; run.failed and run.timed_out {error}.
     """
 
     seq: int
@@ -89,6 +91,9 @@ class StepView:
     """What the step waits for, while it does."""
     skip_reason: str | None = None
     usage: Usage | None = None
+    origin: Origin | None = None
+    reused_from: str | None = None
+    """The run whose outcome this is."""
     seq: int = 0
     """Of the latest event of the step; 0 when there is none."""
 
@@ -191,6 +196,7 @@ def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tup
             record.apply(event)
             folding.seq = view.seq
             folding.finished_at = None if isinstance(event, _UNSETTLED) else view.at
+            folding.reused_from = event.run_id if isinstance(event, StepReused) else None
     if has_ended:
         for folding in folded.values():
             close_record(folding.record)
@@ -210,11 +216,12 @@ def logs(run_id: uuid.UUID, *, path: str | None = None, levels: Iterable[str] | 
 class _Folding:
     """A step while its events are read."""
 
-    __slots__ = ("finished_at", "record", "seq")
+    __slots__ = ("finished_at", "record", "reused_from", "seq")
 
     def __init__(self) -> None:
         self.record = StepRecord(StepStatus.BLOCKED)
         self.finished_at: dt.datetime | None = None
+        self.reused_from: str | None = None
         self.seq = 0
 
 
@@ -234,6 +241,8 @@ def _view(path: str, folding: _Folding) -> StepView:
         wait=record.wait if record.status is StepStatus.WAITING else None,
         skip_reason=record.skip_reason.value if record.skip_reason else None,
         usage=record.usage,
+        origin=record.origin,
+        reused_from=folding.reused_from,
         seq=folding.seq,
     )
 

@@ -20,6 +20,7 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import Json
@@ -43,6 +44,9 @@ class Attempt:
     failure: Failure | None = None
     outputs: Mapping[str, Json] = field(default_factory=dict)
     wait: Wait | None = None
+    origin: Origin | None = None
+    reused_from: str | None = None
+    """The run whose outcome this is."""
 
     def duration_ms(self, *, until: dt.datetime) -> float | None:
         """From its begin to its end, or to `until` while it runs."""
@@ -107,14 +111,7 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
                 started_at=event.started_at,
                 wait=event.wait,
             )
-        case StepIterated():
-            return replace(
-                blank,
-                status=StepStatus.RUNNING,
-                attempt=event.attempt,
-                started_at=event.started_at,
-            )
-        case StepStarted():
+        case StepIterated() | StepStarted():
             return replace(
                 blank,
                 status=StepStatus.RUNNING,
@@ -124,11 +121,22 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
         case StepCompleted():
             return replace(
                 blank,
-                status=StepStatus.SUCCEEDED,
+                status=StepStatus.CACHED if event.origin is Origin.CACHED else StepStatus.SUCCEEDED,
                 attempt=event.attempt,
                 started_at=event.started_at,
                 finished_at=_end(event.started_at, event.usage.wall_ms, at),
                 outputs=event.outputs,
+                origin=event.origin,
+            )
+        case StepReused():
+            failure = None if event.error is None else Failure.from_json(event.error)
+            return replace(
+                blank,
+                status=StepStatus.SUCCEEDED if failure is None else StepStatus.FAILED,
+                attempt=event.attempt,
+                failure=failure,
+                outputs=event.outputs,
+                reused_from=event.run_id,
             )
         case AttemptFailed() | StepFailed():
             return replace(

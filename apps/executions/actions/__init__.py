@@ -1,7 +1,8 @@
 """Every write that people and other apps ask of executions."""
 
+from apps.executions.actions.repeating import Again, fork_run, retry_run
 from apps.executions.actions.starting import start_run
 from apps.executions.actions.stopping import cancel_run
 from apps.executions.actions.telling import answer_step
 
-__all__ = ["answer_step", "cancel_run", "start_run"]
+__all__ = ["Again", "answer_step", "cancel_run", "fork_run", "retry_run", "start_run"]

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.db import connection
 
 from apps.executions import bounds, origins, policies, standing
+from apps.executions.actions.chains import Chain
 from apps.executions.actions.finding import found
 from apps.executions.actions.launching import launched
 from apps.executions.actions.orders import POOL, Order, order, record_of, write
@@ -22,13 +23,18 @@ from apps.kit import events
 from apps.kit.ids import uuid7
 from apps.tenancy import audit, idempotency, limits, scope
 from apps.tenancy.actors import Actor
-from apps.tenancy.models import EnvironmentKind
+from apps.tenancy.models import Environment, EnvironmentKind
 from apps.tenancy.policies import require
 from apps.vault.secrets import missing_secrets, variables_of
 from apps.versions.actions import version_to_run
 from apps.versions.actions.deployments import environment_of
+from apps.versions.models import WorkflowVersion
 
 _START: Final = "SELECT executions_start_3(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
+_CHAIN: Final = (
+    "SELECT executions_chain_3(%s, %s, %s::uuid, %s, %s::text[], %s::jsonb,"
+    " %s::jsonb, %s::jsonb, %s, %s, %s)"
+)
 
 
 def start_run(
@@ -68,39 +74,39 @@ def start_run(
     ):
         if memory.result_id is not None:
             return found(memory.result_id)
-        seen = _looked(
-            actor=actor, workflow_id=workflow_id, environment=environment, version=version
+        place = environment_of(environment)
+        chosen = version_to_run(
+            actor=actor, workflow_id=workflow_id, environment=place, version=version
         )
+        seen = looked_at(chosen, place)
         ready = order(seen, actor=actor, trigger=trigger, given=parameters or {})
-        _require_secrets(seen)
-        bounds.require_room(queue=seen.ceilings.queued, starts=seen.ceilings.starts)
-        run_id = uuid7()
-        memory.remember(run_id)
-        if actor.user_id is not None:
-            audit.record(actor=actor, **record_of(run_id, seen))
-        events.publish(RunReady(tenant_id=scope.current_tenant_id(), run_id=run_id, pool=POOL))
-        _start(run_id, ready)
-        run = found(run_id)
+        run = begin(ready, actor=actor, memory=memory)
     if is_plain and not connection.in_atomic_block:
         standing.look(seen, environment=environment)
     return run
 
 
-def _looked(
-    *,
-    actor: Actor,
-    workflow_id: uuid.UUID,
-    environment: EnvironmentKind | uuid.UUID,
-    version: str | None,
-) -> Standing:
-    """What stands there, piece by piece: each refuses in its own words."""
-    place = environment_of(environment)
-    chosen = version_to_run(
-        actor=actor, workflow_id=workflow_id, environment=place, version=version
-    )
+def begin(
+    ready: Order, *, actor: Actor, memory: idempotency.Memory, chain: Chain | None = None
+) -> Run:
+    """Check what the run needs and queue it; the last in the caller's transaction."""
+    seen = ready.standing
+    _require_secrets(seen)
+    bounds.require_room(queue=seen.ceilings.queued, starts=seen.ceilings.starts)
+    run_id = uuid7()
+    memory.remember(run_id)
+    if actor.user_id is not None:
+        audit.record(actor=actor, **record_of(run_id, seen))
+    events.publish(RunReady(tenant_id=scope.current_tenant_id(), run_id=run_id, pool=POOL))
+    _start(run_id, ready, chain)
+    return found(run_id)
+
+
+def looked_at(chosen: WorkflowVersion, place: Environment) -> Standing:
+    """What a run of this version would take there; each refuses in its own words."""
     return Standing(
         digest="",
-        workflow_id=workflow_id,
+        workflow_id=chosen.workflow_id,
         place=Place(id=place.pk, kind=str(place.kind), name=place.name),
         version_id=chosen.pk,
         version=chosen.version or "",
@@ -108,7 +114,7 @@ def _looked(
         variables=variables_of(place.pk),
         ceilings=Ceilings.of(limits.ceilings()),
         compiled=compiled_of(chosen),
-        installation_id=origins.installation_of(workflow_id),
+        installation_id=origins.installation_of(chosen.workflow_id),
     )
 
 
@@ -120,15 +126,17 @@ def _require_secrets(seen: Standing) -> None:
         raise SecretMissing(ordered, environment=seen.place.name)
 
 
-def _start(run_id: uuid.UUID, ready: Order) -> None:
+def _start(run_id: uuid.UUID, ready: Order, chain: Chain | None) -> None:
     """Last in the transaction."""
     ceilings = ready.standing.ceilings
+    facts = ready.facts if chain is None else {**ready.facts, **chain.facts()}
     write(
-        _START,
+        _START if chain is None else _CHAIN,
         [
             scope.current_tenant_id(),
             run_id,
-            json.dumps(ready.facts),
+            *([] if chain is None else chain.seeds()),
+            json.dumps(facts),
             json.dumps(ready.event),
             ceilings.steps,
             ceilings.runs,

@@ -7,6 +7,7 @@ import datetime as dt
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed
+from apps.executions.engine.seeds import NOTHING_GIVEN, Origin, StepGiven
 from apps.executions.engine.slice_ports import Claim
 
 
@@ -31,6 +32,11 @@ def call_of(
     `given`: its outcome came from elsewhere.
     """
     frame = state.frame_of(step)
+    path = state.frame.prefix + step.path
+    said = given_to(state, path) if state.given else NOTHING_GIVEN
+    inputs = state.inputs_of(step)
+    if said.inputs is not None:
+        inputs |= said.inputs
     return StepCall(
         tenant_id=claim.tenant_id,
         run_id=claim.run_id,
@@ -40,10 +46,10 @@ def call_of(
         environment_id=claim.environment_id,
         node=step.node,
         node_type=step.node_type,
-        path=state.frame.prefix + step.path,
+        path=path,
         attempt=attempt,
-        generation=1,
-        inputs=state.inputs_of(step),
+        generation=said.generation if state.given else frame.generation,
+        inputs=inputs,
         parameters=claim.parameters,
         variables=claim.variables,
         upstream=state.upstream_of(step),
@@ -56,5 +62,20 @@ def call_of(
         inside=state.inside_of(step) if step.body is not None else None,
         interrupted=interrupted,
         installation_id=claim.installation_id,
-        given=given,
+        given=given or _pinned(said),
     )
+
+
+def given_to(state: RunState, path: str) -> StepGiven:
+    """What was said of a step before the run; inside a container, its container's generation."""
+    found = state.given.get(path)
+    if found is not None:
+        return found
+    around = state.given.get(path.partition("[")[0], NOTHING_GIVEN)
+    return StepGiven(path=path, generation=around.generation)
+
+
+def _pinned(given: StepGiven) -> StepDone | None:
+    if given.outputs is None:
+        return None
+    return StepDone(outputs=given.outputs, origin=Origin.PINNED)

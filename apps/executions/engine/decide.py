@@ -136,6 +136,7 @@ def conclude(
             usage=outcome.usage,
             started_at=started_at,
             signal=outcome.signal,
+            origin=outcome.origin,
         )
     if isinstance(outcome, ports.StepWaits):
         return begun(step, outcome, attempt=attempt, started_at=started_at)

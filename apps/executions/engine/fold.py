@@ -30,6 +30,7 @@ from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.iterations import Iteration
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
+from apps.executions.engine.seeds import StepGiven
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
 from apps.executions.engine.wait_events import SignalReceived, StepWaiting
 from apps.workflows.graph.waits import Wait
@@ -58,9 +59,11 @@ class RunState(StepGraph):
         self.signals: dict[str, SignalReceived] = {}
         self.heard: set[str] = set()
         self.broken: list[tuple[Iteration, Failure]] = []
+        self.given: dict[str, StepGiven] = {}
         self.failing: Failure | None = None
         self.canceling: CancelReason | None = None
         self.is_partial = False
+        self.is_alone = False
         self.has_started = False
         self.error: Failure | None = None
         self.totals = Totals()
@@ -97,6 +100,8 @@ class RunState(StepGraph):
         elif isinstance(event, SignalReceived):
             self.signals[event.id] = event
             self.heard.add(event.id)
+        elif isinstance(event, StepGiven):
+            self._give(event)
         else:
             self._apply_step(event)
 
@@ -128,6 +133,25 @@ class RunState(StepGraph):
             self.cut[index] = None
         else:
             self.ready.append(index)
+
+    def _give(self, event: StepGiven) -> None:
+        self.given[event.path] = event
+        step = self.step(event.path)
+        if event.alone:
+            self._isolate(step)
+        elif self.is_alone and event.outputs is not None:
+            # Nothing follows from it; the one step that runs may read it.
+            record = self.records[step.index]
+            record.status, record.outputs = StepStatus.SUCCEEDED, event.outputs
+
+    def _isolate(self, step: Step) -> None:
+        """No other step will run, before or behind."""
+        self.is_alone = True
+        self.undecided = [len(self.links) + 1] * len(self.records)
+        self.unreached.clear()
+        self.ready.clear()
+        self.records[step.index].status = StepStatus.READY
+        self.ready.append(step.index)
 
     def _apply_step(self, event: StepEvent) -> None:
         step = self.step(event.path)

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.record import StepRecord
-from apps.executions.engine.state import StepStatus
 from apps.workflows.graph.declaration import Json
 
 Outputs = Mapping[str, Json]
@@ -24,6 +23,8 @@ class Frame:
     item: Json = None
     values: Outputs = field(default_factory=dict)
     """What leaves the container's inner outputs; a port that is absent is not taken."""
+    generation: int = 1
+    """Of the container, whose steps share it."""
     outer: Mapping[str, Outputs] = field(default_factory=dict)
     """What `nodes.<id>` is for nodes outside."""
 
@@ -61,7 +62,7 @@ class Upstream(Mapping[str, Outputs]):
         if position is None:
             return self._outer[node_id]
         record = self._records[self._base + position]
-        if not self._ancestors >> position & 1 or record.status is not StepStatus.SUCCEEDED:
+        if not self._ancestors >> position & 1 or not record.has_succeeded:
             raise KeyError(node_id)
         return record.outputs
 

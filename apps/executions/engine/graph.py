@@ -123,7 +123,7 @@ class StepGraph:
         return {
             step.path: record.outputs
             for step, record in zip(self.plan.steps, self.records, strict=False)
-            if not step.outgoing and record.status is StepStatus.SUCCEEDED and record.outputs
+            if not step.outgoing and record.has_succeeded and record.outputs
         }
 
     def opened(self, step: Step, event: StepIterated) -> list[Step]:

@@ -11,6 +11,15 @@ from typing import Any, Final, TypeAlias
 
 from apps.executions.engine.iteration_events import StepIterated, iterated_json, read_iterated
 from apps.executions.engine.ports import Usage
+from apps.executions.engine.seeds import (
+    Origin,
+    StepGiven,
+    StepReused,
+    given_body,
+    read_given,
+    read_reused,
+    reused_body,
+)
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.storable import (
     BODY_LIMIT,
@@ -153,6 +162,8 @@ class StepCompleted:
     started_at: dt.datetime
     signal: str | None = None
     """The signal that ended its wait."""
+    origin: Origin | None = None
+    """None when the step ran."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -206,9 +217,10 @@ StepEvent: TypeAlias = (
     | StepCanceled
     | StepWaiting
     | StepIterated
+    | StepReused
 )
 RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded | SignalReceived
-Event: TypeAlias = RunEvent | StepEvent
+Event: TypeAlias = RunEvent | StepEvent | StepGiven
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,6 +271,8 @@ def _completed_row(event: StepCompleted) -> Row:
         body["conditions"] = event.conditions
     if event.signal is not None:
         body["signal"] = event.signal
+    if event.origin is not None:
+        body["origin"] = event.origin
     text = dumps(body, limit=INLINE_LIMIT + BODY_LIMIT + _room(event.conditions))
     return Row(type="step.completed", path=event.path, attempt=event.attempt, body=text)
 
@@ -290,6 +304,14 @@ def _step_row(
     return Row(type=name, path=event.path, attempt=event.attempt, body=text)
 
 
+def _large_row(
+    name: str, body: Mapping[str, object], path: str | None = None, attempt: int | None = None
+) -> Row:
+    """What others may say at length, each part within its own limit."""
+    text = dumps(body, limit=2 * INLINE_LIMIT + BODY_LIMIT)
+    return Row(type=name, path=path, attempt=attempt, body=text)
+
+
 def _run_row(name: str, **body: object) -> Row:
     kept = {key: value for key, value in body.items() if value is not None}
     return Row(type=name, body=dumps(kept, limit=BODY_LIMIT) if kept else None)
@@ -313,21 +335,11 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
         type="step.skipped", path=e.path, body=dumps({"reason": e.reason}, limit=BODY_LIMIT)
     ),
     StepCanceled: lambda e: _step_row("step.canceled", e, None),
-    StepWaiting: lambda e: Row(
-        type="step.waiting",
-        path=e.path,
-        attempt=e.attempt,
-        body=dumps(waiting_json(e), limit=INLINE_LIMIT + BODY_LIMIT),
-    ),
-    SignalReceived: lambda e: Row(
-        type="signal.received", body=dumps(signal_json(e), limit=INLINE_LIMIT + BODY_LIMIT)
-    ),
-    StepIterated: lambda e: Row(
-        type="step.iterated",
-        path=e.path,
-        attempt=e.attempt,
-        body=dumps(iterated_json(e), limit=INLINE_LIMIT + BODY_LIMIT),
-    ),
+    StepWaiting: lambda e: _large_row("step.waiting", waiting_json(e), e.path, e.attempt),
+    SignalReceived: lambda e: _large_row("signal.received", signal_json(e)),
+    StepIterated: lambda e: _large_row("step.iterated", iterated_json(e), e.path, e.attempt),
+    StepReused: lambda e: _large_row("step.reused", reused_body(e), e.path, e.attempt),
+    StepGiven: lambda e: _large_row("step.given", given_body(e), e.path),
 }
 
 _ENDED: Final = {
@@ -359,6 +371,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
         usage=usage_from_json(b.get("usage", {})),
         started_at=_instant(b["startedAt"]),
         signal=b.get("signal"),
+        origin=Origin(b["origin"]) if "origin" in b else None,
     ),
     "step.attempt_failed": lambda p, a, b: AttemptFailed(
         path=p,
@@ -382,4 +395,6 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "step.waiting": read_waiting,
     "signal.received": lambda _p, _a, b: read_signal(b),
     "step.iterated": read_iterated,
+    "step.reused": read_reused,
+    "step.given": lambda p, _a, b: read_given(p, b),
 }

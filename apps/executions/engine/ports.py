@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from apps.executions.engine.seeds import Origin
 from apps.workflows.graph.declaration import Json, NodeType
 from apps.workflows.graph.document import Connection, Node
 from apps.workflows.graph.waits import Wait
@@ -129,6 +130,8 @@ class StepDone:
     writes: tuple[TransactionalWrite, ...] = ()
     signal: str | None = None
     """The signal that ended its wait."""
+    origin: Origin | None = None
+    """None when the step ran."""
 
 
 @dataclass(frozen=True, kw_only=True)

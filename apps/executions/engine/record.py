@@ -21,12 +21,18 @@ from apps.executions.engine.history import (
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.plan import Link
 from apps.executions.engine.ports import Usage
+from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import StepStatus, moved_step
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import ERROR_PORT, Json
 from apps.workflows.graph.waits import Wait
 
 NO_OUTPUTS: Mapping[str, Json] = {}
+
+SUCCEEDED_BY: Mapping[Origin, StepStatus] = {
+    Origin.CACHED: StepStatus.CACHED,
+    Origin.PINNED: StepStatus.SUCCEEDED,
+}
 
 
 class StepRecord:
@@ -38,6 +44,7 @@ class StepRecord:
         "failure",
         "handling",
         "iterations",
+        "origin",
         "outputs",
         "retry_at",
         "skip_reason",
@@ -55,6 +62,7 @@ class StepRecord:
         self.iterations = 0
         self.failure: Failure | None = None
         self.handling: Handling | None = None
+        self.origin: Origin | None = None
         self.retry_at: dt.datetime | None = None
         self.skip_reason: SkipReason | None = None
         self.started_at: dt.datetime | None = None
@@ -64,8 +72,9 @@ class StepRecord:
     def apply(self, event: StepEvent) -> None:
         """Move along the table. Raises IllegalTransition for a history that cannot be."""
         if isinstance(event, StepCompleted):
-            self._attempted(event, to=StepStatus.SUCCEEDED)
-            self.outputs = event.outputs
+            to = StepStatus.SUCCEEDED if event.origin is None else SUCCEEDED_BY[event.origin]
+            self._attempted(event, to=to)
+            self.outputs, self.origin = event.outputs, event.origin
             self.conditions = event.conditions
             self.failure = None
         elif isinstance(event, StepDispatched):
@@ -89,6 +98,8 @@ class StepRecord:
         elif isinstance(event, StepWaiting):
             self._attempted(event, to=StepStatus.WAITING)
             self.wait = event.wait
+        elif isinstance(event, StepReused):
+            self._reuse(event)
         else:
             self._attempted(event, to=StepStatus.FAILED)
             self.failure = event.failure
@@ -121,13 +132,29 @@ class StepRecord:
         self.status = moved_step(self.status, to=StepStatus.READY)
         self.attempt = 0
 
+    def _reuse(self, event: StepReused) -> None:
+        if event.error is None:
+            self.status = moved_step(self.status, to=StepStatus.SUCCEEDED)
+            self.outputs = event.outputs
+        else:
+            self.status = moved_step(self.status, to=StepStatus.FAILED)
+            self.failure = Failure.from_json(event.error)
+            self.handling = Handling.ROUTE
+        self.attempt = event.attempt
+        self.conditions = event.conditions
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Its outputs count, wherever they come from."""
+        return self.status is StepStatus.SUCCEEDED or self.status is StepStatus.CACHED
+
     def is_taken(self, link: Link) -> bool:
         """Whether a value leaves by this connection, now that the step has settled."""
         if link.source_port == ERROR_PORT:
             routed = self.status is StepStatus.FAILED and self.handling is Handling.ROUTE
             # A condition nobody could evaluate does not swallow a failure.
             return routed and (not link.conditional or self.conditions.get(link.id, True))
-        if self.status is not StepStatus.SUCCEEDED or link.source_port not in self.outputs:
+        if link.source_port not in self.outputs:
             return False
         return not link.conditional or self.conditions.get(link.id, False)
 

@@ -75,7 +75,7 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
 _S = StepStatus
 SETTLED_STEPS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.FAILED, _S.SKIPPED, _S.CANCELED})
 
-_ENDS = frozenset({_S.SUCCEEDED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED})
+_ENDS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED})
 
 # RUNNING → READY: a container whose iteration has ended is asked again.
 # READY → SUCCEEDED: a pure or keyed attempt needs no intent, its completion is its only event.
@@ -87,6 +87,7 @@ STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
         _S.WAITING: _ENDS,
         _S.RETRY_WAIT: frozenset({_S.READY, _S.CANCELED}),
         _S.SUCCEEDED: frozenset(),
+        _S.CACHED: frozenset(),
         _S.FAILED: frozenset(),
         _S.SKIPPED: frozenset(),
         _S.CANCELED: frozenset(),

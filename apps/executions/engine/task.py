@@ -17,6 +17,7 @@ from apps.executions.engine.ports import (
     StopReason,
     TransactionalWrite,
 )
+from apps.executions.engine.seeds import Origin
 from apps.executions.engine.storable import (
     BODY_LIMIT,
     INLINE_LIMIT,
@@ -109,6 +110,8 @@ def _body(result: TaskResult, outcome: StepOutcome) -> str:
     match outcome:
         case StepDone():
             body |= {"outputs": outcome.outputs, "conditions": outcome.conditions}
+            if outcome.origin is not None:
+                body["origin"] = outcome.origin
             dumps(body, limit=limit)
             if outcome.writes:
                 body["writes"] = [[write.key, write.value] for write in outcome.writes]
@@ -155,7 +158,13 @@ def _outcome(body: Mapping[str, Any]) -> StepOutcome:
     writes = tuple(
         TransactionalWrite(key=key, value=value) for key, value in body.get("writes", ())
     )
-    return StepDone(outputs=body["outputs"], conditions=conditions, usage=usage, writes=writes)
+    return StepDone(
+        outputs=body["outputs"],
+        conditions=conditions,
+        usage=usage,
+        writes=writes,
+        origin=Origin(body["origin"]) if "origin" in body else None,
+    )
 
 
 def _text(at: dt.datetime) -> str:

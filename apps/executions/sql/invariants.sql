@@ -31,7 +31,8 @@ SELECT r.id FROM run r LEFT JOIN LATERAL (
 
 -- TENANT I6 a step settles at most once
 SELECT e.run_id || ' ' || e.path FROM run_event e
- WHERE e.type IN ('step.completed', 'step.failed', 'step.skipped', 'step.canceled')
+ WHERE e.type IN
+   ('step.completed', 'step.failed', 'step.skipped', 'step.canceled', 'step.reused')
  GROUP BY e.run_id, e.path HAVING count(*) > 1
 
 -- TENANT I9 the run row is its history
@@ -45,7 +46,7 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
     OR r.settled <> (SELECT count(*) FROM run_event e
          WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
            ('step.completed', 'step.failed', 'step.skipped', 'step.canceled',
-            'step.iterated'))
+            'step.iterated', 'step.reused'))
 
 -- TENANT I13 leased slots and runs of all pools stay within the tenant's ceilings
 SELECT sum(w.granted) || ' slots' FROM work_item w

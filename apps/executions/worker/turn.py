@@ -211,7 +211,8 @@ class Turn:
     def _refuse(self, journal: RunJournal, error: PlanRefused) -> None:
         """A version that this installation cannot run (any more) fails its run with the reason."""
         failure = Failure(code=error.code, message=str(error), path=error.node_id)
-        started: tuple[Event, ...] = (RunStarted(),) if self.claim.head == 1 else ()
+        is_new = not any(isinstance(event, RunStarted) for event in journal.history())
+        started: tuple[Event, ...] = (RunStarted(),) if is_new else ()
         events = (*started, RunEnded(status=RunStatus.FAILED, error=failure))
         change = Change(
             status=RunStatus.FAILED,

@@ -65,3 +65,5 @@ ALTER TABLE worker
   ADD COLUMN abi int NOT NULL DEFAULT 2;
 -- What pools are served is no secret: it explains to a tenant why a run waits.
 CREATE POLICY worker_readable ON worker FOR SELECT USING (true);
+-- Runs that go on from another, by their lineage; an ordinary start has no entry here.
+CREATE INDEX run_chained ON run (tenant_id, lineage_id) WHERE retried_from_id IS NOT NULL;

@@ -1,4 +1,6 @@
 -- Back to the second release.
+DROP FUNCTION executions_chain_3;
+DROP INDEX run_chained;
 DROP TRIGGER run_state_moves ON run;
 CREATE TRIGGER run_state_moves BEFORE UPDATE OF state ON run
   FOR EACH ROW WHEN (old.state IS DISTINCT FROM new.state) EXECUTE FUNCTION run_state_moves_1();

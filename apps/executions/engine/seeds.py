@@ -1,0 +1,94 @@
+"""What a run is given before it starts: outcomes of an earlier run, facts about single steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from apps.workflows.graph.declaration import Json
+
+
+class Origin(StrEnum):
+    """Where the outputs of a step come from that did not run."""
+
+    CACHED = "cached"
+    PINNED = "pinned"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepReused:
+    """The step's outcome is the one it had in `run_id`, so nothing runs.
+
+    `error` is that of a failure which left by the error port; its connections are decided too.
+    """
+
+    path: str
+    attempt: int
+    run_id: str
+    outputs: Mapping[str, Json] = field(default_factory=dict)
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+    error: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepGiven:
+    """What is known of a step before it starts.
+
+    `generation` is part of its idempotency key. `inputs` replace what would arrive, port by port.
+    `outputs` are pinned: the step succeeds with them and nothing runs. `alone`: no other step runs.
+    """
+
+    path: str
+    generation: int = 1
+    inputs: Mapping[str, Json] | None = None
+    outputs: Mapping[str, Json] | None = None
+    alone: bool = False
+
+
+NOTHING_GIVEN = StepGiven(path="")
+
+
+def reused_body(event: StepReused) -> dict[str, Any]:
+    """As run_event holds it; copies of older events say more, which nobody reads."""
+    body: dict[str, Any] = {"run": event.run_id, "outputs": event.outputs}
+    if event.conditions:
+        body["conditions"] = event.conditions
+    if event.error is not None:
+        body["error"] = event.error
+    return body
+
+
+def read_reused(path: str, attempt: int, body: Mapping[str, Any]) -> StepReused:
+    """The reverse of `reused_body`."""
+    return StepReused(
+        path=path,
+        attempt=attempt,
+        run_id=body["run"],
+        outputs=body.get("outputs", {}),
+        conditions=body.get("conditions", {}),
+        error=body.get("error"),
+    )
+
+
+def given_body(event: StepGiven) -> dict[str, Any]:
+    """Only what is said."""
+    facts = {
+        "generation": event.generation if event.generation > 1 else None,
+        "inputs": event.inputs,
+        "outputs": event.outputs,
+        "alone": event.alone or None,
+    }
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def read_given(path: str, body: Mapping[str, Any]) -> StepGiven:
+    """The reverse of `given_body`."""
+    return StepGiven(
+        path=path,
+        generation=body.get("generation", 1),
+        inputs=body.get("inputs"),
+        outputs=body.get("outputs"),
+        alone=body.get("alone", False),
+    )

@@ -1,0 +1,105 @@
+"""Runs of one lineage: which there are, what effects they have had, which generation is free."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from django.db import connection
+from django.db.models import IntegerField, Max, Q
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+from apps.executions.engine.decide import AMBIGUOUS, EFFECT_IN_DOUBT
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.history import decode
+from apps.executions.engine.plan import Plan
+from apps.executions.errors import PastEffect
+from apps.executions.history import all_events
+from apps.executions.models import Run, RunEvent
+from apps.tenancy import scope
+from apps.workflows.graph.declaration import Effect, NodeType
+
+CHAIN_SHOWN = 100
+_IN_DOUBT = AMBIGUOUS | {EFFECT_IN_DOUBT}
+
+
+def lock(lineage_id: uuid.UUID) -> None:
+    """One start of a lineage at a time, until the transaction ends."""
+    with connection.cursor() as cursor:
+        key = f"{scope.current_tenant_id()}{lineage_id}"
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", [key])
+
+
+def members(lineage_id: uuid.UUID) -> Any:
+    """A QuerySet of the lineage's runs; the first one is the lineage's own id."""
+    chained = Q(lineage_id=lineage_id, retried_from_id__isnull=False)
+    return Run.objects.filter(Q(pk=lineage_id) | chained)
+
+
+def chain(run: Run) -> tuple[Run, ...]:
+    """The runs of a lineage, the first one first; empty where a run stands alone."""
+    rows = tuple(members(run.lineage_id).summary().order_by("id")[:CHAIN_SHOWN])
+    return rows if len(rows) > 1 else ()
+
+
+def state_at(run: Run, plan: Plan, *, seq: int) -> RunState:
+    """The run as it was after an event."""
+    state = RunState(plan)
+    for view in all_events(run.pk):
+        if view.seq > seq:
+            break
+        state.apply(decode(view.type, path=view.path, attempt=view.attempt, body=view.body))
+    return state
+
+
+def past_effects(
+    lineage_id: uuid.UUID, types: Mapping[str, tuple[str, NodeType]]
+) -> tuple[PastEffect, ...]:
+    """What the lineage has done to the world by these nodes (`types`: step and type by node id).
+
+    An UNSAFE effect in doubt is among them; every other one in doubt dedupes by its key.
+    """
+    found: dict[tuple[str, bool], PastEffect] = {}
+    for path, at, kind in _ends(lineage_id, _tops(types)):
+        node_id = path.rpartition("/")[2]
+        if node_id not in types:
+            continue
+        step, node_type = types[node_id]
+        in_doubt = kind == "step.failed"
+        if in_doubt and node_type.effect is not Effect.UNSAFE:
+            continue
+        before = found.get((node_id, in_doubt))
+        found[node_id, in_doubt] = PastEffect(
+            path=step,
+            node_id=node_id,
+            node_type=node_type.type,
+            effect=str(node_type.effect),
+            happened_at=at if before is None else max(at, before.happened_at),
+            times=1 if before is None else before.times + 1,
+            in_doubt=in_doubt,
+        )
+    return tuple(found.values())
+
+
+def next_generation(lineage_id: uuid.UUID) -> int:
+    """One that no key of the lineage has had. Call `lock` first."""
+    runs = members(lineage_id).values("pk")
+    said = RunEvent.objects.filter(run_id__in=runs, type="step.given")
+    number = Cast(KeyTextTransform("generation", "body"), IntegerField())
+    return (said.aggregate(most=Max(number))["most"] or 1) + 1
+
+
+def _tops(types: Mapping[str, tuple[str, NodeType]]) -> Collection[str]:
+    return {step for step, _ in types.values()}
+
+
+def _ends(lineage_id: uuid.UUID, tops: Collection[str]) -> Iterable[tuple[str, Any, str]]:
+    """Completions that came from running, and failures that leave it open what happened."""
+    ran = Q(type="step.completed") & ~Q(body__has_key="origin")
+    doubted = Q(type="step.failed", body__error__code__in=list(_IN_DOUBT))
+    rows = RunEvent.objects.filter(ran | doubted, run_id__in=members(lineage_id).values("pk"))
+    for path, at, kind in rows.order_by("at").values_list("path", "at", "type").iterator(1_000):
+        if path is not None and path.partition("[")[0] in tops:
+            yield path, at, kind
