@@ -12,7 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from apps.workflows.graph.declaration import ArtifactRef, NodeError, Secret, secret_name
+from apps.workflows.graph.declaration import (
+    ArtifactRef,
+    Iteration,
+    NodeError,
+    Secret,
+    secret_name,
+)
 
 
 @dataclass(frozen=True)
@@ -71,10 +77,12 @@ class FakeContext:
         script: Callable[[str, Mapping[str, Any]], Any] | None = None,
         idempotency_key: str = "tenant/run/step/0/0",
         environment: str = "DEVELOPMENT",
+        iteration: Iteration | None = None,
     ) -> None:
         self.work_directory = work_directory
         self.idempotency_key = idempotency_key
         self.environment = environment
+        self.iteration = iteration
         self.deadline = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
         self.requests: list[Request] = []
         self.stored: dict[str, bytes] = {}

@@ -79,6 +79,7 @@ class World:
     seed: int = 0
     slots: int = 4
     cut_at: int | None = None
+    parameters: dict[str, Any] = field(default_factory=dict)
     rows: list[Row] = field(default_factory=list)
     batches: list[Batch] = field(default_factory=list)
     effects: Counter[str] = field(default_factory=Counter)
@@ -152,7 +153,7 @@ class World:
             environment_id=uuid.UUID(int=5),
             lineage_id=uuid.UUID(int=2),
             installation_id=None,
-            parameters={},
+            parameters=self.parameters,
             variables={},
             created_at=START,
             deadline_at=self.deadline_at,

@@ -135,6 +135,27 @@ def test_an_unsafe_effect_is_never_tried_again(acme: Tenant, sink: Sink, place: 
     assert sink.acted == ([] if place == "before" else ["second"])
 
 
+@pytest.mark.parametrize(
+    "halt", [("before", "c[1]/send"), ("after", "c[1]/send"), ("after", "c"), ("before", "c[2]/x")]
+)
+def test_a_loop_goes_on_where_it_was(acme: Tenant, sink: Sink, halt: tuple[str, str]) -> None:
+    body = [a("x", parentId="c"), a("send", "keyed", parentId="c")]
+    links = [to("first", "c"), to("c.item", "x"), to("x", "send"), to("send", "c.next")]
+    run_id = start(acme, raw([a("first", "keyed"), a("c", "box"), *body], links))
+    with process(sink, halt=halt) as victim:
+        assert line(victim) == f"at {halt[0]} {halt[1]}"
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+    with process(sink):
+        run = finished(acme, run_id)
+    assert run.state == "SUCCEEDED"
+    assert sorted(sink.acted) == ["c[0]/send", "c[1]/send", "c[2]/send", "first"]
+    assert max(sink.deliveries.values()) == (2 if halt == ("after", "c[1]/send") else 1)
+    history = types(acme, run_id)
+    assert history.count("step.iterated c") == 3
+    assert history.count("step.completed c[1]/send") == history.count("step.completed c") == 1
+
+
 def test_a_run_that_kills_every_worker_ends(acme: Tenant, sink: Sink) -> None:
     run_id = start(acme, workflow("keyed"))
     for _ in range(4):  # The first death is forgiven: a step had settled since the claim.

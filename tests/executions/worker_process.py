@@ -14,13 +14,22 @@ import time
 import uuid
 from typing import Any
 
-from apps.executions.engine.ports import LogSink, StepCall, StepDone, StepOutcome, StopSignal
+from apps.executions.engine.ports import (
+    LogSink,
+    StepCall,
+    StepDone,
+    StepOutcome,
+    StepRepeats,
+    StopSignal,
+)
 from apps.executions.engine.slice_ports import Claim
 from apps.executions.worker.loop import EngineLoop
 from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.document import Document, parse
 from tests.factories.graphs import CATALOGUE
+
+ITERATIONS = 3
 
 
 class SinkRunner:
@@ -37,6 +46,10 @@ class SinkRunner:
             sink.getresponse().read()
             sink.close()
         self.halt("after", call)
+        if call.node_type.container:
+            index = call.inside.index + 1 if call.inside else 0
+            if index < ITERATIONS:
+                return StepRepeats(values={"item": index, "index": index})
         return StepDone(outputs={"value": call.path})
 
     def halt(self, place: str, call: StepCall) -> None:

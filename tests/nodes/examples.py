@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from apps.executions.engine.ports import StepDone
+from apps.executions.engine.ports import Inside, StepDone
 from apps.nodes import tables
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.declaration import NodeType
@@ -33,7 +33,10 @@ def run_example(node_type: NodeType, bench: Bench, receiver: Receiver | None = N
         name: _given(value, ports[name].type, bench)
         for name, value in node_type.example.inputs.items()
     }
-    outcome = bench.run(replace(call, inputs=inputs))
+    declared = node_type.inputs
+    within = {name: inputs.pop(name) for name in tuple(inputs) if declared[name].inner}
+    ended = Inside(index=0, item=None, inputs=within, upstream={}) if within else None
+    outcome = bench.run(replace(call, inputs=inputs, inside=ended))
     assert isinstance(outcome, StepDone), outcome
     return outcome
 

@@ -166,6 +166,6 @@ def test_the_scan_refuses_the_evil_one() -> None:
 
 
 def test_the_scan_passes_the_good_ones() -> None:
-    for name in ("cars_etl", "breast_cancer", "effects"):
+    for name in ("cars_etl", "breast_cancer", "effects", "root"):
         findings = scan(to_json(load(name)), catalogue.INSTALLED)
         assert not str(findings.verdict).endswith("FAILED"), (name, findings.findings)

@@ -93,6 +93,15 @@ def test_containers_hand_in_and_collect_through_their_inner_ports() -> None:
     assert codes(raw) == set()
 
 
+def test_what_enters_a_body_enters_always() -> None:
+    inside = {"type": "test.book", "parentId": "n0"}
+    raw = small({"type": "test.each"}, inside, connections=[("n0", "item", "n1", "value")])
+    raw["connections"][0]["condition"] = "value > 1"
+    issue = the_issue(raw, "CONDITION_INTO_BODY")
+    assert issue.path == ("connections", "0", "condition")
+    assert issue.fix == ({"op": "remove", "path": "/connections/0/condition"},)
+
+
 @pytest.mark.parametrize(
     ("arrow", "code"),
     [

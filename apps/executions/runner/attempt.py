@@ -15,6 +15,7 @@ from apps.executions.engine.ports import (
     StepDone,
     StepFailed,
     StepOutcome,
+    StepRepeats,
     StepStopped,
     StepWaits,
     StopReason,
@@ -34,7 +35,7 @@ from apps.executions.runner.secrets import NO_SECRETS, SecretBook
 from apps.executions.sandbox import Sandbox
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import NodeError
-from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.declaration import Effect, Repeat
 from apps.workflows.graph.ports import ERROR_PORT
 from apps.workflows.graph.waits import Wait
 
@@ -185,6 +186,10 @@ class Attempt:
         if isinstance(given, Wait):
             return StepWaits(wait=self._wait(ready, given), usage=self.usage())
         call, objects = self.call, self._doors.objects
+        if isinstance(given, Repeat):
+            inner = outputs.checked_outputs(call, ready, given.outputs, inner=True)
+            values = outputs.offloaded(self.book.hide(inner), objects=objects)
+            return StepRepeats(values=values, usage=self.usage())
         whole = self.book.hide(outputs.checked_outputs(call, ready, given))
         kept = outputs.offloaded(whole, objects=objects)
         held = conditions.outcomes(call, whole, sandbox=self.sandbox, objects=objects)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -54,10 +54,42 @@ def plan(node_type: NodeType, configuration: Mapping[str, Any]) -> Plan:
 def resolve(
     call: StepCall, planned: Plan, *, sandbox: Sandbox, book: SecretBook, objects: ObjectStore
 ) -> dict[str, Any]:
-    """The configuration with every expression's value; one sandbox call for all of them."""
+    """The configuration with every expression's value; one sandbox call for all of them.
+
+    The inner parameters of a container have values only when an iteration has ended: theirs.
+    """
+    inner = call.node_type.inner
+    configuration = call.node.configuration
+    outside = tuple(slot for slot in planned.slots if slot.path[0] not in inner)
+    by_path = _values(call, outside, sandbox=sandbox, book=book, objects=objects)
+    if inner and call.inside is None:
+        configuration = {name: value for name, value in configuration.items() if name not in inner}
+    elif inner and call.inside is not None:
+        within = tuple(slot for slot in planned.slots if slot.path[0] in inner)
+        seen = replace(
+            call,
+            index=call.inside.index,
+            item=call.inside.item,
+            upstream=call.inside.upstream,
+        )
+        by_path |= _values(seen, within, sandbox=sandbox, book=book, objects=objects)
+    filled: dict[str, Any] = templates.fill(configuration, by_path)
+    return filled
+
+
+def _values(
+    call: StepCall,
+    slots: Sequence[Slot],
+    *,
+    sandbox: Sandbox,
+    book: SecretBook,
+    objects: ObjectStore,
+) -> dict[tuple[str | int, ...], Any]:
+    if not slots:
+        return {}
     flat = [
         (slot, expression)
-        for slot in planned.slots
+        for slot in slots
         if isinstance(slot.content, Template)
         for expression in slot.content.expressions
     ]
@@ -69,14 +101,13 @@ def resolve(
     )
     by_path: dict[tuple[str | int, ...], Any] = {}
     waiting = iter(found)
-    for slot in planned.slots:
+    for slot in slots:
         match slot.content:
             case Template() as template:
                 by_path[slot.path] = template.render([next(waiting) for _ in template.expressions])
             case SecretReference(name=name):
                 by_path[slot.path] = book.marker(name)
-    filled: dict[str, Any] = templates.fill(call.node.configuration, by_path)
-    return filled
+    return by_path
 
 
 def read(

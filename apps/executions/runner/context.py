@@ -16,7 +16,7 @@ from apps.executions.runner.http import GuardedHttp
 from apps.executions.runner.secrets import SecretBook
 from apps.executions.sandbox import SCRIPT_LIMITS, Sandbox, SandboxCode, SandboxError
 from apps.workflows.graph.context import NodeError, Secret
-from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.declaration import Effect, Iteration
 
 MAX_WRITES = 100
 MAX_KEY = 200
@@ -133,6 +133,12 @@ class StepContext:
     def environment(self) -> str:
         """DEVELOPMENT, STAGING or PRODUCTION."""
         return self._parts.call.environment
+
+    @property
+    def iteration(self) -> Iteration | None:
+        """What has just ended in a container that repeats."""
+        inside = self._parts.call.inside
+        return None if inside is None else Iteration(inside.index, inside.item)
 
     @property
     def work_directory(self) -> Path:

@@ -22,7 +22,8 @@ def checked_inputs(call: StepCall, ready: Prepared, *, objects: ObjectStore) -> 
     """The inputs with large values loaded; NodeError for what the ports do not take."""
     declared = ready.inputs
     inputs: dict[str, Any] = {}
-    for name, value in call.inputs.items():
+    arrived = {**call.inputs, **call.inside.inputs} if call.inside else call.inputs
+    for name, value in arrived.items():
         port = declared.get(name)
         if port is None:
             raise NodeError("INPUT_INVALID", f"{call.node_type.type} has no input port {name!r}.")
@@ -44,15 +45,20 @@ def _input(value: Any, port: PortSpec, name: str, objects: ObjectStore) -> Any:
     return values.load(value, objects)
 
 
-def checked_outputs(call: StepCall, ready: Prepared, given: Any) -> dict[str, Any]:
-    """The outputs as plain JSON; NodeError OUTPUT_INVALID names the port at fault."""
+def checked_outputs(
+    call: StepCall, ready: Prepared, given: Any, *, inner: bool = False
+) -> dict[str, Any]:
+    """The outputs as plain JSON; NodeError OUTPUT_INVALID names the port at fault.
+
+    `inner` ports are those that face the body of a container.
+    """
     if not isinstance(given, Mapping):
         raise NodeError("OUTPUT_INVALID", "A node answers with its outputs by port name.")
     declared = ready.outputs
     checked: dict[str, Any] = {}
     for name, value in given.items():
         port = declared.get(name)
-        if port is None:
+        if port is None or port.inner is not inner:
             raise NodeError("OUTPUT_INVALID", f"{call.node_type.type} has no output port {name!r}.")
         plain = json_values.plain(value, where=f"the output {name!r}")
         problem = values.fits(plain, port.type)

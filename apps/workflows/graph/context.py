@@ -6,6 +6,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, Self, runtime_checkable
 
+from apps.workflows.graph.repeat import Iteration
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArtifactRef:
@@ -168,6 +170,10 @@ class NodeContext(Protocol):
     @property
     def work_directory(self) -> Path:
         """An empty directory of this attempt's own, removed afterwards."""
+
+    @property
+    def iteration(self) -> Iteration | None:
+        """Of a container that repeats: what has just ended, None before the first."""
 
     def secret(self, name: str) -> Secret:
         """The secret of that name or `{{ secrets.NAME }}`; NodeError SECRET_MISSING without."""

@@ -30,6 +30,7 @@ from apps.workflows.graph.context import (
     Secret,
 )
 from apps.workflows.graph.ports import ERROR_PORT, PORT_PATTERN, Port, PortSpec
+from apps.workflows.graph.repeat import Iteration, Repeat
 from apps.workflows.graph.waits import TIMEOUT_PORT, Wait, WaitKind
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "HttpResponse",
     "Inputs",
     "Isolation",
+    "Iteration",
     "Json",
     "Log",
     "NodeContext",
@@ -53,6 +55,7 @@ __all__ = [
     "Outputs",
     "Port",
     "PortSpec",
+    "Repeat",
     "Resources",
     "Secret",
     "Wait",
@@ -197,6 +200,8 @@ class NodeType:
     parameter_migration: str | None = None
     """`module:function` from the configuration of the major before to this one's."""
     container: bool = False
+    inner: tuple[str, ...] = ()
+    """Parameters of a container that are read after each iteration, inside it."""
     icon: str | None = None
     deprecated: bool = False
     asynchronous: bool = False
@@ -247,6 +252,7 @@ def node(  # noqa: PLR0913 - the whole declaration in one call, all by keyword
     find: Callable[..., Any] | None = None,
     migrate: Callable[..., Any] | None = None,
     container: bool = False,
+    inner: tuple[str, ...] = (),
     icon: str | None = None,
     deprecated: bool = False,
 ) -> Callable[[Handler], Handler]:
@@ -276,6 +282,7 @@ def node(  # noqa: PLR0913 - the whole declaration in one call, all by keyword
         finder=_path_of(find) if find else None,
         parameter_migration=_path_of(migrate) if migrate else None,
         container=container,
+        inner=inner,
         icon=icon,
         deprecated=deprecated,
     )
@@ -357,10 +364,10 @@ def _parameters_model(function: Callable[..., Any]) -> type[NodeParameters]:
 def _check(declared: NodeType) -> None:
     problems = [*_problems_of_name(declared), *_problems_of_ports(declared)]
     configured = (port.configured_by for port in declared.inputs.values() if port.configured_by)
-    named = (*declared.secrets, *declared.egress_parameters, *declared.code, *configured)
+    named = (*declared.secrets, *declared.egress_parameters, *declared.code, *declared.inner)
     problems += [
         f"it names a parameter {name!r} that {declared.parameters.__name__} lacks"
-        for name in named
+        for name in (*named, *configured)
         if name not in declared.parameters.model_fields
     ]
     if (declared.effect is Effect.RECONCILABLE) != (declared.finder is not None):

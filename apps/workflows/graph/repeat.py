@@ -1,8 +1,16 @@
-"""What a container's handler answers when its body shall run (once more)."""
+"""What a container's handler is told and answers when its body shall run (once more)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """The run of the body that has just ended: its number from 0, and the item it had."""
+
+    index: int
+    item: Any
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ class _Context:
         return str(self._call["environment"])
 
     @property
+    def iteration(self) -> None:
+        # Containers run beside their engine.
+        return None
+
+    @property
     def work_directory(self) -> Path:
         return Path(self._call["workDirectory"])
 

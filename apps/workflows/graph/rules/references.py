@@ -1,7 +1,7 @@
 """Rules about expressions: they parse, and every name in them will have a value when they run."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from apps.workflows.graph import order, templates
 from apps.workflows.graph.expressions import (
@@ -23,6 +23,8 @@ class Place:
     node: Node
     names: frozenset[str]
     after: bool
+    inside: bool = False
+    """At a container, as if it stood in its body and all of that had run."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class References:
         if root not in place.names:
             mend = meant(root, sorted(place.names), otherwise=f"use {_listed(SCOPE)}.")
             return Problem("EXPRESSION_NAME_UNKNOWN", f"There is no `{root}` here; {mend}")
-        if root in {"item", "index"} and place.node.parent_id is None:
+        outside = place.node.parent_id is None and not place.inside
+        if root in {"item", "index"} and outside:
             message = f"`{root}` exists only inside a container; move the node into one."
             return Problem("EXPRESSION_ITEM_OUTSIDE", message)
         if len(reference) == 1:
@@ -92,6 +95,8 @@ class References:
         target = place.node.id
         if place.after and named == target:
             return True
+        if place.inside and self._drawing.nodes[named].parent_id == target:
+            return True
         if target in self._called or named in self._called:
             return True
         if not (self._upstream.knows(named) and self._upstream.knows(target)):
@@ -127,8 +132,10 @@ def _configuration(drawing: Drawing, references: References, node: Node) -> Iter
     ]
     if node.cache is not None and node.cache.key is not None:
         fields.append((("cache", "key"), node.cache.key))
+    inner = replace(place, inside=True)
     for path, text in fields:
-        for problem in _problems_of_text(references, text, place):
+        at = inner if path[1] in node_type.inner else place
+        for problem in _problems_of_text(references, text, at):
             yield drawing.node_issue(
                 node, problem.code, problem.message, *path, severity=problem.severity
             )

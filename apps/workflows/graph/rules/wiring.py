@@ -51,6 +51,15 @@ def _connection(drawing: Drawing, place: int, connection: Connection) -> Iterato
         )
         yield connection_issue(place, connection, "CONNECTION_CROSSES_CONTAINER", message)
         return
+    if inward and connection.condition is not None:
+        message = (
+            f"What enters the body of `{source.id}` enters always; "
+            "put a control.if into the body, and the condition there."
+        )
+        fix = ({"op": "remove", "path": f"/connections/{place}/condition"},)
+        yield connection_issue(
+            place, connection, "CONDITION_INTO_BODY", message, "condition", fix=fix
+        )
     yield from _ports(drawing, place, connection, inward=inward, outward=outward)
 
 
