@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import Any
 
@@ -41,3 +42,7 @@ application: Any = ProtocolTypeRouter(
         ),
     }
 )
+
+# What is loaded by now stays: no collection shall look at it again.
+gc.collect()
+gc.freeze()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -31,6 +32,9 @@ class EngineInWorker(Middleware):
 
     def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         """The process is ready: claim."""
+        # What is loaded by now stays: no collection shall look at it again.
+        gc.collect()
+        gc.freeze()
         engine.start(
             settings.ENV.worker_pools,
             settings.ENV.worker_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from dataclasses import dataclass
+from functools import cache
 
 from django.db import connection
 from psycopg import sql
@@ -62,15 +63,21 @@ def record_usage(usage: RunUsage) -> bool:
         "cost_minor": usage.cost_minor,
         "recorded_at": now(),
     }
-    # Once per run of the whole platform, in a worker's process: written without the ORM.
+    # Once per run of the whole platform, in a worker's process: written without the ORM, and as one
+    # with what announces the run's end.
+    with scope.joined(), connection.cursor() as cursor:
+        cursor.execute(_insert(tuple(values)), values)
+        return bool(cursor.rowcount)
+
+
+@cache
+def _insert(columns: tuple[str, ...]) -> str:
     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
         sql.Identifier(UsageEntry._meta.db_table),
-        sql.SQL(", ").join(map(sql.Identifier, values)),
-        sql.SQL(", ").join(map(sql.Placeholder, values)),
+        sql.SQL(", ").join(map(sql.Identifier, columns)),
+        sql.SQL(", ").join(map(sql.Placeholder, columns)),
     )
-    with scope.transaction(), connection.cursor() as cursor:
-        cursor.execute(statement.as_string(), values)
-        return bool(cursor.rowcount)
+    return statement.as_string()
 
 
 def change_plan(*, actor: Actor, plan_key: str) -> Plan:

@@ -127,14 +127,21 @@ def transaction() -> Iterator[Scope]:
 
 
 @contextmanager
-def reading() -> Iterator[Scope]:
-    """A transaction for questions alone: inside one of the same scope it needs no savepoint."""
+def joined() -> Iterator[Scope]:
+    """A transaction; inside one of the same scope that one, with no savepoint: they fail as one."""
     scope = current()
     connection = connections["default"]
     if connection.in_atomic_block and _applied(connection).settings() == scope.settings():
         yield scope
         return
     with transaction():
+        yield scope
+
+
+@contextmanager
+def reading() -> Iterator[Scope]:
+    """A transaction for questions alone, which leave nothing to take back."""
+    with joined() as scope:
         yield scope
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import assert_never
 
 from apps.executions.engine.history import Handling
@@ -167,7 +168,7 @@ class Plan:
         """The step at a path. Raises KeyError."""
         return self.steps[self.positions[path]]
 
-    @property
+    @cached_property
     def slots(self) -> int:
         """How many steps may usefully run at once: bounded by the widest level of the graph."""
         levels: dict[int, int] = {}

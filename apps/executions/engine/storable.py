@@ -30,13 +30,15 @@ class Unstorable(ValueError):
         self.code = code
 
 
+# Made once: json.dumps makes one for each call that wants anything special.
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def dumps(value: object, *, limit: int) -> str:
     """Compact JSON that a jsonb column accepts. Raises Unstorable with a step's error code."""
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _ENCODER.encode(value)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         message = f"The value is no JSON that can be stored: {str(error)[:200]}."
