@@ -18,7 +18,7 @@ from structlog.contextvars import bound_contextvars
 
 from apps.executions.engine.slice_ports import AskKind
 from apps.executions.engine.wait_events import read_waiting
-from apps.executions.events import StepAsks, StepOverdue
+from apps.executions.events import StepAsks, WaitOver
 from apps.executions.models import RunEvent
 from apps.kit import events
 from apps.kit.events import Event
@@ -83,7 +83,7 @@ def _asked(ask: _Ask) -> bool:
             cursor.execute(_TAKE, ask.key)
             if not cursor.rowcount:
                 return False  # Another process has it.
-            event = _event(ask) if is_open else None
+            event = _event(ask, is_open=is_open)
             if event is not None:
                 events.publish(event)
             return event is not None
@@ -94,15 +94,15 @@ def _asked(ask: _Ask) -> bool:
         return False
 
 
-def _event(ask: _Ask) -> Event | None:
+def _event(ask: _Ask, *, is_open: bool) -> Event | None:
     """None for a step that does not wait any more: it was answered before it was asked."""
     row = RunEvent.objects.get(run_id=ask.run_id, seq=ask.seq)
-    if row.path is None or row.attempt is None:
-        raise ValueError(f"event {ask.seq} is no step's")
-    if ask.kind == AskKind.OVERDUE:
-        return StepOverdue(
+    if ask.kind != AskKind.WAITING:
+        return WaitOver(
             tenant_id=ask.tenant_id, run_id=ask.run_id, path=row.path, attempt=row.attempt
         )
+    if not is_open or row.path is None or row.attempt is None:
+        return None
     later = RunEvent.objects.filter(run_id=ask.run_id, path=row.path, seq__gt=ask.seq)
     if later.exists():
         return None

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from apps.kit.errors import ErrorCode, Refusal
+from apps.kit.errors import Conflict, ErrorCode, Refusal
 
 
 class RunRefused(Refusal):
@@ -63,3 +63,29 @@ class EffectsNeedConsent(Refusal):
             path=("confirmEffects",),
         )
         self.effects = tuple(effects)
+
+
+class SignalsFull(Refusal):
+    """Too many signals wait to be taken."""
+
+    code = ErrorCode.QUOTA_EXCEEDED
+
+    def __init__(self, *, limit: int) -> None:
+        """`limit` of one run."""
+        super().__init__(
+            f"{limit:,} signals of this run wait for a step to take them; send more when it has.",
+            path=("name",),
+        )
+
+
+class ExecutionEnded(Conflict):
+    """The run has ended, or is ending: nothing reaches it any more."""
+
+    code = ErrorCode.EXECUTION_ENDED
+
+    def __init__(self, *, state: str) -> None:
+        """`state` as the run was found."""
+        super().__init__(
+            f"This run is {state.lower().replace('_', ' ')}; start a new one or retry it.",
+            path=("executionId",),
+        )

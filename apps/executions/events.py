@@ -44,13 +44,16 @@ class StepAsks(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepOverdue(Event):
-    """The time of a step that had asked was over: nobody need answer any more."""
+class WaitOver(Event):
+    """Nobody need answer any more: a step that had asked ran out of time, or its run has ended.
+
+    `path` is None for every step of the run.
+    """
 
     tenant_id: UUID
     run_id: UUID
-    path: str
-    attempt: int
+    path: str | None
+    attempt: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

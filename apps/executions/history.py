@@ -68,7 +68,9 @@ class EventView:
 
 
 _UNSETTLED: Final = (StepDispatched, StepStarted, StepWaiting)
-_OPENING: Final = frozenset({"run.queued", "run.started", "run.canceling"})
+_OPENING: Final = frozenset(
+    {"run.queued", "run.started", "run.paused", "run.resumed", "run.canceling"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

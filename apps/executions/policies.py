@@ -18,3 +18,13 @@ def can_read_runs(actor: Actor) -> bool:
 def can_cancel_run(actor: Actor) -> bool:
     """Stop a run."""
     return actor.has(Permission.WORKFLOWS_RUN)
+
+
+def can_pause_run(actor: Actor) -> bool:
+    """Pause a run and let it go on."""
+    return actor.has(Permission.WORKFLOWS_RUN)
+
+
+def can_signal_run(actor: Actor) -> bool:
+    """Send a signal that a step may wait for."""
+    return actor.has(Permission.WORKFLOWS_RUN)

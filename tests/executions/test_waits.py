@@ -20,7 +20,7 @@ from apps.executions.engine.ports import (
     StopSignal,
 )
 from apps.executions.engine.wait_events import StepAnswer
-from apps.executions.events import StepAsks, StepOverdue
+from apps.executions.events import StepAsks, WaitOver
 from apps.executions.models import Ask, Timer, WorkItem
 from apps.kit import events
 from apps.tenancy import scope
@@ -69,10 +69,10 @@ def answer(tenant: Tenant, run_id: uuid.UUID, value: object, *, attempt: int = 1
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[StepAsks | StepOverdue]:
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[StepAsks | WaitOver]:
     """What the rest of the product hears."""
-    heard: list[StepAsks | StepOverdue] = []
-    for kind in (StepAsks, StepOverdue):
+    heard: list[StepAsks | WaitOver] = []
+    for kind in (StepAsks, WaitOver):
         monkeypatch.setitem(events._receivers, kind, [heard.append])
     return heard
 
@@ -95,7 +95,7 @@ def test_a_timer_holds_nothing_and_fires(acme: Tenant) -> None:
 
 
 def test_what_a_step_waits_for_is_asked_exactly_once(
-    acme: Tenant, asked: list[StepAsks | StepOverdue]
+    acme: Tenant, asked: list[StepAsks | WaitOver]
 ) -> None:
     run_id = start(acme, pair())
     with worker(waits(APPROVAL)) as loop:
@@ -134,7 +134,7 @@ def test_an_ask_that_fails_is_tried_again_later(
 
 
 def test_who_answers_before_being_asked_is_not_asked(
-    acme: Tenant, asked: list[StepAsks | StepOverdue]
+    acme: Tenant, asked: list[StepAsks | WaitOver]
 ) -> None:
     run_id = start(acme, pair())
     with worker(waits(APPROVAL)) as loop:
@@ -150,7 +150,7 @@ def test_who_answers_before_being_asked_is_not_asked(
 
 
 def test_whoever_was_asked_hears_that_the_time_is_over(
-    acme: Tenant, asked: list[StepAsks | StepOverdue]
+    acme: Tenant, asked: list[StepAsks | WaitOver]
 ) -> None:
     wait = Wait(kind=WaitKind.APPROVAL, seconds=1.5)
     run_id = start(acme, raw([a("a", onError="continue"), a("b")]))
@@ -163,7 +163,7 @@ def test_whoever_was_asked_hears_that_the_time_is_over(
         finished(acme, run_id)
     with scope.tenant(acme.id):
         asks.ask_due()
-    assert [type(event) for event in asked] in ([StepAsks, StepOverdue], [StepAsks])
+    assert [type(event) for event in asked] in ([StepAsks, WaitOver], [StepAsks])
 
 
 def test_another_worker_takes_a_waiting_run_over(acme: Tenant) -> None:

@@ -80,6 +80,9 @@ MUTATIONS: dict[str, Probe] = {
     "decideApproval": ask("approvalId: $x, approve: true", x="ApprovalRequest"),
     "executeWorkflow": ask("workflowId: $x", x="Workflow"),
     "cancelExecution": ask("executionId: $x", x="Execution"),
+    "pauseExecution": ask("executionId: $x", x="Execution"),
+    "resumeExecution": ask("executionId: $x", x="Execution"),
+    "signalExecution": ask('executionId: $x, name: "go"', x="Execution"),
     "publishWorkflow": ask(
         "workflow: {workflowVersionId: $x},"
         f" metadata: {{{METADATA}, listingId: $y, publisherId: $z}}",

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from apps.executions.engine.ports import Inside, StepDone
+from apps.executions.engine.ports import Inside, StepDone, StepWaits
 from apps.nodes import tables
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.declaration import NodeType
@@ -37,6 +37,9 @@ def run_example(node_type: NodeType, bench: Bench, receiver: Receiver | None = N
     within = {name: inputs.pop(name) for name in tuple(inputs) if declared[name].inner}
     ended = Inside(index=0, item=None, inputs=within, upstream={}) if within else None
     outcome = bench.run(replace(call, inputs=inputs, inside=ended))
+    if isinstance(outcome, StepWaits):
+        # What it comes to when its time is over.
+        outcome = StepDone(outputs=outcome.wait.due or {})
     assert isinstance(outcome, StepDone), outcome
     return outcome
 

@@ -1,8 +1,20 @@
 """Every write that people and other apps ask of executions."""
 
+from apps.executions.actions.pausing import pause_run, resume_run
 from apps.executions.actions.repeating import Again, fork_run, retry_run
+from apps.executions.actions.signaling import signal_run
 from apps.executions.actions.starting import start_run
 from apps.executions.actions.stopping import cancel_run
 from apps.executions.actions.telling import answer_step
 
-__all__ = ["Again", "answer_step", "cancel_run", "fork_run", "retry_run", "start_run"]
+__all__ = [
+    "Again",
+    "answer_step",
+    "cancel_run",
+    "fork_run",
+    "pause_run",
+    "resume_run",
+    "retry_run",
+    "signal_run",
+    "start_run",
+]

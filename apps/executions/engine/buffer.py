@@ -27,6 +27,7 @@ class Buffer:
         self.due_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self._shown = RunStatus.WAITING if state.is_waiting else state.status
         """What the run's row says, or would say if its last owner had come to leave."""
+        self._signals = len(state.signals)
         self._clear()
 
     def _clear(self) -> None:
@@ -57,6 +58,7 @@ class Buffer:
         rests = left is Left.PARKED and state.is_waiting
         shows = RunStatus.WAITING if rests else state.status
         before, self._shown = self._shown, shows
+        kept, self._signals = self._signals, len(state.signals)
         change = Change(
             status=shows if rests or shows is not before else None,
             started=before is RunStatus.QUEUED and state.has_started,
@@ -70,6 +72,7 @@ class Buffer:
             tasks=tuple(self.tasks),
             recall=self.recall,
             asks=tuple(self.asks),
+            signals=self._signals if kept != self._signals else None,
         )
         batch = Batch(
             head=self._head,

@@ -24,6 +24,7 @@ from apps.executions.engine.history import (
     StepSkipped,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.pausing import PauseRequest, pausing
 from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.waits import Settled, begun, settled
@@ -58,6 +59,7 @@ class Facts:
     pool: str = RUN_POOL
     """Where the run is owned; steps of other pools are dispatched."""
     cancel: CancelRequest | None = None
+    pause: PauseRequest | None = None
     worker_lost: bool = False
     """Workers died with this run too often without any step settling in between."""
     is_held: bool = False
@@ -86,7 +88,7 @@ def decide(state: RunState, facts: Facts) -> Commands:
     """The next commands. With events among them, apply those and ask again."""
     reason = _stop_reason(state, facts)
     is_held = facts.is_held and reason is None and not state.is_stopping
-    if state.status.is_terminal or is_held:
+    if state.status.is_terminal:
         return Commands()
     if reason:
         by = facts.cancel.by if facts.cancel else None
@@ -94,8 +96,9 @@ def decide(state: RunState, facts: Facts) -> Commands:
     opening: tuple[Event, ...] = ()
     if state.status is RunStatus.QUEUED:
         opening = (RunStarted(),)
-    if lost := _lost(state, facts):
-        return Commands(events=opening + lost)
+    forced = _paused(state, facts) or (() if is_held else _lost(state, facts))
+    if forced or is_held:
+        return Commands(events=opening + forced if forced else ())
     if state.is_stopping:
         return _stopping(state, facts, opening)
     if (state.broken or state.unreached) and (ends := _ends(state, facts)):
@@ -229,7 +232,12 @@ def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
     return None
 
 
-def _lost(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
+def _paused(state: RunState, facts: Facts) -> tuple[Event, ...]:
+    moved = None if state.is_stopping else pausing(state.status, facts.pause)
+    return (moved,) if moved else ()
+
+
+def _lost(state: RunState, facts: Facts) -> tuple[Event, ...]:
     """Steps that end here because a worker died with them."""
     if facts.worker_lost and not state.is_stopping:
         suspects = tuple(state.cut) or tuple(state.ready)
@@ -287,7 +295,7 @@ def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Comm
 
 def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Steps to run here, as many as slots are free, and steps to hand to other pools."""
-    if not facts.may_start:
+    if not facts.may_start or state.is_paused:
         return (), ()
     due = (index for index, at in state.retrying.items() if at <= facts.now)
     room = facts.slots - len(state.in_flight)

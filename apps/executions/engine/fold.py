@@ -28,6 +28,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.iterations import Iteration
+from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
 from apps.executions.engine.seeds import StepGiven
@@ -97,9 +98,8 @@ class RunState(StepGraph):
             self.canceling = event.reason
         elif isinstance(event, RunEnded):
             self._end(event)
-        elif isinstance(event, SignalReceived):
-            self.signals[event.id] = event
-            self.heard.add(event.id)
+        elif isinstance(event, SignalReceived | RunPaused | RunResumed):
+            self._hear(event)
         elif isinstance(event, StepGiven):
             self._give(event)
         else:
@@ -119,9 +119,19 @@ class RunState(StepGraph):
         """The number of the attempt that would start now."""
         return self.records[index].attempt + 1
 
+    @property
+    def is_asking(self) -> bool:
+        """Somebody has been asked for what a step waits for."""
+        return any(wait.kind.is_asked for wait in self.waiting.values())
+
+    @property
+    def is_paused(self) -> bool:
+        """Nothing starts until somebody lets it."""
+        return self.status is RunStatus.PAUSED
+
     def due_at(self, *, after: dt.datetime | None) -> dt.datetime | None:
         """When the next retry or wait is due by itself; the past does not count."""
-        instants = list(self.retrying.values())
+        instants = [] if self.is_paused else list(self.retrying.values())
         if self.waiting:
             instants += [wait.until for wait in self.waiting.values() if wait.until is not None]
         return min((at for at in instants if after is None or at > after), default=None)
@@ -180,6 +190,15 @@ class RunState(StepGraph):
         if isinstance(event, StepFailed):
             self._failed(index, event)
         self._settle(step)
+
+    def _hear(self, event: SignalReceived | RunPaused | RunResumed) -> None:
+        if isinstance(event, SignalReceived):
+            self.signals[event.id] = event
+            self.heard.add(event.id)
+        else:
+            is_paused = isinstance(event, RunPaused)
+            to = RunStatus.PAUSED if is_paused else RunStatus.RUNNING
+            self.status = moved_run(self.status, to=to)
 
     def _hold(self, index: int, event: StepDispatched | StepStarted | StepWaiting) -> None:
         """The step has moved and has not settled."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
 from apps.executions.engine.iteration_events import StepIterated, iterated_json, read_iterated
+from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.seeds import (
     Origin,
@@ -219,7 +220,9 @@ StepEvent: TypeAlias = (
     | StepIterated
     | StepReused
 )
-RunEvent: TypeAlias = RunQueued | RunStarted | RunCanceling | RunEnded | SignalReceived
+RunEvent: TypeAlias = (
+    RunQueued | RunStarted | RunCanceling | RunEnded | RunPaused | RunResumed | SignalReceived
+)
 Event: TypeAlias = RunEvent | StepEvent | StepGiven
 
 
@@ -340,18 +343,11 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
     StepIterated: lambda e: _large_row("step.iterated", iterated_json(e), e.path, e.attempt),
     StepReused: lambda e: _large_row("step.reused", reused_body(e), e.path, e.attempt),
     StepGiven: lambda e: _large_row("step.given", given_body(e), e.path),
+    RunPaused: lambda e: _run_row("run.paused", by=e.by and clean_text(e.by)),
+    RunResumed: lambda e: _run_row("run.resumed", by=e.by and clean_text(e.by)),
 }
 
-_ENDED: Final = {
-    f"run.{status.lower()}": status
-    for status in (
-        RunStatus.SUCCEEDED,
-        RunStatus.PARTIAL,
-        RunStatus.FAILED,
-        RunStatus.CANCELED,
-        RunStatus.TIMED_OUT,
-    )
-}
+_ENDED: Final = {f"run.{status.lower()}": status for status in RunStatus if status.is_terminal}
 
 _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "run.queued": lambda _p, _a, b: RunQueued(trigger=b["trigger"], by=b.get("by")),
@@ -393,6 +389,8 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "step.skipped": lambda p, _a, b: StepSkipped(path=p, reason=SkipReason(b["reason"])),
     "step.canceled": lambda p, a, _b: StepCanceled(path=p, attempt=a),
     "step.waiting": read_waiting,
+    "run.paused": lambda _p, _a, b: RunPaused(by=b.get("by")),
+    "run.resumed": lambda _p, _a, b: RunResumed(by=b.get("by")),
     "signal.received": lambda _p, _a, b: read_signal(b),
     "step.iterated": read_iterated,
     "step.reused": read_reused,

@@ -23,10 +23,12 @@ from apps.executions.engine.history import (
     CancelReason,
     Event,
     RunCanceling,
+    RunEnded,
     StepDispatched,
     StepStarted,
     encode,
 )
+from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import (
     StepCall,
@@ -75,6 +77,7 @@ class Slice:
         self.began_at = self.control.now()
         self.flights: dict[int, Flight] = {}
         self.cancel: CancelRequest | None = None
+        self.pause: PauseRequest | None = None
         self.stop_at: dt.datetime | None = None
         self.worker_lost = claim.crashes >= CRASH_LIMIT
         self.buffer = Buffer(state)
@@ -118,6 +121,7 @@ class Slice:
         inbox = self.journal.inbox()
         self.buffer.consumed = inbox.ids
         self.cancel = inbox.cancel or self.cancel
+        self.pause = inbox.pause or self.pause
         now = self.control.now()
         for word in inbox.tasks:
             self._hear(word, now)
@@ -160,6 +164,7 @@ class Slice:
 
     def _facts(self, now: dt.datetime) -> Facts:
         lost, self.worker_lost = self.worker_lost, False
+        pause, self.pause = self.pause, None
         spent = now - self.began_at >= BUDGET and self.control.is_crowded()
         self.may_start = not (spent or self.control.is_draining())
         return Facts(
@@ -169,6 +174,7 @@ class Slice:
             pool=self.claim.pool,
             is_held=self.claim.is_held,
             cancel=self.cancel,
+            pause=pause,
             worker_lost=lost,
             may_start=self.may_start,
         )
@@ -176,8 +182,11 @@ class Slice:
     def _record(self, event: Event, *, now: dt.datetime) -> None:
         """Encode, apply, buffer. Raises Unstorable before anything has changed."""
         row = encode(event)
+        is_over = type(event) is RunEnded and self.state.is_asking
         self.state.apply(event)
         self.buffer.add(row, now=now)
+        if is_over:
+            self.buffer.asks.append(Ask(kind=AskKind.OVER, seq=self.state.head))
         if type(event) is StepWaiting and event.wait.kind.is_asked:
             self.buffer.asks.append(Ask(kind=AskKind.WAITING, seq=self.state.head))
 
@@ -346,8 +355,9 @@ class Slice:
         if self.flights or commands.starts or commands.dispatches:
             return None
         state = self.state
-        waits = [at for at in state.retrying.values() if at > now]
-        if state.ready or state.cut or len(waits) < len(state.retrying):
+        waits = sum(at > now for at in state.retrying.values())
+        runnable = state.ready or state.cut or waits < len(state.retrying)
+        if runnable and not state.is_paused:
             # If they may start, they wait for a dispatched step to make room for them.
             is_full = self.may_start and bool(state.dispatched)
             return Left.PARKED if is_full else Left.YIELDED

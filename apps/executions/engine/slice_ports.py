@@ -12,6 +12,7 @@ from uuid import UUID
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Row
+from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.ports import StepCall, StepOutcome, StopReason, TransactionalWrite
 from apps.executions.engine.record import Totals
 from apps.executions.engine.state import RunStatus
@@ -76,6 +77,8 @@ class Inbox:
 
     ids: tuple[UUID, ...] = ()
     cancel: CancelRequest | None = None
+    pause: PauseRequest | None = None
+    """The latest word on it."""
     tasks: tuple[TaskStarted | TaskResult, ...] = ()
     """What other processes say of dispatched steps, in the order of arrival."""
     signals: tuple[SignalReceived, ...] = ()
@@ -88,6 +91,7 @@ class AskKind(StrEnum):
 
     WAITING = "step.waiting"  # somebody shall answer
     OVERDUE = "step.overdue"  # nobody need answer any more: its time was over
+    OVER = "run.over"  # nor any other step of the run: it has ended
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +121,8 @@ class Change:
     recall: bool = False
     """Tasks nobody has begun come back at once, those that run are asked to stop."""
     asks: tuple[Ask, ...] = ()
+    signals: int | None = None
+    """How many nobody has taken, when that has changed."""
 
     @property
     def is_empty(self) -> bool:
@@ -136,6 +142,7 @@ class Change:
             tasks=self.tasks + later.tasks,
             recall=self.recall or later.recall,
             asks=self.asks + later.asks,
+            signals=self.signals if later.signals is None else later.signals,
         )
 
 

@@ -58,11 +58,12 @@ _R = RunStatus
 TERMINAL_RUNS = frozenset({_R.SUCCEEDED, _R.PARTIAL, _R.FAILED, _R.CANCELED, _R.TIMED_OUT})
 
 # WAITING is RUNNING with nothing left to do but wait: the row says so, history does not.
-# PAUSED and COMPENSATING get their rows when pause and compensation are built.
+# COMPENSATING gets its row when compensation is built.
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
     {
         _R.QUEUED: frozenset({_R.RUNNING, _R.CANCELING}),
-        _R.RUNNING: frozenset({_R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}),
+        _R.RUNNING: frozenset({_R.PAUSED, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}),
+        _R.PAUSED: frozenset({_R.RUNNING, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}),
         _R.CANCELING: frozenset({_R.CANCELED, _R.TIMED_OUT}),
         _R.SUCCEEDED: frozenset(),
         _R.PARTIAL: frozenset(),

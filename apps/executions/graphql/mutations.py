@@ -28,7 +28,7 @@ def _mapping(parameters: JSON | None) -> dict[str, Any]:
 
 @strawberry.type
 class Mutation:
-    """Start and cancel."""
+    """Start, pause, signal and cancel."""
 
     @mutation()
     def execute_workflow(
@@ -58,4 +58,40 @@ class Mutation:
         """Ask a run to stop; what has run stays in its history."""
         key = key_of(execution_id, "Execution", path=("executionId",))
         run = actions.cancel_run(actor=info.context.actor, run_id=key)
+        return ExecutionPayload(execution=Execution.of(run))
+
+    @mutation()
+    def pause_execution(self, info: Info, execution_id: strawberry.ID) -> ExecutionPayload | None:
+        """Ask that nothing more starts; running steps end, time and signals go on."""
+        key = key_of(execution_id, "Execution", path=("executionId",))
+        run = actions.pause_run(actor=info.context.actor, run_id=key)
+        return ExecutionPayload(execution=Execution.of(run))
+
+    @mutation()
+    def resume_execution(self, info: Info, execution_id: strawberry.ID) -> ExecutionPayload | None:
+        """Let a paused run go on."""
+        key = key_of(execution_id, "Execution", path=("executionId",))
+        run = actions.resume_run(actor=info.context.actor, run_id=key)
+        return ExecutionPayload(execution=Execution.of(run))
+
+    @mutation()
+    def signal_execution(
+        self,
+        info: Info,
+        execution_id: strawberry.ID,
+        name: str,
+        payload: JSON | None = None,
+        dedup_key: str | None = None,
+        correlation_key: str | None = None,
+    ) -> ExecutionPayload | None:
+        """Send a signal; it is kept until a step waits for its name, and counts once by its key."""
+        given: Any = payload
+        run = actions.signal_run(
+            actor=info.context.actor,
+            run_id=key_of(execution_id, "Execution", path=("executionId",)),
+            name=name,
+            payload=given,
+            dedup_key=dedup_key,
+            correlation_key=correlation_key,
+        )
         return ExecutionPayload(execution=Execution.of(run))

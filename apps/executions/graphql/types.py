@@ -28,6 +28,7 @@ from apps.kit.graphql.scalars import URL, BigInt
 from apps.tenancy.graphql.types import TenantType
 from apps.tenancy.models import EnvironmentKind
 from apps.workflows.graph.shape import TriggerKind
+from apps.workflows.graph.waits import WaitKind
 from apps.workflows.graphql.types import Workflow
 from apps.workflows.models import Workflow as WorkflowRow
 
@@ -78,6 +79,19 @@ class ExecutionError:
             retryable=retryable,
             recovery=recovery if isinstance(recovery, str) else None,
         )
+
+
+strawberry.enum(WaitKind, name="WaitKind")
+
+
+@strawberry.type
+class NodeWait:
+    """What a step waits for, and until when; without an instant, as long as the run lives."""
+
+    kind: WaitKind
+    name: str
+    correlation_key: str | None
+    until: dt.datetime | None
 
 
 @strawberry.type
@@ -168,6 +182,14 @@ class NodeRun(relay.Node):
     def cost(self) -> Money | None:
         """What the attempt cost."""
         return None if self.step.usage is None else Money.of(self.step.usage.cost_minor)
+
+    @field()
+    def waits_for(self) -> NodeWait | None:
+        """While it waits: for what."""
+        wait = self.step.wait
+        if wait is None:
+            return None
+        return NodeWait(kind=wait.kind, name=wait.name, correlation_key=wait.key, until=wait.until)
 
     @field()
     def error(self) -> ExecutionError | None:

@@ -134,6 +134,7 @@ class Migration(migrations.Migration):
                     ],
                     options={"db_table": "ask"},
                 ),
+                migrations.AddField("run", "signals", models.IntegerField(default=0)),
             ],
         ),
         *(IsolateTenant(model, engine=True) for model in ("Ask", "WorkflowGate", "KeyHolder")),

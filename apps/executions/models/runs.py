@@ -78,6 +78,7 @@ class Run(TenantModel):
     head = models.IntegerField(default=1)
     settled = models.IntegerField(default=0)
     fence = models.UUIDField(null=True)
+    signals = models.IntegerField(default=0)
     lineage_id = models.UUIDField(help_text="The first run of a chain of retries and forks.")
     retried_from_id = models.UUIDField(null=True)
     installation_id = models.UUIDField(null=True)

@@ -2,7 +2,7 @@
 -- A query is everything after its heading. TENANT: run in a tenant's scope. ENGINE: as the engine.
 
 -- TENANT I1 an open run has an item, a task or a timer, or it waits for somebody or is held
-SELECT r.id FROM run r WHERE r.finished_at IS NULL AND r.state <> 'WAITING'
+SELECT r.id FROM run r WHERE r.finished_at IS NULL AND r.state NOT IN ('WAITING', 'PAUSED')
    AND r.held_key IS NULL
    AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = r.id)
    AND NOT EXISTS (SELECT FROM timer t WHERE t.run_id = r.id AND t.kind <> 'deadline')
@@ -40,9 +40,10 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
     SELECT e.type FROM run_event e
      WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type LIKE 'run.%'
      ORDER BY e.seq DESC LIMIT 1) l ON true
- WHERE replace(r.state, 'WAITING', 'RUNNING') <> CASE l.type WHEN 'run.started' THEN 'RUNNING'
+ WHERE replace(r.state, 'WAITING', 'RUNNING') <> CASE WHEN l.type IN ('run.started', 'run.resumed') THEN 'RUNNING'
                               ELSE upper(replace(l.type, 'run.', '')) END
-    OR (r.finished_at IS NULL) <> (l.type IN ('run.queued', 'run.started', 'run.canceling'))
+    OR (r.finished_at IS NULL) <> (l.type IN
+         ('run.queued', 'run.started', 'run.paused', 'run.resumed', 'run.canceling'))
     OR r.settled <> (SELECT count(*) FROM run_event e
          WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
            ('step.completed', 'step.failed', 'step.skipped', 'step.canceled',

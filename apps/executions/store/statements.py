@@ -12,6 +12,7 @@ from uuid import UUID
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.history import Event, decode
+from apps.executions.engine.pausing import PAUSE, RESUME, PauseRequest
 from apps.executions.engine.record import Totals
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox, TaskClaim
 from apps.executions.engine.task import (
@@ -51,6 +52,7 @@ _LOG: Final = (
     "SELECT engine_log_1(%s::uuid, %s::uuid[], %s::text[], %s::int[], %s::text[], %s::text[],"
     " %s::text[], %s::jsonb[], %s::timestamptz[])"
 )
+_PAUSES: Final = (PAUSE, RESUME)
 _TASK_WORDS: Final[Mapping[str, Callable[[Any], TaskStarted | TaskResult]]] = {
     RESULT: read_result,
     STARTED: read_started,
@@ -117,9 +119,16 @@ def inbox(connection: Connection, claim: Claim) -> Inbox:
         ids=tuple(row[0] for row in rows),
         cancel=None if cancel is None else CancelRequest(by=cancel.get("by")),
         tasks=tuple(_TASK_WORDS[kind](body) for _, kind, body in rows if kind in _TASK_WORDS),
+        pause=next(
+            (_pause(kind, body) for _, kind, body in reversed(rows) if kind in _PAUSES), None
+        ),
         signals=tuple(read_signal(body) for _, kind, body in rows if kind == SIGNAL),
         answers=tuple(read_answer(body) for _, kind, body in rows if kind == ANSWER),
     )
+
+
+def _pause(kind: str, body: Any) -> PauseRequest:
+    return PauseRequest(is_wanted=kind == PAUSE, by=(body or {}).get("by"))
 
 
 def register(  # noqa: PLR0913 - one row, every column by its name
@@ -246,6 +255,7 @@ def change_text(change: Change) -> str | None:
         ]
         or None,
         "recall": change.recall or None,
+        "signals": change.signals,
         "asks": [{"kind": ask.kind, "seq": ask.seq} for ask in change.asks] or None,
         "writes": [{"key": write.key, "value": write.value} for write in change.writes] or None,
         **(_totals(change.totals) if change.totals else {}),

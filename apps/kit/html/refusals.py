@@ -16,6 +16,7 @@ STATUSES: Final = {
     ErrorCode.UNAUTHENTICATED: 403,
     ErrorCode.NOT_FOUND: 404,
     ErrorCode.CONFLICT: 409,
+    ErrorCode.EXECUTION_ENDED: 409,
     ErrorCode.STALE_REVISION: 409,
     ErrorCode.ALREADY_EXISTS: 409,
     ErrorCode.IDEMPOTENCY_MISMATCH: 409,

@@ -1,1 +1,1 @@
-"""Where a run goes next: branches and joins."""
+"""Where a run goes next: branches, joins and waits."""

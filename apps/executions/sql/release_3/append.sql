@@ -30,6 +30,10 @@ BEGIN
   IF p_change ? 'started' THEN
     INSERT INTO outbox (tenant_id, run_id, kind) VALUES (p_tenant, p_run, 'run.started');
   END IF;
+  IF p_change ? 'signals' THEN
+    UPDATE run SET signals = (p_change ->> 'signals')::int
+     WHERE tenant_id = p_tenant AND id = p_run;
+  END IF;
   IF p_change ? 'asks' THEN
     INSERT INTO ask (tenant_id, run_id, seq, kind)
       SELECT p_tenant, p_run, a.seq, a.kind

@@ -1,4 +1,7 @@
 -- The engine's tables, third release: what changes of them, and what is new.
+-- Signals that came and no step has taken yet: a sender is refused before they are too many.
+ALTER TABLE run ADD COLUMN signals int NOT NULL DEFAULT 0;
+
 -- What a waiting step needs of the rest of the product; ids only, the event says the rest. A table of
 -- its own: a relay of the release before takes every entry of the outbox that it does not know for the
 -- end of a run.

@@ -7,6 +7,8 @@ CREATE TRIGGER run_state_moves BEFORE UPDATE OF state ON run
 ALTER TABLE run ADD CONSTRAINT run_state_known CHECK (state IN ('QUEUED', 'RUNNING', 'WAITING',
   'PAUSED', 'CANCELING', 'COMPENSATING', 'SUCCEEDED', 'PARTIAL', 'FAILED', 'CANCELED', 'TIMED_OUT'));
 DROP TABLE ask;
+DROP FUNCTION executions_signal_3;
+ALTER TABLE run DROP COLUMN signals;
 DROP FUNCTION run_state_moves_3, engine_append_few_3, engine_append_3, engine_append_batch_3,
   engine_change_3;
 DROP FUNCTION executions_standing_3, executions_launch_3;
