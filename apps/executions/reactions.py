@@ -8,7 +8,10 @@ from django.db import transaction
 
 from apps.artifacts.roots import register_root
 from apps.billing.actions import RunUsage, record_usage
-from apps.executions import tasks
+from apps.executions import (
+    jobs,  # noqa: F401 - declares the periodic jobs
+    tasks,
+)
 from apps.executions.events import RunFinished, RunReady
 from apps.executions.references import artifacts_in_history
 from apps.kit.events import on

@@ -40,6 +40,7 @@ class Metric(StrEnum):
     QUEUED_RUNS = "queued_runs"
     STARTS_PER_MINUTE = "starts_per_minute"
     FAIR_SHARE = "fair_share"
+    RETENTION_DAYS = "retention_days"
     API_POINTS_PER_HOUR = "api_points_per_hour"
 
 
@@ -52,11 +53,12 @@ CEILINGS = frozenset(
         Metric.QUEUED_RUNS,
         Metric.STARTS_PER_MINUTE,
         Metric.FAIR_SHARE,
+        Metric.RETENTION_DAYS,
         Metric.API_POINTS_PER_HOUR,
     }
 )
 # For tenants whose plan was chosen before the metric was there.
-UNSAID = {Metric.STARTS_PER_MINUTE: 600, Metric.FAIR_SHARE: 1}
+UNSAID = {Metric.STARTS_PER_MINUTE: 600, Metric.FAIR_SHARE: 1, Metric.RETENTION_DAYS: 90}
 _CEILINGS: Frozen[Limit] = Frozen(lambda: Limit.objects.values_list("metric", "limit"))
 
 

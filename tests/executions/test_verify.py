@@ -53,7 +53,8 @@ def test_operators_ask_by_command(acme: Tenant, capsys: pytest.CaptureFixture[st
     assert "every invariant holds" in capsys.readouterr().out
     call_command("engine", "status")
     assert "outbox: 0 to announce" in capsys.readouterr().out
-    call_command("engine", "drain")
+    with pytest.raises(CommandError, match="No such worker"):
+        call_command("engine", "drain", "--all")
     with scope.tenant(acme.id), connection.cursor() as cursor:
         cursor.execute("SAVEPOINT whole")
         cursor.execute("DELETE FROM work_item")

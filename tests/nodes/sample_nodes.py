@@ -66,6 +66,11 @@ def _memory(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Out
         hoard.append(bytearray(20 << 20))
 
 
+def _spin(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    while True:
+        pass
+
+
 def _exit(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     os._exit(7)
 
@@ -120,6 +125,7 @@ _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "crash": _crash,
     "hang": _hang,
     "memory": _memory,
+    "spin": _spin,
     "exit": _exit,
     "environment": _environment,
     "artifact": _artifact,

@@ -78,6 +78,21 @@ def test_memory_over_the_limit_ends_the_process(node_bench: Bench) -> None:
     assert "100Mi" in failed.message
 
 
+def test_cpu_over_the_limit_ends_the_process(node_bench: Bench) -> None:
+    thrifty = Node(
+        id="step",
+        type=PROCESS.type,
+        configuration={"mode": "spin"},
+        resources=Resources(cpu="10m"),
+    )
+
+    failed = node_bench.failed(PROCESS, {"mode": "spin"}, node=thrifty, seconds=30)
+
+    assert failed.code == "CPU_EXCEEDED"
+    assert failed.usage.cpu_seconds >= 1
+    assert "1 s of CPU" in failed.message
+
+
 def test_the_document_may_give_a_step_more_memory(node_bench: Bench) -> None:
     more = Node(
         id="step",

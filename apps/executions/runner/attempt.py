@@ -95,7 +95,8 @@ class Attempt:
         made = self.__dict__
         moved = [made[name] for name in ("http", "artifacts") if name in made]
         return Usage(
-            cpu_seconds=self._execution.cpu_seconds,
+            cpu_seconds=self._execution.cpu_seconds
+            + (self._context.script_seconds if self._context else 0.0),
             peak_memory_bytes=self._execution.peak_memory_bytes,
             wall_ms=int((time.monotonic() - self._began) * 1000),
             bytes_in=sum(part.bytes_in for part in moved),

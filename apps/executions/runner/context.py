@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -101,6 +102,7 @@ class StepContext:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self.script_seconds = 0.0
         self.writes: dict[str, TransactionalWrite] = {}
         self.cost_minor = 0
 
@@ -152,10 +154,14 @@ class StepContext:
     def script(self, source: str, *, inputs: Mapping[str, Any]) -> Any:
         """Run tenant code in the sandbox; what it prints is logged."""
         limits = SCRIPT_LIMITS.within(seconds=max(0.01, self._parts.seconds_left()))
+        began = time.monotonic()
         try:
             ran = self._parts.sandbox.run_script(source, inputs=inputs, limits=limits)
         except SandboxError as error:
             raise script_refusal(error) from None
+        finally:
+            # It cannot sleep and asks nobody: it computes as long as it runs.
+            self.script_seconds += time.monotonic() - began
         for line in ran.printed.splitlines():
             self.log.info(line)
         return ran.value

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
+import resource
 import sys
 import threading
 import time
@@ -20,7 +22,7 @@ from apps.executions.runner.directory import StepDirectories
 from apps.executions.runner.host import Host
 from apps.executions.runner.process.endings import Ended, Ending, Job, ProcessUnavailableError
 from apps.executions.runner.process.pool import ProcessPool
-from apps.executions.runner.quantities import byte_count
+from apps.executions.runner.quantities import byte_count, cores
 from apps.executions.runner.threads import StepThreads
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.context import NodeError
@@ -129,7 +131,7 @@ class Executor:
                 "idempotencyKey": context.idempotency_key,
             },
             memory=byte_count(wanted),
-            cpu=max(1, int(work.deadline - time.monotonic()) + 5),
+            cpu=_cpu_seconds(work),
             deadline=work.deadline,
         )
         try:
@@ -138,7 +140,7 @@ class Executor:
             raise NodeError("WORKER_BUSY", str(error), retryable=True) from None
         work.execution.cpu_seconds = ended.cpu_seconds
         work.execution.peak_memory_bytes = ended.peak_memory_bytes
-        return _outputs_of(ended, memory=wanted)
+        return _outputs_of(ended, job=job, memory=wanted)
 
     def _on_loop(self, work: Work) -> Any:
         coroutine = _handler(work.call.node_type)(work.model, work.inputs, work.context)
@@ -211,7 +213,7 @@ def _handler(node_type: NodeType) -> Callable[..., Any]:
 
 def _here(work: Work) -> Any:
     handler = _handler(work.call.node_type)
-    began = time.thread_time()
+    began, most = time.thread_time(), _peak()
     try:
         return handler(work.model, work.inputs, work.context)
     except NodeError:
@@ -219,7 +221,14 @@ def _here(work: Work) -> Any:
     except Exception as error:
         raise failures.crashed(error) from error
     finally:
-        work.execution.cpu_seconds = time.thread_time() - began
+        work.execution.cpu_seconds += time.thread_time() - began
+        # Of a step among others only its process's growth is known.
+        work.execution.peak_memory_bytes = max(0, _peak() - most)
+
+
+def _peak() -> int:
+    """The most memory this process has ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _awaited(future: Future[Any], work: Work) -> Any:
@@ -249,7 +258,14 @@ def _typed(error: BaseException) -> NodeError:
     return error if isinstance(error, NodeError) else failures.crashed(error)
 
 
-def _outputs_of(ended: Ended, *, memory: str) -> Any:
+def _cpu_seconds(work: Work) -> int:
+    """What `resources.cpu` allows in the time that is left: one core for a minute is a minute."""
+    node, node_type = work.call.node, work.call.node_type
+    allowed = cores(node.resources.cpu or node_type.resources.cpu)
+    return max(1, math.ceil(allowed * (work.deadline - time.monotonic())))
+
+
+def _outputs_of(ended: Ended, *, job: Job, memory: str) -> Any:
     message = ended.message
     match ended.ending:
         case Ending.DONE:
@@ -262,6 +278,8 @@ def _outputs_of(ended: Ended, *, memory: str) -> Any:
             raise failures.crash_reported(message)
         case Ending.MEMORY:
             raise failures.out_of_memory(memory)
+        case Ending.CPU:
+            raise failures.out_of_cpu(job.cpu)
         case Ending.TIMEOUT:
             raise failures.timed_out()
         case Ending.DIED:

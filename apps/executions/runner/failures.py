@@ -12,7 +12,9 @@ from apps.workflows.graph.context import NodeError
 _TRACE_FRAMES = 8
 _MAX_MESSAGE = 1_000
 
-IN_THE_MIDDLE = frozenset({"STEP_TIMEOUT", "MEMORY_EXCEEDED", "PROCESS_DIED", "NODE_CRASHED"})
+IN_THE_MIDDLE = frozenset(
+    {"STEP_TIMEOUT", "MEMORY_EXCEEDED", "CPU_EXCEEDED", "PROCESS_DIED", "NODE_CRASHED"}
+)
 """Codes of handlers that were cut off: how far they came, nobody knows."""
 
 
@@ -31,6 +33,15 @@ def out_of_memory(limit: str) -> NodeError:
         "MEMORY_EXCEEDED",
         f"The step needed more than its {limit} of memory; raise resources.memory or give it"
         " less data.",
+    )
+
+
+def out_of_cpu(seconds: int) -> NodeError:
+    """The step's process was ended for what it computed."""
+    return NodeError(
+        "CPU_EXCEEDED",
+        f"The step used up its {seconds} s of CPU; raise resources.cpu or timeoutSeconds, or give"
+        " it less to do.",
     )
 
 

@@ -18,6 +18,15 @@ _UNITS = {
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGT]i?)?")
 
 
+def cores(quantity: str) -> float:
+    """`500m` or `1.5` as a number of cores; raises ValueError for what is none."""
+    text = quantity.removesuffix("m")
+    try:
+        return float(text) / (1000 if text != quantity else 1)
+    except ValueError:
+        raise ValueError(f"{quantity!r} is no quantity of CPU such as 500m or 2.") from None
+
+
 def byte_count(quantity: str) -> int:
     """`512Mi` as bytes; raises ValueError for what is no quantity."""
     match = _QUANTITY.fullmatch(quantity)

@@ -22,6 +22,7 @@ class Ending(StrEnum):
     FAILED = "failed"
     CRASHED = "crashed"
     MEMORY = "memory"
+    CPU = "cpu"
     TIMEOUT = "timeout"
     STOPPED = "stopped"
     DIED = "died"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from apps.executions.runner.process.warm import Running, Zygote
 
 _IDLE_SECONDS = 900.0
 _POLL_SECONDS = 0.1
+# The clock of the kernel's limit and that of its account differ a little.
+_ALMOST = 0.9
 _LAST_WORDS = {
     ending.value: ending for ending in (Ending.DONE, Ending.FAILED, Ending.CRASHED, Ending.MEMORY)
 }
@@ -45,6 +48,8 @@ class ProcessPool:
                 exited = running.finish(at_once=at_once)
         if ending is Ending.DIED and exited.get("reason") == "memory":
             ending = Ending.MEMORY
+        elif ending is Ending.DIED and _used_up(exited, job):
+            ending = Ending.CPU
         return Ended(
             ending=ending,
             message=message,
@@ -77,6 +82,12 @@ class ProcessPool:
         for one in leaving:
             one.close()
         return zygote
+
+
+def _used_up(exited: Mapping[str, Any], job: Job) -> bool:
+    """The kernel ends a process at its limit, by one signal or the other."""
+    by_kernel = exited.get("code") in (-signal.SIGXCPU, -signal.SIGKILL)
+    return by_kernel and float(exited.get("cpu", 0.0)) >= job.cpu * _ALMOST
 
 
 def _follow(
