@@ -89,7 +89,7 @@ def test_cpu_over_the_limit_ends_the_process(node_bench: Bench) -> None:
     failed = node_bench.failed(PROCESS, {"mode": "spin"}, node=thrifty, seconds=30)
 
     assert failed.code == "CPU_EXCEEDED"
-    assert failed.usage.cpu_seconds >= 1
+    assert failed.usage.cpu_seconds > 0.5
     assert "1 s of CPU" in failed.message
 
 
