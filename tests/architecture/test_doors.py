@@ -31,6 +31,7 @@ DOORS = {
     "management command": {
         "apps/artifacts/management/commands/collect_artifacts.py",
         "apps/billing/management/commands/change_plan.py",
+        "apps/executions/retention.py",
         "apps/tenancy/management/commands/verify_audit.py",
         "apps/vault/management/commands/rewrap_secrets.py",
         "config/seeding.py",
