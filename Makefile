@@ -17,7 +17,7 @@ SUPERVISOR := $(BIN)/python -m config.supervisor
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test check up doctor bench bench-engine bench-peers browser bootstrap lock format clean run-installed
+.PHONY: help demo test check up doctor bench bench-engine bench-peers chaos soak mutants model simulate browser bootstrap lock format clean run-installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,21 @@ bench-engine: bootstrap ## The engine's whole table beside its targets (bench/RE
 
 bench-peers: bootstrap ## Other engines beside ours in the same run; installs them under var/peers
 	@$(BIN)/python -m bench.peers
+
+chaos: bootstrap ## Every crash point, storms of kills and restarts, mutants (ten minutes)
+	@$(BIN)/python -m tests.chaos chaos $(if $(SEED),--seed $(SEED))
+
+soak: bootstrap ## The storms for MINUTES=60; a worker must not grow, nor the queue
+	@$(BIN)/python -m tests.chaos soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
+
+mutants: bootstrap ## Broken engines, each of which must be caught
+	@$(BIN)/python -m tests.chaos mutants
+
+model: bootstrap ## The state machine on a real database, EXAMPLES=2000
+	@NSTARX_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/chaos/test_machine.py
+
+simulate: bootstrap ## The engine in memory, cut at every point of SEEDS=20000 drawn workflows
+	@NSTARX_EXAMPLES=$(or $(SEEDS),20000) $(BIN)/python -m pytest tests/engine/test_simulator.py -s
 
 browser: bootstrap $(BROWSER_VENV)/.installed ## The pages in a real browser (Chromium on PATH), beside the gate
 	@NSTARX_BROWSER=1 $(BROWSER_VENV)/bin/python -m pytest tests/browser -p no:cacheprovider

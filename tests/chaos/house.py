@@ -11,8 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
 
+from django.db import connection
+
 from config.supervisor import backends
 from config.supervisor.backends import Backends
+from config.supervisor.failure import CannotStart
 
 
 def build() -> Backends:
@@ -27,6 +30,13 @@ def build() -> Backends:
     os.environ["NSTARX_DATA_DIR"] = str(directory / "data")
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings.test"
     return servers
+
+
+def everything(servers: Backends) -> str:
+    """The login that row security does not bind, for counting across tenants."""
+    if servers.cluster is None:
+        raise CannotStart("Unset DATABASE_URL: storms need a PostgreSQL that they may restart.")
+    return f"{servers.cluster.superuser_url.rpartition('/')[0]}/{connection.settings_dict['NAME']}"
 
 
 def _leave(number: int, frame: object) -> NoReturn:

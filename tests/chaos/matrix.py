@@ -28,6 +28,12 @@ from tests.factories.tenancy import Tenant
 TOGETHER = 12
 SLOTS = 500
 END_SECONDS = 60.0
+_TRAIL = (
+    "SELECT seq, type, path, attempt, at::time::text FROM run_event WHERE run_id = %s ORDER BY seq",
+    "SELECT kind, path, pool, worker_id::text, crashes FROM work_item WHERE run_id = %s",
+    "SELECT kind, path, fire_at::time::text FROM timer WHERE run_id = %s",
+    "SELECT kind, body FROM run_inbox WHERE run_id = %s",
+)
 
 
 @dataclass
@@ -48,7 +54,16 @@ class Case:
 class Matrix:
     """One database, one sink, one tenant; cells do not meet because each has its own pools."""
 
-    def __init__(self, tenant: Tenant, sink: Sink, nursery: Nursery, **told: Any) -> None:
+    def __init__(
+        self,
+        tenant: Tenant,
+        sink: Sink,
+        nursery: Nursery,
+        *,
+        seconds: float = END_SECONDS,
+        **told: Any,
+    ) -> None:
+        self.seconds = seconds
         self.tenant = tenant
         self.sink = sink
         self.nursery = nursery
@@ -141,9 +156,9 @@ class Matrix:
 
     def _judge(self, case: Case) -> None:
         for run_id in case.runs:
-            run = ended(self.tenant, run_id, seconds=END_SECONDS)
+            run = ended(self.tenant, run_id, seconds=self.seconds)
             if run is None:
-                case.violations.append(f"LOST: run {run_id} does not end: {trail(run_id)}")
+                case.violations.append(f"LOST: run {run_id} does not end: {self._trail(run_id)}")
             elif run.state not in case.cell.ends:
                 case.violations.append(f"run {run_id} ended {run.state}: {run.error}")
             elif run.state == "SUCCEEDED" and (lost := self._undelivered(case, run_id)):
@@ -181,8 +196,16 @@ class Matrix:
             return [f"end of {run} told {heard.count(run)} times" for run in runs
                     if heard.count(run) != 1]  # fmt: skip
 
-        _until(lambda: not wrong())
+        _until(lambda: not wrong(), seconds=self.seconds)
         return wrong()
+
+    def _trail(self, run_id: uuid.UUID) -> str:
+        with scope.tenant(self.tenant.id), connection.cursor() as cursor:
+            found = []
+            for query in _TRAIL:
+                cursor.execute(query, [run_id])
+                found.append(cursor.fetchall())
+        return str(found)
 
     def _bury(self, cases: Sequence[Case], rescuer: Worker) -> None:
         """The relay of the rescuer must be done before it goes."""
@@ -227,18 +250,10 @@ def ended(tenant: Tenant, run_id: uuid.UUID, *, seconds: float) -> Run | None:
     return found[0] if found else None
 
 
-def trail(run_id: uuid.UUID) -> str:
-    """Where a run stands, for whoever must find out why."""
-    with psycopg.connect(database.url("owner"), autocommit=True) as direct:
-        events = direct.execute(
-            "SELECT seq, type, path, at::time FROM run_event WHERE run_id = %s ORDER BY seq",
-            (run_id,),
-        ).fetchall()
-        items = direct.execute(
-            "SELECT kind, path, pool, worker_id, crashes FROM work_item WHERE run_id = %s",
-            (run_id,),
-        ).fetchall()
-    return f"{[' '.join(map(str, event)) for event in events]} {items}"
+def trail(url: str, run_id: uuid.UUID | str) -> str:
+    """Where a run stands, for whoever must find out why; the login sees all rows."""
+    with psycopg.connect(url, autocommit=True) as direct:
+        return str([direct.execute(query, (run_id,)).fetchall() for query in _TRAIL])
 
 
 def _until(happened: Callable[[], bool], *, seconds: float = END_SECONDS) -> bool:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ctypes
 import logging
 import random
+import resource
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import dramatiq
 import psycopg
 
-from apps.executions import crashpoints, relay
+from apps.executions import bell, crashpoints, live, process, tasks
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -22,6 +24,7 @@ from apps.executions.engine.ports import (
     StepFailed,
     StepOutcome,
     StepStopped,
+    StepWaits,
     StopSignal,
 )
 from apps.executions.engine.slice_ports import Claim
@@ -33,12 +36,14 @@ from apps.executions.worker.loop import EngineLoop
 from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.document import Document, parse
+from apps.workflows.graph.waits import Wait, WaitKind
 from tests.chaos import mutants
 from tests.chaos.nodes import CATALOGUE
 from tests.chaos.sink import Door
 from tests.chaos.strikes import Blow, Strike
 
 DRAIN_SECONDS = 1.0
+MEMORY_LIMIT = 2 << 30
 
 
 class ChaosRunner:
@@ -53,6 +58,8 @@ class ChaosRunner:
     def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
         if not call.node_type.type.startswith("test."):
             return self.local.run(call, stop=stop, logs=logs)
+        if call.given is not None:
+            return call.given
         said = call.node.configuration.get("say") or {}
         if said.get("gate") and self.has_gates:
             self.door.wait(f"{call.run_id}")
@@ -60,13 +67,10 @@ class ChaosRunner:
             return StepStopped(reason=reason)
         if call.attempt <= said.get("failures", 0):
             return StepFailed(code="NOT_YET", message="not yet", retryable=True)
-        match said.get("poison"):
-            case "kill":
-                signal.raise_signal(signal.SIGKILL)
-            case "segv":
-                ctypes.string_at(0)
-            case "never":
-                time.sleep(3600)
+        if poison := said.get("poison"):
+            suffer(poison)
+        if wait := wait_of(said, call.path):
+            return StepWaits(wait=wait)
         if call.node_type.effect is not Effect.PURE:
             self.deliver(call)
         return StepDone(outputs={"value": call.path})
@@ -82,6 +86,31 @@ class ChaosRunner:
         self.local.close()
 
 
+def suffer(poison: str) -> None:
+    """What a step may do to the process that runs it."""
+    match poison:
+        case "kill":
+            signal.raise_signal(signal.SIGKILL)
+        case "segv":
+            ctypes.string_at(0)
+        case "eat":
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+            held = []
+            while True:
+                held.append(bytearray(1 << 24))
+        case "never":
+            time.sleep(3600)
+
+
+def wait_of(said: Mapping[str, Any], path: str) -> Wait | None:
+    """What the step waits for, if it does."""
+    if said.get("wait"):
+        return Wait(kind=WaitKind.TIMER, seconds=said["wait"], due={"value": path})
+    if said.get("signal"):
+        return Wait(kind=WaitKind.SIGNAL, name=said["signal"])
+    return None
+
+
 def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or until the loop asks to be replaced."""
     over = threading.Event()
@@ -94,6 +123,7 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
     if told.get("skew"):
         skew_clock(told["skew"])
     versions = Versions(documents)
+    runner = ChaosRunner(told, strike)
     loop = EngineLoop(
         LoopSettings(
             conninfo=conninfo_from_settings(),
@@ -101,12 +131,18 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
             pools=told["pools"],
             **told["settings"],
         ),
-        runner=ChaosRunner(told, strike),
+        runner=runner,
         documents=versions,
         catalogue=CATALOGUE,
-        hooks=Hooks(tick=lambda: _tick(told), recycle=lambda _reason: over.set()),
+        hooks=Hooks(
+            tick=lambda: process._tick(runner.local) if told.get("relay", True) else None,
+            recycle=lambda _reason: over.set(),
+            **(bells(told["pools"]) if told.get("bell") else {}),
+        ),
     )
     loop.start()
+    if told.get("bell"):
+        listen(loop, told["pools"])
     say("ready")
     while not over.wait(0.2):
         pass
@@ -114,9 +150,22 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
     say("left")
 
 
-def _tick(told: Mapping[str, Any]) -> None:
-    if told.get("relay", True):
-        relay.relay_due()
+def bells(pools: Sequence[str]) -> dict[str, Any]:
+    """What a process of the product tells Redis."""
+    announcer = live.Announcer()
+    return {
+        "tell": announcer.announce,
+        "ring": lambda rung: [process._ringer.submit(tasks.ring, pool) for pool in rung],
+    }
+
+
+def listen(loop: EngineLoop, pools: Sequence[str]) -> None:
+    """Dramatiq's consumers, as `config.worker` has them beside the loop."""
+    for pool in pools:
+        dramatiq.get_broker().declare_queue(pool)
+        bell.install(pool, loop)
+    dramatiq.get_broker().has_room = loop.has_room  # type: ignore[attr-defined]
+    dramatiq.Worker(dramatiq.get_broker(), queues=set(pools), worker_threads=1).start()
 
 
 class Versions:

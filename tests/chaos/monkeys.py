@@ -1,0 +1,197 @@
+"""Who makes the weather: kills workers, stops them, flushes Redis, restarts PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import redis
+
+from config.supervisor.backends import Backends
+from tests.chaos.nursery import LEASE, Nursery, Worker
+
+Monkey = Callable[[threading.Event], None]
+
+
+class Outage(Exception):
+    """The database did not come back in time."""
+
+
+def ask(url: str, query: str, given: Sequence[Any] = (), *, seconds: float = 60) -> list[Any]:
+    """The rows, from a server that may be restarting."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with (
+            suppress(psycopg.OperationalError),
+            psycopg.connect(url, autocommit=True, connect_timeout=5) as direct,
+        ):
+            cursor = direct.execute(query.encode(), given)
+            return cursor.fetchall() if cursor.description else []
+        time.sleep(0.1)
+    raise Outage(query)
+
+
+class Crew:
+    """So many workers at any time: who dies is replaced. `recoveries` in seconds."""
+
+    def __init__(self, nursery: Nursery, url: str, *, size: int, **told: Any) -> None:
+        self.nursery = nursery
+        self.url = url
+        self.size = size
+        self.told = told
+        self.workers: list[Worker] = []
+        self.everybody: list[Worker] = []
+        self.held: set[str] = set()
+        self.recoveries: list[float] = []
+        self.kills = 0
+        self.restarts = 0
+        self.chores: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        """For the main thread: a server dies with the thread that started it."""
+        self._lock = threading.Lock()
+        self._orphans: dict[int, tuple[str, float]] = {}
+        self._over = threading.Event()
+        self._threads = [self._thread(self._replace), self._thread(self._watch)]
+
+    def also(self, monkey: Monkey) -> None:
+        """One more, until the end."""
+        self._threads.append(self._thread(lambda: monkey(self._over)))
+
+    def close(self) -> None:
+        """No more weather; all workers die."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(timeout=30)
+        for worker in self.workers:
+            self.nursery.kill(worker)
+            self.nursery.buried(worker)
+
+    def fenced(self) -> int:
+        """How often a worker was refused or gave a run up."""
+        return sum(worker.said.count("fenced") for worker in self.everybody)
+
+    def victim(self, chance: random.Random) -> Worker | None:
+        """Somebody who works."""
+        with self._lock:
+            ready = [w for w in self.workers if "ready" in w.said and w.id not in self.held]
+        return chance.choice(ready) if ready else None
+
+    def kill(self, worker: Worker) -> None:
+        """Somebody must take over what it held."""
+        self.nursery.kill(worker)
+        self.kills += 1
+        query = "SELECT id FROM work_item WHERE worker_id = %s"
+        now = time.monotonic()
+        for (item,) in ask(self.url, query, [worker.worker_id]):
+            self._orphans.setdefault(item, (str(worker.worker_id), now))
+
+    def _thread(self, target: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=target, daemon=True)
+        thread.start()
+        return thread
+
+    def _replace(self) -> None:
+        number = 0
+        while not self._over.wait(0.05):
+            with self._lock:
+                self.workers = [worker for worker in self.workers if not worker.died]
+                while len(self.workers) < self.size:
+                    number += 1
+                    told = {
+                        name: fact(number) if callable(fact) else fact
+                        for name, fact in self.told.items()
+                    }
+                    worker = self.nursery.born(("io", "cpu"), seed=number, **told)
+                    self.workers.append(worker)
+                    self.everybody.append(worker)
+
+    def _watch(self) -> None:
+        query = "SELECT id, worker_id::text FROM work_item WHERE id = ANY (%s)"
+        while not self._over.wait(0.2):
+            waiting = dict(self._orphans)
+            if not waiting:
+                continue
+            held = dict(ask(self.url, query, [list(waiting)]))
+            for item, (dead, since) in waiting.items():
+                if item not in held or held[item] not in (None, dead):
+                    del self._orphans[item]
+                    self.recoveries.append(time.monotonic() - since)
+
+
+def killer(crew: Crew, seed: str, *, every: float = 0.5) -> Monkey:
+    """A worker dies about so often, in seconds."""
+    chance = random.Random(f"{seed} kills")
+
+    def work(over: threading.Event) -> None:
+        while not over.wait(every * chance.uniform(0.4, 1.6)):
+            if worker := crew.victim(chance):
+                crew.kill(worker)
+
+    return work
+
+
+def stopper(crew: Crew, seed: str) -> Monkey:
+    """A worker is stopped for one to two leases, and comes back."""
+    chance = random.Random(f"{seed} stops")
+
+    def work(over: threading.Event) -> None:
+        while not over.wait(chance.uniform(0.5, 1.5)):
+            worker = crew.victim(chance)
+            if worker is not None and len(crew.held) < crew.size // 2:
+                crew.held.add(worker.id)
+                worker.signal(signal.SIGSTOP)
+                back = threading.Timer(
+                    chance.uniform(1.1, 2.0) * LEASE, _resume, args=(crew, worker)
+                )
+                back.daemon = True
+                back.start()
+
+    return work
+
+
+def _resume(crew: Crew, worker: Worker) -> None:
+    worker.signal(signal.SIGCONT)
+    crew.held.discard(worker.id)
+
+
+def redis_monkey(crew: Crew, servers: Backends, *, down: float) -> Monkey:
+    """Redis is gone for a while, then emptied every five seconds."""
+
+    def work(over: threading.Event) -> None:
+        if servers.redis is None:
+            return
+        over.wait(2)
+        crew.chores.put(servers.redis.stop)
+        over.wait(down)
+        crew.chores.put(servers.redis.start)
+        while not over.wait(5):
+            with suppress(redis.RedisError):
+                redis.Redis.from_url(servers.redis_url).flushall()
+
+    return work
+
+
+def postgres_monkey(crew: Crew, servers: Backends, seed: str) -> Monkey:
+    """PostgreSQL is restarted, immediately, every four to fifteen seconds."""
+    chance = random.Random(f"{seed} restarts")
+
+    def restart() -> None:
+        if servers.cluster is not None:
+            os.kill(servers.cluster.pid, signal.SIGQUIT)
+            while servers.cluster.exit_code() is None:
+                time.sleep(0.02)
+            servers.cluster.start()
+            crew.restarts += 1
+
+    def work(over: threading.Event) -> None:
+        while not over.wait(chance.uniform(4, 15)):
+            crew.chores.put(restart)
+
+    return work

@@ -1,0 +1,208 @@
+"""Many mixed runs in bad weather, and the reckoning when all have ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import InterfaceError, OperationalError, connection
+
+from apps.executions.engine.wait_events import SignalReceived, signal_json
+from apps.kit.ids import uuid7
+from config.supervisor.backends import Backends
+from tests import database
+from tests.architecture.source import ROOT
+from tests.chaos import house, mix
+from tests.chaos.matrix import begin, trail
+from tests.chaos.mix import Shape
+from tests.chaos.monkeys import Crew, Monkey, ask
+from tests.chaos.nursery import Nursery
+from tests.chaos.sink import Sink
+from tests.chaos.table import Table
+from tests.factories.tenancy import Tenant
+
+LIVELY_SECONDS = 60.0
+"""Without one event for so long while runs are open, something hangs."""
+SHOWN = 5
+WORKERS = 8
+
+
+@dataclass
+class Storm:
+    """One reckoning: its runs by id."""
+
+    name: str
+    seed: str
+    tenants: Sequence[Tenant]
+    servers: Backends
+    runs: dict[str, tuple[Tenant, Shape]] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+    given_up: int = 0
+    """Ended WORKER_LOST: three workers died with one step, which is what it is for."""
+
+    def __post_init__(self) -> None:
+        self.url = house.everything(self.servers)
+        self.chance = random.Random(f"{self.seed} {self.name}")
+
+    def blow(
+        self,
+        table: Table,
+        workers: Nursery,
+        *,
+        runs: int,
+        draw: Callable[[random.Random], Shape],
+        monkeys_of: Callable[[Crew], Sequence[Monkey]],
+        **told: Any,
+    ) -> None:
+        """Start, wait, reckon, one row of the table."""
+        shapes = {uuid7(): draw(self.chance) for _ in range(min(runs, 60))}
+        workers.know({str(version): shape.document for version, shape in shapes.items()})
+        absorbed = workers.sink.absorbed()
+        crew = Crew(workers, self.url, size=WORKERS, **told)
+        try:
+            for monkey in monkeys_of(crew):
+                crew.also(monkey)
+            began = time.monotonic()
+            self._start(crew, shapes, runs)
+            self._wait(crew)
+            seconds = time.monotonic() - began
+        finally:
+            crew.close()
+            self._chores(crew)
+        self._reckon(workers.sink)
+        table.row(
+            f"{self.name} ({len(self.runs) / seconds:.0f} runs/s)",
+            runs=len(self.runs),
+            kills=crew.kills,
+            fenced=crew.fenced(),
+            absorbed=workers.sink.absorbed() - absorbed,
+            recoveries=crew.recoveries,
+            violations=self.violations,
+        )
+        if crew.restarts or self.given_up:
+            table.say(
+                f"    {crew.restarts} restarts of PostgreSQL; {self.given_up} runs given up after"
+                " three dead workers in a row"
+            )
+        if self.violations:
+            table.say(workers.log_tail()[-1500:])
+
+    def _start(self, crew: Crew, shapes: dict[uuid.UUID, Shape], runs: int) -> None:
+        versions = list(shapes)
+        for number in range(runs):
+            version = versions[number % len(versions)]
+            tenant = self.tenants[number % len(self.tenants)]
+            run_id = self._surely(lambda: begin(tenant, version, pool="io"), crew)  # noqa: B023
+            self.runs[str(run_id)] = (tenant, shapes[version])
+            if shapes[version].poke == "signal":
+                self._tell(crew, run_id, "signal", self._signal(run_id))
+            elif shapes[version].poke == "cancel" and self.chance.random() < 0.5:
+                self._tell(crew, run_id, "cancel", {})
+
+    def _signal(self, run_id: uuid.UUID) -> dict[str, Any]:
+        return signal_json(SignalReceived(id=f"{run_id}", name=mix.SIGNAL, payload=1))
+
+    def _tell(self, crew: Crew, run_id: uuid.UUID, kind: str, body: dict[str, Any]) -> None:
+        tenant = self.runs[str(run_id)][0]
+        given = [tenant.id, run_id, uuid.uuid5(run_id, kind), kind, json.dumps(body)]
+        self._chores(crew)
+        ask(self.url, "SELECT executions_tell_1(%s, %s, %s, %s, %s::jsonb)", given)
+
+    def _surely(self, start: Callable[[], uuid.UUID], crew: Crew) -> uuid.UUID:
+        while True:
+            self._chores(crew)
+            try:
+                return start()
+            except (OperationalError, InterfaceError):
+                # The reply was lost: a run that did begin is one more, and must end as well.
+                with suppress(Exception):
+                    connection.close()
+                time.sleep(0.1)
+
+    def _chores(self, crew: Crew) -> None:
+        with suppress(queue.Empty):
+            while True:
+                crew.chores.get_nowait()()
+
+    def _wait(self, crew: Crew) -> None:
+        """Until nothing is open; fails when nothing moves."""
+        moved, seen = time.monotonic(), (-1, -1)
+        while True:
+            self._chores(crew)
+            query = ("SELECT count(*) FILTER (WHERE finished_at IS NULL), coalesce(sum(head), 0)"
+                     " FROM run")  # fmt: skip
+            ((open_runs, heads),) = ask(self.url, query)
+            ((unheard,),) = ask(self.url, "SELECT count(*) FROM outbox")
+            if not open_runs and not unheard:
+                return
+            if (now := (heads, unheard)) != seen:
+                moved, seen = time.monotonic(), now
+            if time.monotonic() - moved > LIVELY_SECONDS:
+                self.violations.append(f"nothing moves: {open_runs} open, {unheard} unannounced")
+                for (run_id,) in ask(
+                    self.url, "SELECT id FROM run WHERE finished_at IS NULL LIMIT %s", [SHOWN]
+                ):
+                    self.violations.append(f"LOST {trail(self.url, run_id)}")
+                return
+            time.sleep(0.25)
+
+    def _reckon(self, receiver: Sink) -> None:
+        rows = ask(self.url, "SELECT id::text, state, error ->> 'code' FROM run")
+        states = {run_id: state for run_id, state, _ in rows}
+        lost = {run_id for run_id, _, code in rows if code == "WORKER_LOST"}
+        self.given_up = len(lost)
+        heard = Counter(
+            row[0] for row in ask(self.url, "SELECT run_id::text FROM billing_usageentry")
+        )
+        for run_id, (_, shape) in self.runs.items():
+            state = states.get(run_id)
+            if state not in shape.ends and run_id not in lost:
+                self.violations.append(
+                    f"{shape.name} {run_id} ended {state}: {trail(self.url, run_id)}"
+                )
+            elif state == "SUCCEEDED" and (never := shape.effects - receiver.done(run_id)):
+                self.violations.append(f"LOST: {shape.name} {run_id} never did {never}")
+            if heard[run_id] != 1:
+                self.violations.append(f"the ledger heard {heard[run_id]} times of {run_id}")
+        self.violations += receiver.doubled()
+        self.violations += verified()
+        self.violations[:] = self.violations[: SHOWN * 4]
+
+
+def verified() -> list[str]:
+    """What `manage.py engine verify` prints, as the engine's role."""
+    environment = {
+        **os.environ,
+        "NSTARX_DATABASE_ROLE": "engine",
+        "DATABASE_ENGINE_URL": database.url("engine"),
+    }
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "engine", "verify"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0 and "every invariant holds" in done.stdout:
+        return []
+    return [line for line in (done.stdout + done.stderr).splitlines() if line][-SHOWN:]
+
+
+@contextmanager
+def emptied(servers: Backends) -> Iterator[None]:
+    """A storm reckons with its own runs alone."""
+    yield
+    tables = "run, run_event, run_inbox, work_item, timer, outbox, lane, worker"
+    ask(house.everything(servers), f"TRUNCATE {tables}")
