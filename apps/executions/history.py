@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from django.db.models import F, Func, JSONField, Q
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
-    Failure,
     RunEnded,
     StepDispatched,
     StepEvent,
@@ -69,7 +69,15 @@ class EventView:
 
 _UNSETTLED: Final = (StepDispatched, StepStarted, StepWaiting)
 _OPENING: Final = frozenset(
-    {"run.queued", "run.started", "run.paused", "run.resumed", "run.canceling"}
+    {
+        "run.queued",
+        "run.started",
+        "run.paused",
+        "run.resumed",
+        "run.canceling",
+        "run.compensating",
+        "run.compensated",
+    }
 )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
     Event,
-    Failure,
     StepCanceled,
     StepCompleted,
     StepDispatched,
@@ -20,12 +20,18 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import Json
 from apps.workflows.graph.waits import Wait
 
+_SILENT: Final[Mapping[type[StepEvent], StepStatus]] = {
+    StepSkipped: StepStatus.SKIPPED,
+    StepCalled: StepStatus.READY,
+    StepCompensated: StepStatus.COMPENSATED,
+}
 SCALE = 1000
 """Bars are measured in thousandths of the run."""
 
@@ -85,6 +91,11 @@ def attempts_of(
         name, type_ = (known.name, known.type) if known else (event.path, "")
         line = _line(event, at, Attempt(path=event.path, name=name, type=type_))
         attempts = found.setdefault(event.path, [])
+        if isinstance(event, StepCompensated) and attempts:
+            attempts[-1] = replace(attempts[-1], status=StepStatus.COMPENSATED)
+            continue
+        if attempts and not attempts[-1].attempt:
+            attempts.pop()
         # A start and the end of the same attempt are one line.
         if attempts and line.attempt and attempts[-1].attempt == line.attempt:
             begun = attempts.pop().started_at
@@ -147,8 +158,8 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
                 finished_at=_end(event.started_at, event.usage.wall_ms, at),
                 failure=event.failure,
             )
-        case StepSkipped():
-            return replace(blank, status=StepStatus.SKIPPED)
+        case StepSkipped() | StepCalled() | StepCompensated():
+            return replace(blank, status=_SILENT[type(event)])
         case StepCanceled():
             return replace(blank, status=StepStatus.CANCELED, attempt=event.attempt)
         case _:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
-    Failure,
     Handling,
     SkipReason,
     StepCompleted,

@@ -130,6 +130,10 @@ class ScriptedPool:
         durable = self.world.events()
         if effect is Effect.PURE:
             state = fold(self.world.plan, durable)
+            caller = call.path.rpartition("/")[0]
+            if call.path not in state.positions and "[" not in caller:
+                assert self.world.plan.step(caller.partition("/")[0]).is_pure, "called too early"
+                return
             awaited = self.awaited(state, call) if call.path in state.positions else ()
             for link in awaited:
                 source = state.steps[link.source]

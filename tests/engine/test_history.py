@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
     CancelReason,
     Event,
-    Failure,
     Handling,
     RunCanceling,
     RunEnded,

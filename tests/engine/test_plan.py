@@ -52,7 +52,7 @@ def test_the_document_decides_over_the_node_type() -> None:
     )
     assert [plan.step(p).timeout_seconds for p in "abc"] == [7, 9, 300]
     assert [plan.step(p).retry.max_attempts for p in "ab"] == [5, 1]
-    assert plan.step("a").handling("X") is Handling.CONTINUE
+    assert plan.step("a").rule("X", retryable=False).handling is Handling.CONTINUE
 
 
 def test_the_first_rule_that_matches_decides() -> None:
@@ -63,18 +63,43 @@ def test_the_first_rule_that_matches_decides() -> None:
     ]
     step = compile_plan(document([a("a", onError=rules)]), CATALOGUE).step("a")
     codes = ("HTTP_503", "HTTP_404", "HTTP_400", "OTHER")
-    assert [step.handling(code).value for code in codes] == ["continue", "route", "fail", "fail"]
+    found = [step.rule(code, retryable=False).handling.value for code in codes]
+    assert found == ["continue", "route", "fail", "fail"]
 
 
-@pytest.mark.parametrize("action", ["fallback", "compensate", "escalate"])
-def test_error_actions_that_are_not_built_are_refused(action: str) -> None:
-    rule = {"match": {"codes": ["X"]}, "do": action, "with": {"node": "b", "then": "b"}}
-    error = refusal(a("a", onError=[rule]), a("b"))
-    assert (error.code, error.node_id) == ("ON_ERROR_NOT_SUPPORTED", "a")
+def test_a_rule_is_for_one_of_its_codes_and_one_of_its_classes() -> None:
+    rules = [
+        {"match": {"codes": ["HTTP_*"], "classes": ["rateLimit", "timeout"]}, "do": "continue"},
+        {"match": {"classes": ["permanent"]}, "do": "route"},
+    ]
+    step = compile_plan(document([a("a", onError=rules)]), CATALOGUE).step("a")
+    cases = [("HTTP_429", True), ("HTTP_504", False), ("STEP_TIMEOUT", False), ("X", True)]
+    found = [step.rule(code, retryable=may).handling.value for code, may in cases]
+    assert found == ["continue", "continue", "route", "fail"]
+
+
+def test_a_rule_that_calls_a_disabled_node_is_not_there() -> None:
+    rules = [{"do": "fallback", "with": {"node": "b"}}, {"do": "continue"}]
+    nodes = [a("a", onError=rules, compensation="b"), a("b", disabled=True)]
+    step = compile_plan(document(nodes), CATALOGUE).step("a")
+    assert step.rule("X", retryable=False).handling is Handling.CONTINUE
+    assert step.compensation is None
+
+
+def test_error_actions_that_are_not_built_are_refused() -> None:
+    for rule in (
+        {"do": "escalate"},
+        {"do": "fallback", "with": {"workflow": "b"}},
+    ):
+        error = refusal(a("a", onError=[rule]), a("b"))
+        assert (error.code, error.node_id) == ("ON_ERROR_NOT_SUPPORTED", "a")
+
+
+def test_who_is_called_must_be_there() -> None:
+    assert refusal(a("a", compensation="gone")).code == "DOCUMENT_INVALID"
 
 
 def test_what_is_not_built_is_refused_by_name() -> None:
-    assert refusal(a("a", compensation="b"), a("b")).code == "COMPENSATION_NOT_SUPPORTED"
     assert refusal(a("a"), errorHandler="a").code == "ERROR_HANDLER_NOT_SUPPORTED"
 
 

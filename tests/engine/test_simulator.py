@@ -7,15 +7,28 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from apps.executions.engine.history import Handling, StepCompleted
 from apps.executions.engine.plan import Plan, compile_plan
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
-from apps.executions.engine.state import RunStatus
+from apps.executions.engine.rescue_events import StepCalled, StepCompensated
+from apps.executions.engine.state import RunStatus, StepStatus
+from apps.executions.engine.undoing import COMPENSATION_FAILED
 from apps.workflows.graph.document import parse
 from tests.engine.simulator import World
 from tests.examples import examples
 from tests.factories.graphs import CATALOGUE, a, raw, to
 
 KINDS = ("pure", "picky", "keyed", "picky_keyed", "reconcilable", "transactional")
+
+
+ON_ERROR: list[Any] = [
+    "fail",
+    "continue",
+    "route",
+    [{"do": "fallback", "with": {"node": "spare"}}],
+    [{"do": "compensate"}],
+    [{"do": "compensate", "with": {"then": "rescue"}}],
+]
 
 
 @st.composite
@@ -26,11 +39,12 @@ def workflows(draw: st.DrawFn) -> tuple[Plan, dict[str, Any]]:
     for i in range(size):
         name = f"n{i}"
         kind = draw(st.sampled_from(KINDS))
-        on_error = draw(st.sampled_from(["fail", "continue", "route", "continue"]))
+        on_error = draw(st.sampled_from([*ON_ERROR, ON_ERROR[1]]))
         nodes.append(
             a(
                 name,
                 kind,
+                compensation=draw(st.sampled_from([None, None, "undo"])),
                 retry={"maxAttempts": 3, "backoffSeconds": draw(st.sampled_from([0, 0.5, 30]))},
                 onError=on_error,
                 disabled=draw(st.integers(0, 9)) == 0,
@@ -50,6 +64,14 @@ def workflows(draw: st.DrawFn) -> tuple[Plan, dict[str, Any]]:
                 into = draw(st.sampled_from(ports))
                 fields = {"condition": "{{ true }}"} if draw(st.booleans()) else {}
                 connections.append(to(f"n{j}.{port}", f"{name}.{into}", **fields))
+    for name, kind in (("spare", "pure"), ("undo", "keyed"), ("rescue", "keyed")):
+        retry = {"maxAttempts": 3, "backoffSeconds": draw(st.sampled_from([0, 30]))}
+        on_error = draw(st.sampled_from(["fail", "continue"]))
+        nodes.append(a(name, kind, retry=retry, onError=on_error))
+        failures = draw(st.sampled_from([0, 0, 1, 3]))
+        script[name] = {"failures": failures, "other": False, "truth": True, "seconds": 0.01}
+    if size > 1 and draw(st.booleans()):
+        connections.append(to("rescue", f"n{size - 1}.all"))
     return compile_plan(parse(raw(nodes, connections)), CATALOGUE), script
 
 
@@ -57,7 +79,7 @@ def scripted(script: dict[str, Any]) -> Any:
     """The same answer for the same attempt, whoever asks."""
 
     def answer(call: StepCall) -> StepOutcome:
-        said = script[call.path]
+        said = script[call.path.rpartition("/")[2]]
         truths = {c.id: said["truth"] for c in call.outgoing if c.condition}
         if call.attempt <= said["failures"]:
             return StepFailed(code="NO", message="not yet", retryable=True, conditions=truths)
@@ -77,10 +99,34 @@ def world_of(workflow: tuple[Plan, dict[str, Any]], **fields: Any) -> World:
 def verdict(world: World) -> tuple[RunStatus, list[tuple[Any, ...]]]:
     """What must not depend on deaths; steps that a failing run stopped depend on timing anyway."""
     state = world.finish()
+    if any(
+        rule.handling is Handling.COMPENSATE for step in world.plan.steps for rule in step.on_error
+    ):
+        # What had come to its end when the failure came depends on timing.
+        hold_the_books(world)
+        return RunStatus.FAILED, []
     records = zip(state.steps, state.records, strict=True)
     if state.status is RunStatus.FAILED:
         return state.status, []
     return state.status, [(s.path, r.status, r.attempt, dict(r.outputs)) for s, r in records]
+
+
+def hold_the_books(world: World) -> None:
+    """What was undone was done; each once; and the run says what is left."""
+    done, called, undone = ([e.path for e in world.events() if type(e) is kind] for kind in BOOKS)
+    state = world.folded()
+    owed = [path for path in done if state.step(path).compensation]
+    assert len(set(called)) == len(called)
+    assert len(set(undone)) == len(undone)
+    assert {path.rpartition("/")[0] for path in called} <= set(owed)
+    assert set(undone) <= {path.rpartition("/")[0] for path in called}
+    if state.error is not None and state.error.code == COMPENSATION_FAILED:
+        assert state.error.details["count"] == len(set(owed) - set(undone))
+    records = [state.records[state.step(path).index] for path in undone]
+    assert all(record.status is StepStatus.COMPENSATED for record in records)
+
+
+BOOKS = (StepCompleted, StepCalled, StepCompensated)
 
 
 @settings(deadline=None, max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])

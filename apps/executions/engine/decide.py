@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 from apps.executions.engine import ports
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
     AttemptFailed,
     CancelReason,
     Event,
-    Failure,
     Handling,
     RunCanceling,
     RunEnded,
     RunStarted,
+    SkipReason,
     StepCanceled,
     StepCompleted,
     StepEvent,
@@ -24,9 +26,13 @@ from apps.executions.engine.history import (
     StepSkipped,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.on_error import NO_RULE
 from apps.executions.engine.pausing import PauseRequest, pausing
 from apps.executions.engine.plan import RUN_POOL, Step
+from apps.executions.engine.rescue import Undoing
+from apps.executions.engine.rescue_events import RunCompensating
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.undoing import RUN_TIMEOUT, TIMEOUT_MESSAGE, failure_of, next_event
 from apps.executions.engine.waits import Settled, begun, settled
 from apps.workflows.graph.declaration import Effect
 
@@ -92,24 +98,25 @@ def decide(state: RunState, facts: Facts) -> Commands:
         return Commands()
     if reason:
         by = facts.cancel.by if facts.cancel else None
-        return Commands(events=(RunCanceling(reason=reason, by=by),), stop_running=True)
+        return Commands(
+            events=(RunCanceling(reason=reason, by=by),),
+            stop_running=not state.plan.undoes_on_cancel,
+        )
     opening: tuple[Event, ...] = ()
     if state.status is RunStatus.QUEUED:
         opening = (RunStarted(),)
     forced = _paused(state, facts) or (() if is_held else _lost(state, facts))
     if forced or is_held:
         return Commands(events=opening + forced if forced else ())
-    if state.is_stopping:
-        return _stopping(state, facts, opening)
+    if state.is_stopping or state.rescue.undoing:
+        return _ending(state, facts, opening)
     if (state.broken or state.unreached) and (ends := _ends(state, facts)):
         return Commands(events=(*opening, *ends))
     if state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(events=opening, settled=ended)
     starts, dispatches = _starts(state, facts)
-    busy = state.ready or state.cut or state.in_flight or state.dispatched or state.retrying
-    if not (busy or state.waiting):
-        status = RunStatus.PARTIAL if state.is_partial else RunStatus.SUCCEEDED
-        return Commands(events=(*opening, RunEnded(status=status)))
+    if not (_is_busy(state) or state.waiting):
+        return Commands(events=(*opening, *_nothing_left(state)))
     return Commands(
         events=opening, starts=starts, dispatches=dispatches, wake_at=_wake_at(state, facts)
     )
@@ -184,16 +191,17 @@ def _failed(
     attempt: int,
     started_at: dt.datetime,
 ) -> StepFailed:
-    handling = step.handling(failure.code)
-    if handling is Handling.ROUTE and not _has_route(step, outcome):
-        handling = Handling.FAIL
+    rule = step.rule(failure.code, retryable=outcome.retryable)
+    if rule.handling is Handling.ROUTE and not _has_route(step, outcome):
+        rule = NO_RULE
     return StepFailed(
         path=step.path,
         attempt=attempt,
         failure=failure,
         usage=outcome.usage,
         started_at=started_at,
-        handling=handling,
+        handling=rule.handling,
+        target=rule.target,
         conditions=outcome.conditions,
     )
 
@@ -227,6 +235,8 @@ def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
         return None
     if facts.cancel is not None:
         return CancelReason.REQUESTED
+    if state.rescue.undoing is not None and not state.is_paused:
+        return None
     if facts.deadline_at is not None and facts.now >= facts.deadline_at:
         return CancelReason.DEADLINE
     return None
@@ -278,19 +288,68 @@ def _broken(state: RunState, facts: Facts) -> StepFailed | None:
     return None
 
 
+def _ending(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Commands:
+    undoing = state.rescue.undoing
+    if undoing is None or state.is_stopping:
+        return _stopping(state, facts, opening)
+    if state.is_paused:
+        return Commands(wake_at=_wake_at(state, facts))
+    return _undoing(state, undoing, facts)
+
+
 def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Commands:
     if state.in_flight or state.dispatched:
-        return Commands(events=opening, stop_running=True, wake_at=_wake_at(state, facts))
+        # What will be undone must be known: effects on their way come to their end.
+        is_final = state.canceling is None or not state.plan.undoes_on_cancel
+        wake_at = _wake_at(state, facts)
+        return Commands(events=opening, stop_running=is_final, wake_at=wake_at)
+    return Commands(events=(*opening, _end(state)))
+
+
+def _end(state: RunState) -> Event:
     if state.canceling is None:
-        ended = RunEnded(status=RunStatus.FAILED, error=state.failing)
-    elif state.canceling is CancelReason.DEADLINE:
-        message = "The run's time was over before it ended. Raise resources.timeoutSeconds."
-        ended = RunEnded(
-            status=RunStatus.TIMED_OUT, error=Failure(code="RUN_TIMEOUT", message=message)
+        return RunEnded(status=RunStatus.FAILED, error=state.failing)
+    if state.rescue.undoing is None and state.rescue.log and state.plan.undoes_on_cancel:
+        return RunCompensating()
+    missed = failure_of(state)
+    if state.canceling is CancelReason.DEADLINE:
+        late = Failure(code=RUN_TIMEOUT, message=TIMEOUT_MESSAGE)
+        return RunEnded(status=RunStatus.TIMED_OUT, error=missed or late)
+    return RunEnded(status=RunStatus.CANCELED, error=missed)
+
+
+def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
+    """What runs comes to its end, begun effects included; then one step after the other is undone.
+
+    The run's deadline does not count meanwhile: every compensation has its own time and attempts.
+    """
+    is_gathering = state.status is not RunStatus.COMPENSATING
+    if not is_gathering and state.waiting and (ended := tuple(settled(state, facts.now))):
+        return Commands(settled=ended)
+    starts, dispatches = _starts(state, facts)
+    is_busy = bool(state.cut or state.in_flight or state.dispatched)
+    if is_gathering:
+        starts, dispatches = (
+            tuple(index for index in found if index in state.cut) for found in (starts, dispatches)
         )
     else:
-        ended = RunEnded(status=RunStatus.CANCELED)
-    return Commands(events=(*opening, ended))
+        is_busy = bool(is_busy or state.ready or state.retrying or state.waiting)
+    if is_busy:
+        wake_at = _wake_at(state, facts)
+        return Commands(starts=starts, dispatches=dispatches, wake_at=wake_at)
+    return Commands(events=(next_event(state, undoing),))
+
+
+def _is_busy(state: RunState) -> bool:
+    return bool(state.ready or state.cut or state.in_flight or state.dispatched or state.retrying)
+
+
+def _nothing_left(state: RunState) -> Iterator[Event]:
+    """Nobody will call what is still on call, and what waits for that may go on; or the end."""
+    for index in state.rescue.standby:
+        yield StepSkipped(path=state.steps[index].path, reason=SkipReason.NOT_CALLED)
+    if not state.rescue.standby:
+        yield RunEnded(status=RunStatus.PARTIAL if state.is_partial else RunStatus.SUCCEEDED)
 
 
 def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -317,5 +376,6 @@ def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, 
 
 def _wake_at(state: RunState, facts: Facts) -> dt.datetime | None:
     due_at = state.due_at(after=facts.now) if state.retrying or state.waiting else None
-    deadline_at = None if state.is_stopping else facts.deadline_at
+    is_over = state.is_stopping or (state.rescue.undoing and not state.is_paused)
+    deadline_at = None if is_over else facts.deadline_at
     return min((at for at in (due_at, deadline_at) if at is not None), default=None)

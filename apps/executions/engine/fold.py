@@ -6,14 +6,12 @@ import datetime as dt
 from collections import deque
 from collections.abc import Iterable
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.frames import RUN_FRAME, Frame
-from apps.executions.engine.graph import StepGraph
 from apps.executions.engine.history import (
     AttemptFailed,
     CancelReason,
     Event,
-    Failure,
-    Handling,
     RunCanceling,
     RunEnded,
     RunQueued,
@@ -31,13 +29,14 @@ from apps.executions.engine.iterations import Iteration
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
+from apps.executions.engine.rescue import RESCUE_EVENTS, OnCall, Rescue
 from apps.executions.engine.seeds import StepGiven
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
 from apps.executions.engine.wait_events import SignalReceived, StepWaiting
 from apps.workflows.graph.waits import Wait
 
 
-class RunState(StepGraph):
+class RunState(OnCall):
     """A run in memory: its steps, which of them may run, and why it is ending if it is.
 
     `apply` is the only way it changes by history; `launch` notes what this process has in flight,
@@ -68,6 +67,7 @@ class RunState(StepGraph):
         self.has_started = False
         self.error: Failure | None = None
         self.totals = Totals()
+        self.rescue = Rescue(plan)
         for step in plan.steps:
             if not step.awaits:
                 self._classify(step)
@@ -75,7 +75,10 @@ class RunState(StepGraph):
     @property
     def is_stopping(self) -> bool:
         """No step starts any more."""
-        return self.failing is not None or self.canceling is not None
+        if self.canceling is not None:
+            undoing = self.rescue.undoing
+            return undoing is None or undoing.cause is not None
+        return self.failing is not None
 
     @property
     def is_waiting(self) -> bool:
@@ -102,6 +105,8 @@ class RunState(StepGraph):
             self._hear(event)
         elif isinstance(event, StepGiven):
             self._give(event)
+        elif isinstance(event, RESCUE_EVENTS):
+            self.apply_rescue(event)
         else:
             self._apply_step(event)
 
@@ -174,7 +179,7 @@ class RunState(StepGraph):
             self._hold(index, event)
             return
         if isinstance(event, StepSkipped):
-            self.unreached.remove((index, event.reason))
+            self._skip(index, event.reason)
         else:
             self._release(index)
         if isinstance(event, StepCompleted | AttemptFailed | StepFailed | StepIterated):
@@ -187,9 +192,22 @@ class RunState(StepGraph):
         if isinstance(event, StepIterated):
             self._open(step, event)
             return
+        is_decided = self._is_decided(step, event)
+        self._settle(step, is_decided=is_decided)
+
+    def _is_decided(self, step: Step, event: StepEvent) -> bool:
+        """Whether it is known what leaves by which connection: not when another step stands in."""
         if isinstance(event, StepFailed):
-            self._failed(index, event)
-        self._settle(step)
+            return self.handle(step, event)
+        if step.compensation is not None and self.records[step.index].has_succeeded:
+            self.rescue.log.append(step.index)
+        return True
+
+    def _skip(self, index: int, reason: SkipReason) -> None:
+        if reason is SkipReason.NOT_CALLED:
+            del self.rescue.standby[index]
+        else:
+            self.unreached.remove((index, reason))
 
     def _hear(self, event: SignalReceived | RunPaused | RunResumed) -> None:
         if isinstance(event, SignalReceived):
@@ -234,25 +252,23 @@ class RunState(StepGraph):
         record.status = moved_step(record.status, to=StepStatus.READY)
         self.ready.append(index)
 
-    def _failed(self, index: int, event: StepFailed) -> None:
-        if event.handling is Handling.CONTINUE:
-            self.is_partial = True
-        elif event.handling is Handling.FAIL:
-            iteration = self.iteration_of(index)
-            if iteration is None:
-                self.failing = self.failing or event.failure
-            elif not iteration.is_dead:
-                iteration.is_broken = True
-                self.broken.append((iteration, event.failure))
+    def fail(self, index: int, failure: Failure) -> None:
+        """A failure that nobody receives ends the run, or the iteration the step belongs to."""
+        iteration = self.iteration_of(index)
+        if iteration is None:
+            self.failing = self.failing or failure
+        elif not iteration.is_dead:
+            iteration.is_broken = True
+            self.broken.append((iteration, failure))
 
     def _open(self, step: Step, event: StepIterated) -> None:
         self.settled += 1
-        steps = self.opened(step, event)
-        for one in steps:
+        for one in self.opened(step, event):
             if not one.awaits:
                 self._classify(one)
-        if not steps:
-            self._ask_again(self.iterating[step.index])
+        iteration = self.iterating[step.index]
+        if not iteration.left:
+            self._ask_again(iteration)
 
     def _ask_again(self, iteration: Iteration) -> None:
         index = iteration.container
@@ -266,7 +282,7 @@ class RunState(StepGraph):
         ended = {
             index
             for index in range(iteration.base, len(self.steps))
-            if self.inside[index - len(self.plan.steps)].is_within(iteration)
+            if (own := self.iteration_of(index)) is not None and own.is_within(iteration)
         }
         self.ready = deque(index for index in self.ready if index not in ended)
         self.unreached = deque(one for one in self.unreached if one[0] not in ended)
@@ -278,15 +294,22 @@ class RunState(StepGraph):
             self.iterating.pop(index, None)
             self.iterated.pop(index, None)
 
-    def _settle(self, step: Step) -> None:
+    def _settle(self, step: Step, *, is_decided: bool) -> None:
         self.settled += 1
-        if self.inside and (iteration := self.iteration_of(step.index)) is not None:
-            if iteration.is_dead:
-                return
-            iteration.left -= 1
-            if not iteration.left:
-                self._ask_again(iteration)
-                return
+        if self.inside and not step.undoes:
+            iteration = self.iteration_of(step.index)
+            if iteration is not None:
+                if iteration.is_dead:
+                    return
+                iteration.left -= 1
+                if not iteration.left:
+                    self._ask_again(iteration)
+                    return
+        if is_decided:
+            self._decide(step)
+
+    def _decide(self, step: Step) -> None:
+        """What leaves by which connection is known."""
         record = self.records[step.index]
         for link in step.outgoing:
             self.taken[link.index] = record.is_taken(link)
@@ -296,6 +319,9 @@ class RunState(StepGraph):
 
     def _classify(self, step: Step) -> None:
         """Decision 20, when every incoming connection is decided."""
+        record = self.records[step.index]
+        if step.standby or record.status is not StepStatus.BLOCKED:
+            return
         if step.disabled:
             self.unreached.append((step.index, SkipReason.DISABLED))
             return
@@ -303,7 +329,6 @@ class RunState(StepGraph):
         if (step.incoming and not fed) or not step.required <= fed:
             self.unreached.append((step.index, SkipReason.NOT_REACHED))
             return
-        record = self.records[step.index]
         record.status = moved_step(record.status, to=StepStatus.READY)
         self.ready.append(step.index)
 

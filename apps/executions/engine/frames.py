@@ -61,8 +61,8 @@ class Upstream(Mapping[str, Outputs]):
         position = self._plan.positions.get(node_id)
         if position is None:
             return self._outer[node_id]
-        record = self._records[self._base + position]
-        if not self._ancestors >> position & 1 or not record.has_succeeded:
+        record = self._records[self._base + position].outcome
+        if not self._ancestors >> position & 1 or not record.is_readable:
             raise KeyError(node_id)
         return record.outputs
 

@@ -38,8 +38,8 @@ class StepGraph:
         self.links: Sequence[Link] = plan.links
         self.positions: dict[str, int] = plan.positions
         self.records = [StepRecord(StepStatus.BLOCKED) for _ in plan.steps]
-        self.inside: list[Iteration] = []
-        """By position beyond the plan's: the iteration that opened the step."""
+        self.inside: list[Iteration | None] = []
+        """By position beyond the plan's: the iteration that opened the step, if one did."""
         self.iterating: dict[int, Iteration] = {}
         """By container: its open body."""
         self.iterated: dict[int, Iteration] = {}
@@ -120,10 +120,13 @@ class StepGraph:
 
     def result(self) -> dict[str, Mapping[str, Json]]:
         """Outputs of the succeeded steps that nothing follows, by node."""
-        return {
-            step.path: record.outputs
+        ends = (
+            (step.path, record.outcome)
             for step, record in zip(self.plan.steps, self.records, strict=False)
-            if not step.outgoing and record.has_succeeded and record.outputs
+            if not step.outgoing
+        )
+        return {
+            path: record.outputs for path, record in ends if record.has_succeeded and record.outputs
         }
 
     def opened(self, step: Step, event: StepIterated) -> list[Step]:

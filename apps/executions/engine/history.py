@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, TypeAlias
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.iteration_events import StepIterated, iterated_json, read_iterated
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.ports import Usage
+from apps.executions.engine.rescue_events import (
+    RunCompensated,
+    RunCompensating,
+    StepCalled,
+    StepCompensated,
+    compensating_json,
+    read_compensating,
+)
 from apps.executions.engine.seeds import (
     Origin,
     StepGiven,
@@ -24,7 +32,6 @@ from apps.executions.engine.seeds import (
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.storable import (
     BODY_LIMIT,
-    DETAILS_LIMIT,
     INLINE_LIMIT,
     Unstorable,
     clean_text,
@@ -57,6 +64,7 @@ class SkipReason(StrEnum):
 
     NOT_REACHED = "NOT_REACHED"
     DISABLED = "DISABLED"
+    NOT_CALLED = "NOT_CALLED"
 
 
 class Handling(StrEnum):
@@ -65,43 +73,9 @@ class Handling(StrEnum):
     FAIL = "fail"
     CONTINUE = "continue"
     ROUTE = "route"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """Why an attempt or a run failed; `code` is stable, `message` may be shown."""
-
-    code: str
-    message: str
-    path: str | None = None
-    attempt: int | None = None
-    details: Mapping[str, Json] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Json]:
-        """As it leaves by the error port and stands in `run.error`: plain JSON, cut to size."""
-        value: dict[str, Json] = {"code": self.code[:64], "message": clean_text(self.message)}
-        if self.path is not None:
-            value["nodeId"] = self.path
-        if self.attempt is not None:
-            value["attempt"] = self.attempt
-        if self.details:
-            try:
-                text = dumps(self.details, limit=DETAILS_LIMIT)
-            except Unstorable:
-                return value
-            value["details"] = json.loads(text)
-        return value
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Failure:
-        """The reverse of `to_json`."""
-        return cls(
-            code=value["code"],
-            message=value["message"],
-            path=value.get("nodeId"),
-            attempt=value.get("attempt"),
-            details=value.get("details", {}),
-        )
+    FALLBACK = "fallback"
+    COMPENSATE = "compensate"
+    ESCALATE = "escalate"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,7 +155,10 @@ class AttemptFailed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepFailed:
-    """The last attempt failed; `handling` says what that means for the run."""
+    """The last attempt failed; `handling` says what that means for the run.
+
+    `target` is the node that is called: the fallback, or where the alternative path begins.
+    """
 
     path: str
     attempt: int
@@ -190,6 +167,7 @@ class StepFailed:
     started_at: dt.datetime
     handling: Handling
     conditions: Mapping[str, bool]
+    target: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -219,9 +197,19 @@ StepEvent: TypeAlias = (
     | StepWaiting
     | StepIterated
     | StepReused
+    | StepCalled
+    | StepCompensated
 )
 RunEvent: TypeAlias = (
-    RunQueued | RunStarted | RunCanceling | RunEnded | RunPaused | RunResumed | SignalReceived
+    RunQueued
+    | RunStarted
+    | RunCanceling
+    | RunCompensating
+    | RunCompensated
+    | RunEnded
+    | RunPaused
+    | RunResumed
+    | SignalReceived
 )
 Event: TypeAlias = RunEvent | StepEvent | StepGiven
 
@@ -287,6 +275,8 @@ def _attempt_failed_row(event: AttemptFailed) -> Row:
 
 def _failed_row(event: StepFailed) -> Row:
     body = _attempt_body(event, error=event.failure.to_json(), handling=event.handling)
+    if event.target is not None:
+        body["target"] = event.target
     if event.conditions:
         body["conditions"] = event.conditions
     text = dumps(body, limit=BODY_LIMIT + _room(event.conditions))
@@ -345,6 +335,10 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
     StepGiven: lambda e: _large_row("step.given", given_body(e), e.path),
     RunPaused: lambda e: _run_row("run.paused", by=e.by and clean_text(e.by)),
     RunResumed: lambda e: _run_row("run.resumed", by=e.by and clean_text(e.by)),
+    RunCompensating: lambda e: _run_row("run.compensating", **compensating_json(e)),
+    RunCompensated: lambda e: _run_row("run.compensated", then=e.then),
+    StepCalled: lambda e: _large_row("step.called", {"by": e.by}, e.path),
+    StepCompensated: lambda e: _large_row("step.compensated", {"by": e.by}, e.path),
 }
 
 _ENDED: Final = {f"run.{status.lower()}": status for status in RunStatus if status.is_terminal}
@@ -385,6 +379,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
         started_at=_instant(b["startedAt"]),
         handling=Handling(b["handling"]),
         conditions=b.get("conditions", {}),
+        target=b.get("target"),
     ),
     "step.skipped": lambda p, _a, b: StepSkipped(path=p, reason=SkipReason(b["reason"])),
     "step.canceled": lambda p, a, _b: StepCanceled(path=p, attempt=a),
@@ -395,4 +390,8 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "step.iterated": read_iterated,
     "step.reused": read_reused,
     "step.given": lambda p, _a, b: read_given(p, b),
+    "run.compensating": lambda _p, _a, b: read_compensating(b),
+    "run.compensated": lambda _p, _a, b: RunCompensated(then=b["then"]),
+    "step.called": lambda p, _a, b: StepCalled(path=p, by=b["by"]),
+    "step.compensated": lambda p, _a, b: StepCompensated(path=p, by=b["by"]),
 }

@@ -24,7 +24,7 @@ class Iteration:
         self.container = container
         self.base = base
         self.parent = parent
-        self.left = len(body.steps)
+        self.left = len(body.steps) - len(body.standby)
         self.is_broken = False
 
     @property

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
-from functools import cached_property
-from typing import assert_never
+from dataclasses import replace
 
-from apps.executions.engine.history import Handling
+from apps.executions.engine.on_error import called_by, paths_of, rules_of
 from apps.executions.engine.retry import RetryPolicy
+from apps.executions.engine.step import CONTAINER, Link, Plan, Role, Step
 from apps.workflows.graph.catalogue import Catalogue
-from apps.workflows.graph.declaration import ERROR_PORT, Effect, Isolation, NodeType
+from apps.workflows.graph.declaration import NodeType
 from apps.workflows.graph.document import (
+    CancelAction,
     Connection,
     Document,
     ErrorAction,
-    ErrorRule,
     Node,
     Retry,
 )
@@ -25,18 +23,14 @@ from apps.workflows.graph.interface import interface_of
 from apps.workflows.graph.normal import normalize
 from apps.workflows.graph.order import Levels, Parent, levels
 
-SLOTS_LIMIT = 16
-"""Most steps of one run that run at once in one slice."""
+__all__ = ["CONTAINER", "RUN_POOL", "Link", "Plan", "PlanRefused", "Role", "Step", "compile_plan"]
+
 RUN_POOL = "io"
 """Where runs are owned: most of their time they wait for others."""
-GPU_POOL = "gpu"
 QUARANTINE_POOL = "quarantine"
 """Where runs and tasks go that a worker died with: one at a time, in a process of its own."""
 DEFAULT_CONCURRENCY = 8
 DEFAULT_PRIORITY = 5
-CONTAINER = -1
-"""In a body, the position of the container itself: its inner outputs are sources, its inner
-inputs are targets."""
 
 
 class PlanRefused(ValueError):
@@ -46,139 +40,6 @@ class PlanRefused(ValueError):
         super().__init__(message)
         self.code = code
         self.node_id = node_id
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Link:
-    """One connection between two steps, by their positions."""
-
-    index: int
-    id: str
-    source: int
-    source_port: str
-    target: int
-    target_port: str
-    conditional: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Rule:
-    """One line of `onError`: error codes (with * wildcards) and what to do."""
-
-    codes: tuple[str, ...]
-    handling: Handling
-
-    def matches(self, code: str) -> bool:
-        """An empty list of codes matches all."""
-        return not self.codes or any(fnmatchcase(code, pattern) for pattern in self.codes)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
-    """One node as the engine sees it."""
-
-    index: int
-    path: str
-    node: Node
-    node_type: NodeType
-    incoming: tuple[Link, ...]
-    """In document order; those from the container's inner outputs are decided from the start."""
-    awaits: int
-    """How many of them come from other steps."""
-    outgoing: tuple[Link, ...]
-    exits: tuple[Link, ...]
-    """Those that lead to the container's inner inputs."""
-    connections: tuple[Connection, ...]
-    """The document's outgoing connections, for the runner."""
-    required: frozenset[str]
-    """Connected input ports that must have a value."""
-    multiple: frozenset[str]
-    """Input ports that take a list."""
-    retry: RetryPolicy
-    timeout_seconds: float
-    on_error: tuple[Rule, ...]
-    disabled: bool
-    ancestors: int
-    """Bit set of the steps of the same level this one depends on."""
-    body: Plan | None = None
-    """What a container repeats."""
-
-    @property
-    def effect(self) -> Effect:
-        """How often the world bears this step to run."""
-        return self.node_type.effect
-
-    @property
-    def is_pure(self) -> bool:
-        """It may run again at no harm: its completion may be written a little later."""
-        return self.node_type.effect is Effect.PURE
-
-    @property
-    def needs_intent(self) -> bool:
-        """Its start must be durable before it touches the world."""
-        return self.node_type.effect in (Effect.UNSAFE, Effect.RECONCILABLE)
-
-    @property
-    def is_light(self) -> bool:
-        """It may run on the thread that owns the run, if it is known to be quick."""
-        return self.node_type.isolation is Isolation.INLINE and not self.node_type.asynchronous
-
-    @property
-    def pool(self) -> str | None:
-        """Where the step must run; None when it runs in the process that owns the run."""
-        if self.node.resources.pool is not None:
-            return self.node.resources.pool
-        if self.node.resources.gpu is not None or self.node_type.resources.gpu is not None:
-            return GPU_POOL
-        return None if self.node_type.isolation is Isolation.INLINE else self.node_type.pool
-
-    @property
-    def error_links(self) -> tuple[Link, ...]:
-        """Connections that a failure may leave by."""
-        links = (*self.outgoing, *self.exits)
-        return tuple(link for link in links if link.source_port == ERROR_PORT)
-
-    def is_dispatched_from(self, pool: str) -> bool:
-        """Whether a run owned in that pool hands the step to another."""
-        return self.pool is not None and self.pool != pool
-
-    def handling(self, code: str) -> Handling:
-        """The first matching rule's; without one the run fails."""
-        return next((rule.handling for rule in self.on_error if rule.matches(code)), Handling.FAIL)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """A compiled version, or the body of one of its containers. Immutable, shared by all runs."""
-
-    steps: tuple[Step, ...]
-    links: tuple[Link, ...]
-    entries: tuple[Link, ...]
-    """Of the links, those that come from the container's inner outputs."""
-    exits: tuple[Link, ...]
-    """Of the links, those that lead to its inner inputs."""
-    lists: frozenset[str]
-    """The inner inputs that take a list."""
-    max_concurrency: int
-    timeout_seconds: float | None
-    priority: int
-    positions: dict[str, int] = field(repr=False)
-
-    def step(self, path: str) -> Step:
-        """The step at a path. Raises KeyError."""
-        return self.steps[self.positions[path]]
-
-    @cached_property
-    def slots(self) -> int:
-        """How many steps may usefully run at once: bounded by the widest level of the graph."""
-        levels: dict[int, int] = {}
-        width: dict[int, int] = {}
-        for step in self.steps:
-            sources = (link.source for link in step.incoming if link.source != CONTAINER)
-            level = max((levels[source] + 1 for source in sources), default=0)
-            levels[step.index] = level
-            width[level] = width.get(level, 0) + (step.body.slots if step.body else 1)
-        return min(self.max_concurrency, SLOTS_LIMIT, max(width.values(), default=1))
 
 
 def compile_plan(document: Document, catalogue: Catalogue) -> Plan:
@@ -201,6 +62,9 @@ class _Compiler:
         self.order = _levels(document)
         self.connections: dict[Parent, list[Connection]] = defaultdict(list)
         self.compiled = 0
+        self.disabled = frozenset(node.id for node in document.nodes if node.disabled)
+        self.templates = frozenset(name for node in document.nodes for name in called_by(node))
+        self.paths = frozenset(name for node in document.nodes for name in paths_of(node))
         for connection in document.connections:
             self.connections[self._level_of(connection)].append(connection)
 
@@ -233,8 +97,14 @@ class _Compiler:
                 incoming=tuple(incoming[index]),
                 outgoing=tuple(outgoing[index]),
                 connections=tuple(connections[link.index] for link in outgoing[index]),
-                ancestors=ancestors,
+                ancestors=(1 << len(order)) - 1 if node.id in self.paths else ancestors,
             )
+            if node.on_error or node.compensation:
+                step = self._with_rules(step)
+            if node.id in self.templates or node.id in self.paths:
+                ports = interface_of(node, node_type).inputs
+                several = frozenset(name for name, port in ports.items() if port.multiple)
+                step = replace(step, standby=True, ports=frozenset(ports), multiple=several)
             if node_type.container:
                 step = replace(step, body=self.level(node.id))
             steps.append(step)
@@ -250,6 +120,19 @@ class _Compiler:
             timeout_seconds=resources.timeout_seconds,
             priority=resources.priority or DEFAULT_PRIORITY,
             positions=positions,
+            standby=tuple(step.index for step in steps if step.standby),
+            undoes_on_cancel=self.document.configuration.on_cancel is CancelAction.COMPENSATE,
+        )
+
+    def _with_rules(self, step: Step) -> Step:
+        node = step.node
+        called = {*called_by(node), *paths_of(node)}
+        for name in sorted(called - self.nodes.keys()):
+            message = f"{node.id} calls {name}, which is not there."
+            raise PlanRefused("DOCUMENT_INVALID", message, node_id=node.id)
+        undone_by = None if node.compensation in self.disabled else node.compensation
+        return replace(
+            step, on_error=rules_of(node, disabled=self.disabled), compensation=undone_by
         )
 
     def _lists(self, parent: Parent, exits: tuple[Link, ...]) -> frozenset[str]:
@@ -321,7 +204,7 @@ def _step(
         multiple=frozenset(name for name, port in fed.items() if port.multiple),
         retry=_retry(node.retry),
         timeout_seconds=timeout or node_type.resources.timeout_seconds,
-        on_error=tuple(_rule(rule, node) for rule in node.on_error),
+        on_error=(),
         disabled=node.disabled,
         ancestors=ancestors,
     )
@@ -332,9 +215,10 @@ def _refuse_unbuilt(document: Document) -> None:
         message = "Runs with an error handler are not supported yet: remove errorHandler."
         raise PlanRefused("ERROR_HANDLER_NOT_SUPPORTED", message)
     for node in document.nodes:
-        if node.compensation is not None:
-            message = "Runs with compensation are not supported yet: remove it from the node."
-            raise PlanRefused("COMPENSATION_NOT_SUPPORTED", message, node_id=node.id)
+        for rule in node.on_error:
+            if rule.do is ErrorAction.ESCALATE or rule.arguments.workflow is not None:
+                message = f"onError {rule.do} is not supported yet: use another action."
+                raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
 
 
 def _node_type(node: Node, catalogue: Catalogue) -> NodeType:
@@ -375,19 +259,3 @@ def _retry(retry: Retry | None) -> RetryPolicy:
         max_backoff_seconds=retry.max_backoff_seconds,
         retry_on=retry.retry_on,
     )
-
-
-def _rule(rule: ErrorRule, node: Node) -> Rule:
-    match rule.do:
-        case ErrorAction.FAIL:
-            handling = Handling.FAIL
-        case ErrorAction.CONTINUE:
-            handling = Handling.CONTINUE
-        case ErrorAction.ROUTE:
-            handling = Handling.ROUTE
-        case ErrorAction.FALLBACK | ErrorAction.COMPENSATE | ErrorAction.ESCALATE:
-            message = f"onError {rule.do} is not supported yet: use fail, continue or route."
-            raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
-        case _:  # pragma: no cover - mypy proves that nothing is left
-            assert_never(rule.do)
-    return Rule(codes=rule.match.codes, handling=handling)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import assert_never
 
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
-    Failure,
     Handling,
     SkipReason,
     StepCanceled,
@@ -21,6 +22,7 @@ from apps.executions.engine.history import (
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.plan import Link
 from apps.executions.engine.ports import Usage
+from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import StepStatus, moved_step
 from apps.executions.engine.wait_events import StepWaiting
@@ -28,6 +30,8 @@ from apps.workflows.graph.declaration import ERROR_PORT, Json
 from apps.workflows.graph.waits import Wait
 
 NO_OUTPUTS: Mapping[str, Json] = {}
+ROUTED = (Handling.ROUTE, Handling.COMPENSATE)
+"""How a failure may leave by the error port: a path, or the one that follows undoing."""
 
 SUCCEEDED_BY: Mapping[Origin, StepStatus] = {
     Origin.CACHED: StepStatus.CACHED,
@@ -48,6 +52,7 @@ class StepRecord:
         "outputs",
         "retry_at",
         "skip_reason",
+        "stand_in",
         "started_at",
         "status",
         "usage",
@@ -65,6 +70,8 @@ class StepRecord:
         self.origin: Origin | None = None
         self.retry_at: dt.datetime | None = None
         self.skip_reason: SkipReason | None = None
+        self.stand_in: StepRecord | None = None
+        """Of the step that runs in the place of this one, which failed."""
         self.started_at: dt.datetime | None = None
         self.usage: Usage | None = None
         self.wait: Wait | None = None
@@ -85,12 +92,6 @@ class StepRecord:
             self._begin(event.started_at)
         elif isinstance(event, StepIterated):
             self._iterated(event)
-        elif isinstance(event, StepSkipped):
-            self.status = moved_step(self.status, to=StepStatus.SKIPPED)
-            self.skip_reason = event.reason
-        elif isinstance(event, StepCanceled):
-            self.status = moved_step(self.status, to=StepStatus.CANCELED)
-            self.attempt = event.attempt
         elif isinstance(event, AttemptFailed):
             self._attempted(event, to=StepStatus.RETRY_WAIT)
             self.failure = event.failure
@@ -100,11 +101,29 @@ class StepRecord:
             self.wait = event.wait
         elif isinstance(event, StepReused):
             self._reuse(event)
-        else:
+        elif isinstance(event, StepFailed):
             self._attempted(event, to=StepStatus.FAILED)
             self.failure = event.failure
             self.handling = event.handling
             self.conditions = event.conditions
+        else:
+            self._moved(event)
+
+    def _moved(self, event: StepSkipped | StepCanceled | StepCalled | StepCompensated) -> None:
+        """No attempt of its own says where the step is now."""
+        match event:
+            case StepSkipped():
+                self.status = moved_step(self.status, to=StepStatus.SKIPPED)
+                self.skip_reason = event.reason
+            case StepCanceled():
+                self.status = moved_step(self.status, to=StepStatus.CANCELED)
+                self.attempt = event.attempt
+            case StepCompensated():
+                self.status = moved_step(self.status, to=StepStatus.COMPENSATED)
+            case StepCalled():
+                self.attempt = 0
+            case _:  # pragma: no cover - mypy proves that nothing is left
+                assert_never(event)
 
     def _iterated(self, event: StepIterated) -> None:
         if self.status is not StepStatus.RUNNING:
@@ -148,10 +167,25 @@ class StepRecord:
         """Its outputs count, wherever they come from."""
         return self.status is StepStatus.SUCCEEDED or self.status is StepStatus.CACHED
 
+    @property
+    def is_readable(self) -> bool:
+        """Its outputs are facts, even if what it did has been undone."""
+        return self.has_succeeded or self.status is StepStatus.COMPENSATED
+
+    @property
+    def outcome(self) -> StepRecord:
+        """The record that decides what leaves by the step's ports: the last that stood in."""
+        record = self
+        while record.stand_in is not None:
+            record = record.stand_in
+        return record
+
     def is_taken(self, link: Link) -> bool:
         """Whether a value leaves by this connection, now that the step has settled."""
+        if self.stand_in is not None:
+            return self.outcome.is_taken(link)
         if link.source_port == ERROR_PORT:
-            routed = self.status is StepStatus.FAILED and self.handling is Handling.ROUTE
+            routed = self.status is StepStatus.FAILED and self.handling in ROUTED
             # A condition nobody could evaluate does not swallow a failure.
             return routed and (not link.conditional or self.conditions.get(link.id, True))
         if link.source_port not in self.outputs:
@@ -160,6 +194,8 @@ class StepRecord:
 
     def value(self, port: str) -> Json:
         """What leaves by a port that was taken."""
+        if self.stand_in is not None:
+            return self.outcome.value(port)
         if port == ERROR_PORT and self.failure is not None:
             return self.failure.to_json()
         return self.outputs[port]

@@ -280,18 +280,18 @@ class Slice:
             # The attempt's limit was the run's: it is the run whose time is over.
             if not self.state.is_stopping:
                 self._record(RunCanceling(reason=CancelReason.DEADLINE), now=now)
-                self._stop(now)
+                if not self.state.plan.undoes_on_cancel:
+                    self._stop(now)
             outcome = StepStopped(reason=StopReason.CANCELED, usage=outcome.usage)
         if isinstance(outcome, StepRepeats):
             outcome = bounded(self.state, step, outcome)
-        is_over = self.state.is_stopping or self.state.is_dead(step.index)
         event = conclude(
             step,
             outcome,
             attempt=flight.attempt,
             started_at=flight.started_at,
             now=now,
-            retry_before=now if is_over else self.claim.deadline_at,
+            retry_before=self.state.retry_before(step, now=now, deadline_at=self.claim.deadline_at),
             fraction=fraction,
         )
         if event is None:

@@ -58,13 +58,17 @@ _R = RunStatus
 TERMINAL_RUNS = frozenset({_R.SUCCEEDED, _R.PARTIAL, _R.FAILED, _R.CANCELED, _R.TIMED_OUT})
 
 # WAITING is RUNNING with nothing left to do but wait: the row says so, history does not.
-# COMPENSATING gets its row when compensation is built.
 RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
     {
         _R.QUEUED: frozenset({_R.RUNNING, _R.CANCELING}),
-        _R.RUNNING: frozenset({_R.PAUSED, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}),
+        _R.RUNNING: frozenset(
+            {_R.PAUSED, _R.CANCELING, _R.COMPENSATING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}
+        ),
         _R.PAUSED: frozenset({_R.RUNNING, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}),
-        _R.CANCELING: frozenset({_R.CANCELED, _R.TIMED_OUT}),
+        _R.COMPENSATING: frozenset(
+            {_R.RUNNING, _R.CANCELING, _R.FAILED, _R.CANCELED, _R.TIMED_OUT}
+        ),
+        _R.CANCELING: frozenset({_R.COMPENSATING, _R.CANCELED, _R.TIMED_OUT}),
         _R.SUCCEEDED: frozenset(),
         _R.PARTIAL: frozenset(),
         _R.FAILED: frozenset(),
@@ -74,7 +78,9 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
 )
 
 _S = StepStatus
-SETTLED_STEPS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.FAILED, _S.SKIPPED, _S.CANCELED})
+SETTLED_STEPS = frozenset(
+    {_S.SUCCEEDED, _S.CACHED, _S.FAILED, _S.SKIPPED, _S.CANCELED, _S.COMPENSATED}
+)
 
 _ENDS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED})
 
@@ -82,13 +88,14 @@ _ENDS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELE
 # READY → SUCCEEDED: a pure or keyed attempt needs no intent, its completion is its only event.
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
     {
-        _S.BLOCKED: frozenset({_S.READY, _S.SKIPPED}),
+        _S.BLOCKED: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
         _S.READY: _ENDS | {_S.RUNNING, _S.WAITING},
         _S.RUNNING: _ENDS | {_S.WAITING, _S.READY},
         _S.WAITING: _ENDS,
         _S.RETRY_WAIT: frozenset({_S.READY, _S.CANCELED}),
-        _S.SUCCEEDED: frozenset(),
-        _S.CACHED: frozenset(),
+        _S.SUCCEEDED: frozenset({_S.COMPENSATED}),
+        _S.CACHED: frozenset({_S.COMPENSATED}),
+        _S.COMPENSATED: frozenset(),
         _S.FAILED: frozenset(),
         _S.SKIPPED: frozenset(),
         _S.CANCELED: frozenset(),

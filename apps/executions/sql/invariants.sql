@@ -40,10 +40,11 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
     SELECT e.type FROM run_event e
      WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type LIKE 'run.%'
      ORDER BY e.seq DESC LIMIT 1) l ON true
- WHERE replace(r.state, 'WAITING', 'RUNNING') <> CASE WHEN l.type IN ('run.started', 'run.resumed') THEN 'RUNNING'
-                              ELSE upper(replace(l.type, 'run.', '')) END
-    OR (r.finished_at IS NULL) <> (l.type IN
-         ('run.queued', 'run.started', 'run.paused', 'run.resumed', 'run.canceling'))
+ WHERE replace(r.state, 'WAITING', 'RUNNING') <> CASE
+      WHEN l.type IN ('run.started', 'run.resumed', 'run.compensated') THEN 'RUNNING'
+      ELSE upper(replace(l.type, 'run.', '')) END
+    OR (r.finished_at IS NULL) <> (l.type IN ('run.queued', 'run.started', 'run.paused',
+         'run.resumed', 'run.canceling', 'run.compensating', 'run.compensated'))
     OR r.settled <> (SELECT count(*) FROM run_event e
          WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type IN
            ('step.completed', 'step.failed', 'step.skipped', 'step.canceled',

@@ -13,10 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeAlias
 
 from apps.executions.engine.history import Event
-from apps.executions.engine.plan import SLOTS_LIMIT
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.engine.slice import GRACE
 from apps.executions.engine.slice_ports import Claim, TaskClaim
+from apps.executions.engine.step import SLOTS_LIMIT
 from apps.executions.store import statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.store.resilient import read_surely

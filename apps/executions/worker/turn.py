@@ -16,10 +16,10 @@ from uuid import UUID
 from structlog.contextvars import bound_contextvars
 
 from apps.executions.crashpoints import crashpoint
+from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.history import (
     Event,
-    Failure,
     RunEnded,
     RunQueued,
     RunStarted,

@@ -13,6 +13,7 @@ from apps.workflows.graph.shape import (
     MAX_NODES,
     Budget,
     Cache,
+    CancelAction,
     Claims,
     Configuration,
     Connection,
@@ -41,6 +42,7 @@ from apps.workflows.graph.shape import (
 __all__ = [
     "Budget",
     "Cache",
+    "CancelAction",
     "Claims",
     "Configuration",
     "Connection",

@@ -68,6 +68,13 @@ class ErrorClass(StrEnum):
     IN_DOUBT = "inDoubt"
 
 
+class CancelAction(StrEnum):
+    """What becomes of what a run has done when it is canceled, or its time is over."""
+
+    STOP = "stop"
+    COMPENSATE = "compensate"
+
+
 class TriggerKind(StrEnum):
     """Who may start a run; the API's names."""
 
@@ -339,6 +346,8 @@ class Configuration:
     variables: dict[str, Any] = field(default_factory=dict)
     error_handler: Identifier | ErrorHandler | None = None
     """What runs when the run has failed: a workflow, or (by its id) a node of this one."""
+    on_cancel: CancelAction = CancelAction.STOP
+    """Whether a run that is canceled, or out of time, undoes its completed steps before it ends."""
     sla: Sla = field(default_factory=Sla)
     limits: Limits = field(default_factory=Limits)
     budget: Budget = field(default_factory=Budget)

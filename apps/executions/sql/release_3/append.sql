@@ -204,7 +204,8 @@ BEGIN
   IF new.state NOT IN ('RUNNING', 'WAITING', 'PAUSED', 'CANCELING', 'COMPENSATING', 'SUCCEEDED',
                        'PARTIAL', 'FAILED', 'CANCELED', 'TIMED_OUT')
      OR old.finished_at IS NOT NULL
-     OR (old.state = 'CANCELING' AND new.state NOT IN ('CANCELED', 'TIMED_OUT')) THEN
+     OR (old.state = 'CANCELING'
+         AND new.state NOT IN ('COMPENSATING', 'CANCELED', 'TIMED_OUT')) THEN
     RAISE EXCEPTION 'run: % to %', old.state, new.state USING ERRCODE = 'check_violation';
   END IF;
   RETURN new;
