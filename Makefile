@@ -17,7 +17,7 @@ SUPERVISOR := $(BIN)/python -m config.supervisor
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test check up doctor bench bench-engine bench-peers chaos soak mutants model simulate browser bootstrap lock format clean run-installed
+.PHONY: help demo test check up doctor bench bench-engine bench-scale bench-peers chaos soak mutants model simulate browser bootstrap lock format clean run-installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ bench: bootstrap ## A chain of 40 steps beside the floor without an engine
 
 bench-engine: bootstrap ## The engine's whole table beside its targets (bench/README.md)
 	@$(BIN)/python -m bench
+
+bench-scale: bootstrap ## Whether cost grows: 100,000 queued runs, 10,000 steps, 100,000 items
+	@$(BIN)/python -m bench.scale
 
 bench-peers: bootstrap ## Other engines beside ours in the same run; installs them under var/peers
 	@$(BIN)/python -m bench.peers

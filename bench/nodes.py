@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 
@@ -108,6 +109,20 @@ def sleep(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
 
 
 @node(
+    "bench.items",
+    version=1,
+    title="Items",
+    effect=Effect.PURE,
+    inputs={},
+    outputs={"value": Port.JSON},
+    example=Example(),
+)
+def items(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """A list as long as BENCH_ITEMS says."""
+    return {"value": list(range(int(os.environ.get("BENCH_ITEMS", "100000"))))}
+
+
+@node(
     "bench.cpu",
     version=1,
     title="CPU",
@@ -129,7 +144,7 @@ def register() -> None:
     the handler's name, so the inline ones are known by a name inside apps.nodes.
     """
     sys.modules["apps.nodes.bench"] = sys.modules[__name__]
-    for function in (pure, keyed, unsafe, stamp, sleep):
+    for function in (pure, keyed, unsafe, stamp, sleep, items):
         own = node_type_of(function)
         catalogue.register(_of_the_house(own))
     catalogue.register(node_type_of(cpu))

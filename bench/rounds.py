@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 from bench import branches, machine, measure, subjects, table, trigger
+from bench.figures import paired_ratio
 from bench.floor import Floor
 from bench.house import House
 from bench.measure import note
@@ -22,19 +27,23 @@ IDLE_SECONDS = 4.0
 
 
 def main(house: House, only: Iterable[str]) -> None:
-    """Print what was asked for."""
-    _say(machine.lines(house.owner_url, directory=house.installation.directory))
+    """Print what was asked for; BENCH_JSON names a file for the same as data."""
+    about = machine.lines(house.owner_url, directory=house.installation.directory)
+    _say(about)
+    data: dict[str, Any] = {"machine": about}
     wanted = set(only)
     with house.staffed(with_web="w4" in wanted) as fleet:
         product = Product(house.app_url)
         meter = Meter(house.owner_url, roots=lambda: _roots(house, fleet))
         floor = Floor(house.owner_url)
         for workload in _workloads(product, floor, wanted=wanted):
-            _beside_floor(workload, meter)
+            data[workload.key] = _beside_floor(workload, meter)
         if "w4" in wanted:
-            _first_steps(product, url=house.installation.url)
+            data["w4"] = _first_steps(product, url=house.installation.url)
         if "w5" in wanted:
-            _branches(product)
+            data["w5"] = _branches(product)
+    if path := os.environ.get("BENCH_JSON"):
+        Path(path).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 def repetitions_of(key: str) -> int:
@@ -51,31 +60,52 @@ def _workloads(product: Product, floor: Floor, *, wanted: set[str]) -> Iterator[
         yield subjects.w3(product, floor, runs=RUNS)
 
 
-def _beside_floor(workload: Workload, meter: Meter) -> None:
+def _beside_floor(workload: Workload, meter: Meter) -> dict[str, Any]:
     repetitions = repetitions_of(workload.key)
     timings = measure.interleaved(workload, repetitions=repetitions)
     named = [(one.key, one.title, one.steps) for one in workload.subjects]
     note("")
     _say(["", *table.times(workload.key, workload.title, named, timings)])
+    floor = timings[workload.subjects[0].key]
+    found: dict[str, Any] = {
+        one.key: {
+            "steps": one.steps,
+            "seconds": [timing.seconds for timing in timings[one.key]],
+            "xFloor": paired_ratio(timings[one.key], floor),
+        }
+        for one in workload.subjects
+    }
     if os.environ.get("BENCH_COSTS") == "0":
-        return
+        return found
     note("learning what the idle product takes")
     meter.learn_idle(IDLE_SECONDS)
     costs = measure.costs(workload, meter)
     note("")
     _say(table.takes(workload.key, named, costs))
+    for key, cost in costs.items():
+        found[key] |= {"perStep": asdict(cost)}
+    return found
 
 
-def _first_steps(product: Product, *, url: str) -> None:
+def _first_steps(product: Product, *, url: str) -> dict[str, list[float]]:
     taken = trigger.measure(product, url=url, repetitions=repetitions_of("w4"))
     note("")
     _say(["", *table.triggers(taken, idle_seconds=trigger.IDLE_SECONDS)])
+    return taken
 
 
-def _branches(product: Product) -> None:
+def _branches(product: Product) -> dict[str, Any]:
     found = branches.measure(product, repetitions=repetitions_of("w5"))
     note("")
     _say(["", *table.ideals("w5", branches.TITLES, found)])
+    return {
+        kind: {
+            "seconds": [timing.seconds for timing in mine],
+            "ideal": [timing.seconds for timing in best],
+            "xIdeal": paired_ratio(mine, best),
+        }
+        for kind, (mine, best) in found.items()
+    }
 
 
 def _roots(house: House, fleet: Fleet) -> list[int]:

@@ -1,1 +1,1 @@
-"""The arithmetic and plumbing of the benchmarks."""
+"""What the bench's figures are made of."""
