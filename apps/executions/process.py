@@ -17,6 +17,7 @@ from django.db import connection
 
 from apps.executions import asks, bell, live, relay
 from apps.executions.engine.ports import StepRunner
+from apps.executions.runner.keys import key_of
 from apps.executions.runner.local import LocalRunner
 from apps.executions.store.connections import conninfo_from_settings
 from apps.executions.worker.documents import document_of
@@ -74,6 +75,7 @@ def start(
             ring=lambda rung: _ring(rung, ring),
             recycle=_recycle,
             tick=lambda: _tick(used),
+            read_key=key_of,
         ),
     )
     try:

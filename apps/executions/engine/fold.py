@@ -246,10 +246,18 @@ class RunState(OnCall):
         else:
             self.ready.remove(index)
 
+    def defer(self, index: int, *, until: dt.datetime) -> None:
+        """A step that may run waits for its key. No event: it is forgotten with this process."""
+        if index in self.retrying:
+            self._retry(index)
+        self._release(index)
+        self.retrying[index] = until
+
     def _retry(self, index: int) -> None:
         del self.retrying[index]
         record = self.records[index]
-        record.status = moved_step(record.status, to=StepStatus.READY)
+        if record.status is StepStatus.RETRY_WAIT:
+            record.status = moved_step(record.status, to=StepStatus.READY)
         self.ready.append(index)
 
     def fail(self, index: int, failure: Failure) -> None:

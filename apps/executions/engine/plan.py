@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
+from apps.executions.engine.bounds import keyed_of
 from apps.executions.engine.on_error import called_by, paths_of, rules_of
 from apps.executions.engine.retry import RetryPolicy
 from apps.executions.engine.step import CONTAINER, Link, Plan, Role, Step
@@ -121,6 +122,7 @@ class _Compiler:
             priority=resources.priority or DEFAULT_PRIORITY,
             positions=positions,
             standby=tuple(step.index for step in steps if step.standby),
+            keyed=keyed_of(self.document),
             undoes_on_cancel=self.document.configuration.on_cancel is CancelAction.COMPENSATE,
         )
 

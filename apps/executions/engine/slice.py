@@ -28,6 +28,7 @@ from apps.executions.engine.history import (
     StepStarted,
     encode,
 )
+from apps.executions.engine.keys import keyring_of
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import (
@@ -83,6 +84,7 @@ class Slice:
         self.buffer = Buffer(state)
         self.posted = False
         self.may_start = True
+        self.keyring = keyring_of(self, around.keys)
 
     def run(self) -> Outcome:
         """Until the run has ended, waits, or must give way. Raises LeaseLost."""
@@ -99,6 +101,8 @@ class Slice:
             if commands.stop_running:
                 self._stop(now)
             if self._obey(commands, now) and not self.state.status.is_terminal:
+                continue
+            if self.keyring is not None and self.keyring.holds_back(commands, now):
                 continue
             if left := self._leaving(commands, now):
                 return self._leave(left)
@@ -219,6 +223,12 @@ class Slice:
             self.flights[flight.step.index] = flight
             self.pool.submit(flight.step.index, self._call(flight), light=flight.step.is_light)
 
+    def refuse(self, index: int, failure: StepFailed, now: dt.datetime) -> None:
+        """A step that cannot even begin."""
+        attempt = self.state.launch(index)
+        flight = self._flight(self.state.steps[index], attempt, now, interrupted=False)
+        self._conclude(flight, failure, now=now, fraction=0.5)
+
     def _flight(
         self, step: Step, attempt: int, started_at: dt.datetime, *, interrupted: bool
     ) -> Flight:
@@ -276,6 +286,8 @@ class Slice:
         self, flight: Flight, outcome: StepOutcome, *, now: dt.datetime, fraction: float
     ) -> None:
         step = flight.step
+        if self.keyring is not None:
+            self.keyring.left(step)
         if self._ran_out(flight, outcome):
             # The attempt's limit was the run's: it is the run whose time is over.
             if not self.state.is_stopping:

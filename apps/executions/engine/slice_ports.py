@@ -13,12 +13,19 @@ from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Row
 from apps.executions.engine.pausing import PauseRequest
-from apps.executions.engine.ports import StepCall, StepOutcome, StopReason, TransactionalWrite
+from apps.executions.engine.ports import (
+    StepCall,
+    StepFailed,
+    StepOutcome,
+    StopReason,
+    TransactionalWrite,
+)
 from apps.executions.engine.record import Totals
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
 from apps.executions.engine.wait_events import SignalReceived, StepAnswer
 from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.document import Concurrency
 
 
 class LeaseLost(Exception):
@@ -223,6 +230,29 @@ class Control(Protocol):
         """Something came into the run's inbox since it was last read; reading resets it."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Busy:
+    """All places of a key are taken; look again after so many seconds."""
+
+    seconds: float
+
+
+class KeyGates(Protocol):
+    """Where the holders of keys stand, for one run."""
+
+    def enter(
+        self, call: StepCall, bound: Concurrency, *, shared: bool
+    ) -> Busy | StepFailed | None:
+        """Take a place for this step, durably; None when it has one.
+
+        `shared`: with all steps of the workflow, not of the node alone. A step that had a place
+        when its worker died has it still.
+        """
+
+    def leave(self, path: str) -> None:
+        """Give the place back; one that is not given back is void when the run moves on."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Around:
     """Everything a slice uses."""
@@ -230,6 +260,7 @@ class Around:
     journal: Journal
     pool: StepPool
     control: Control
+    keys: KeyGates | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

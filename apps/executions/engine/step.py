@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -9,7 +10,7 @@ from functools import cached_property
 from apps.executions.engine.on_error import NO_RULE, Rule
 from apps.executions.engine.retry import RetryPolicy
 from apps.workflows.graph.declaration import ERROR_PORT, Effect, Isolation, NodeType
-from apps.workflows.graph.document import Connection, Node
+from apps.workflows.graph.document import Concurrency, Connection, Node
 
 GPU_POOL = "gpu"
 SLOTS_LIMIT = 16
@@ -159,6 +160,8 @@ class Plan:
     timeout_seconds: float | None
     priority: int
     positions: dict[str, int] = field(repr=False)
+    keyed: Mapping[str, Concurrency] = field(default_factory=dict)
+    """Bounds by node id, the workflow's under the empty one; empty for most."""
     standby: tuple[int, ...] = ()
     """Of the steps, those that never start by themselves."""
     undoes_on_cancel: bool = False

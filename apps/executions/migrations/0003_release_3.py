@@ -30,7 +30,6 @@ _SCHEDULING = [
             ("gate", models.UUIDField(help_text="A digest of workflow, node and key.")),
             ("run_id", models.UUIDField()),
             ("path", models.TextField()),
-            ("token", models.UUIDField()),
             ("since", models.DateTimeField(default=apps.kit.clock.now)),
         ],
         options={"db_table": "key_holder"},

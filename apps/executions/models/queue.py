@@ -126,14 +126,13 @@ class WorkflowGate(models.Model):
 
 
 class KeyHolder(models.Model):
-    """A step behind a key's gate; void as soon as the item it names is."""
+    """A step behind a key's gate; void when its run has no item."""
 
     pk = models.CompositePrimaryKey("tenant_id", "gate", "run_id", "path")
     tenant_id = models.UUIDField()
     gate = models.UUIDField(help_text="A digest of workflow, node and key.")
     run_id = models.UUIDField()
     path = models.TextField()
-    token = models.UUIDField()
     since = models.DateTimeField(default=now)
 
     class Meta:

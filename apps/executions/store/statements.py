@@ -13,6 +13,7 @@ from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.history import Event, decode
 from apps.executions.engine.pausing import PAUSE, RESUME, PauseRequest
+from apps.executions.engine.ports import StepCall
 from apps.executions.engine.record import Totals
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox, TaskClaim
 from apps.executions.engine.task import (
@@ -42,6 +43,8 @@ _MAIL: Final = "SELECT id FROM work_item WHERE worker_id = %s AND has_mail"
 _LEASED: Final = "SELECT id, token FROM work_item WHERE worker_id = %s"
 _GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid, %s)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
+_ENTER: Final = "SELECT engine_enter_3(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int)"
+_LEAVE_KEY: Final = "SELECT engine_leave_3(%s::uuid, %s::uuid, %s::text)"
 _DRAINING: Final = "UPDATE worker SET draining = true WHERE id = %s"
 _TOLD: Final = "SELECT draining FROM worker WHERE id = %s"
 _CROWDED: Final = (
@@ -184,6 +187,18 @@ def fire_timers(connection: Connection) -> set[str]:
 def open_gates(connection: Connection) -> set[str]:
     """Let runs begin whose workflow's bounds have room again; the pools that got some."""
     return {row[0] for row in connection.execute("SELECT engine_gates_3()").fetchall()}
+
+
+def enter_key(connection: Connection, call: StepCall, gate: UUID, *, most: int) -> bool:
+    """Take one of the places behind a gate; whether the step has one now."""
+    given = (call.tenant_id, gate, call.run_id, call.path, most)
+    row = connection.execute(_ENTER, given).fetchone()
+    return row is not None and bool(row[0])
+
+
+def leave_key(connection: Connection, claim: Claim, *, path: str) -> None:
+    """Give the places of a step back."""
+    connection.execute(_LEAVE_KEY, (claim.tenant_id, claim.run_id, path))
 
 
 def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | None) -> None:

@@ -93,6 +93,7 @@ class EngineLoop:
             worker_id=settings.worker_id,
             readings=Readings(self._tail),
             ring=self._ring_pools,
+            read_key=hooks.read_key,
             asked=self._asked.set,
         )
         self._warm = Warm()

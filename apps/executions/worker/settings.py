@@ -8,6 +8,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from apps.executions.engine.plan import RUN_POOL
+from apps.executions.engine.ports import StepCall, StepFailed
 from apps.executions.worker.lease import BEAT_SECONDS, LEASE_SECONDS, TRUST_SECONDS
 
 RUNS_AT_ONCE: Final = 8
@@ -46,3 +47,5 @@ class Hooks:
     """The process should end soon and be replaced."""
     tick: Callable[[], None] = lambda: None
     """About once a second."""
+    read_key: Callable[[StepCall, str], str | StepFailed] = lambda _call, text: text
+    """The value of a step's concurrency key."""

@@ -34,6 +34,7 @@ from apps.executions.store import statements
 from apps.executions.store.connections import Connections
 from apps.executions.store.journal import RunJournal
 from apps.executions.store.writer import Writer
+from apps.executions.worker.keys import KeyReader, TurnKeys
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.logs import LogBook
 from apps.executions.worker.plans import Plans
@@ -64,6 +65,7 @@ class Shop:
     worker_id: UUID
     readings: Readings
     ring: Callable[[Collection[str]], None]
+    read_key: KeyReader
     """There is something to claim in these pools: tell the processes that serve them."""
     asked: Callable[[], None]
     """A wait has something to ask of the rest of the product."""
@@ -184,12 +186,18 @@ class Turn:
             self._refuse(journal, error)
             return
         state = self.warm.take(self.claim) or self._state(plan, journal)
-        around = Around(journal=journal, pool=self.pool, control=self)
+        around = Around(journal=journal, pool=self.pool, control=self, keys=self._keys(plan))
         crashpoint("turn.folded")
         outcome = Slice(self.claim, state, around).run()
         if outcome.left is not Left.FINISHED:
             self.warm.keep(self.claim.run_id, outcome.state)
         crashpoint("turn.left")
+
+    def _keys(self, plan: Plan) -> TurnKeys | None:
+        if not plan.keyed:
+            return None
+        shop = self.shop
+        return TurnKeys(self.claim, shop.connections, shop.lease, read=shop.read_key)
 
     def _state(self, plan: Plan, journal: RunJournal) -> RunState:
         if self.claim.head == 1:

@@ -219,6 +219,15 @@ ErrorRules: TypeAlias = Annotated[
 
 
 @dataclass(frozen=True, kw_only=True)
+class Concurrency:
+    """How many steps may run at once that share a key (a text with expressions); others wait."""
+
+    __pydantic_config__ = _JSON
+    key: ExpressionText | None = None
+    limit: Annotated[int, Field(ge=1, le=1_000)] = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """One box."""
 
@@ -236,6 +245,7 @@ class Node:
     retry: Retry | None = None
     timeout_seconds: Annotated[int, Field(ge=1, le=30 * DAY)] | None = None
     cache: Cache | None = None
+    concurrency: Concurrency | None = None
     on_error: ErrorRules = ()
     compensation: Identifier | None = None
     """Id of the node that undoes this one."""
@@ -329,9 +339,7 @@ class Limits:
     max_runs: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """At most so many are in progress: begun and not ended, those that wait included."""
     starts_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
-    """How often one begins, on average."""
     burst: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """How many may begin at once after a pause."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,6 +358,8 @@ class Configuration:
     """Whether a run that is canceled, or out of time, undoes its completed steps before it ends."""
     sla: Sla = field(default_factory=Sla)
     limits: Limits = field(default_factory=Limits)
+    concurrency: Concurrency | None = None
+    """Bounds together all nodes that touch the world and have no bound of their own."""
     budget: Budget = field(default_factory=Budget)
 
 

@@ -65,6 +65,7 @@ class WorkflowNode:
     retry: JSON | None
     timeout_seconds: int | None
     cache: JSON | None
+    concurrency: JSON | None
     on_error: JSON | None
     compensation: str | None
     resources: ResourceRequirements | None
@@ -89,6 +90,7 @@ class WorkflowNode:
             retry=_as_written(written, "retry"),
             timeout_seconds=node.timeout_seconds,
             cache=_as_written(written, "cache"),
+            concurrency=_as_written(written, "concurrency"),
             on_error=_as_written(written, "onError"),
             compensation=node.compensation,
             resources=ResourceRequirements.of(node.resources),

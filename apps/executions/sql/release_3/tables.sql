@@ -44,14 +44,12 @@ CREATE TABLE workflow_gate (
 ) WITH (fillfactor = 50);
 CREATE INDEX workflow_gate_waiting ON workflow_gate (looked_at) WHERE waiting;
 
--- Who stands behind a key's gate. Good only while the item named here is: the run's under that
--- token with a living worker, or the step's task. Nothing here can leak.
+-- Who stands behind a key's gate; see keys.sql for how long that counts.
 CREATE TABLE key_holder (
   tenant_id uuid NOT NULL,
   gate uuid NOT NULL,
   run_id uuid NOT NULL,
   path text NOT NULL,
-  token uuid NOT NULL,
   since timestamptz NOT NULL DEFAULT clock_timestamp(),
   CONSTRAINT key_holder_pkey PRIMARY KEY (tenant_id, gate, run_id, path)
 );

@@ -12,7 +12,8 @@ ALTER TABLE run DROP COLUMN signals;
 DROP FUNCTION run_state_moves_3, engine_append_few_3, engine_append_3, engine_append_batch_3,
   engine_change_3;
 DROP FUNCTION executions_standing_3, executions_launch_3;
-DROP FUNCTION engine_claim_3, executions_start_3, engine_gates_3, engine_admit_3, engine_reap_3, engine_expire_3, engine_months_3,
+DROP FUNCTION engine_claim_3, executions_start_3, engine_gates_3, engine_admit_3, engine_reap_3, engine_expire_3, engine_months_3, engine_enter_3,
+  engine_leave_3,
   engine_sort_key_3;
 UPDATE work_item SET pool = 'io' WHERE pool = 'quarantine';
 UPDATE lane SET has_ready = true WHERE NOT has_ready;

@@ -132,6 +132,8 @@ def _configuration(drawing: Drawing, references: References, node: Node) -> Iter
     ]
     if node.cache is not None and node.cache.key is not None:
         fields.append((("cache", "key"), node.cache.key))
+    if node.concurrency is not None and node.concurrency.key is not None:
+        fields.append((("concurrency", "key"), node.concurrency.key))
     inner = replace(place, inside=True)
     for path, text in fields:
         at = inner if path[1] in node_type.inner else place
