@@ -155,8 +155,11 @@ class ScriptedPool:
             assert state.records[step.index].status.value == "RUNNING", "no intent"
 
     def awaited(self, state: RunState, call: StepCall) -> tuple[Link, ...]:
-        """Connections from other steps."""
-        return tuple(link for link in state.step(call.path).incoming if link.source != CONTAINER)
+        """Connections from other steps that must have settled; a join may need only some."""
+        step = state.step(call.path)
+        if step.needed is not None:
+            return ()
+        return tuple(link for link in step.incoming if link.source != CONTAINER)
 
     def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
         world = self.world

@@ -124,9 +124,29 @@ def box(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs
     return {}
 
 
+class JoinParameters(NodeParameters):
+    """As those of the library's join."""
+
+    needed: int | None = None
+
+
+@node(
+    "control.join",
+    version=1,
+    title="Join",
+    effect=Effect.PURE,
+    inputs={"branches": PortSpec(type=Port.ANY, multiple=True)},
+    outputs={"value": Port.ANY},
+    example=Example(),
+)
+def join(parameters: JoinParameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Does nothing."""
+    return {}
+
+
 TYPES: tuple[NodeType, ...] = tuple(
     node_type_of(one)
-    for one in (pure, keyed, reconcilable, unsafe, transactional, picky, picky_keyed, box)
+    for one in (pure, keyed, reconcilable, unsafe, transactional, picky, picky_keyed, box, join)
 )
 CATALOGUE = Catalogue(TYPES)
 

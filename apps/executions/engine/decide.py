@@ -31,7 +31,7 @@ from apps.executions.engine.pausing import PauseRequest, pausing
 from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import RunCompensating
-from apps.executions.engine.state import RunStatus
+from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.undoing import RUN_TIMEOUT, TIMEOUT_MESSAGE, failure_of, next_event
 from apps.executions.engine.waits import Settled, begun, settled
 from apps.workflows.graph.declaration import Effect
@@ -44,6 +44,7 @@ DOUBT_MESSAGE = (
     "happened is unknown. Check the other system, then start a new run."
 )
 STEP_TIMEOUT = "STEP_TIMEOUT"
+_HELD = frozenset({StepStatus.READY, StepStatus.RETRY_WAIT, StepStatus.WAITING})
 AMBIGUOUS = frozenset({STEP_TIMEOUT, WORKER_LOST})
 """Codes after which nobody knows whether an UNSAFE effect happened."""
 
@@ -110,7 +111,7 @@ def decide(state: RunState, facts: Facts) -> Commands:
         return Commands(events=opening + forced if forced else ())
     if state.is_stopping or state.rescue.undoing:
         return _ending(state, facts, opening)
-    if (state.broken or state.unreached) and (ends := _ends(state, facts)):
+    if (state.broken or state.spare or state.unreached) and (ends := _ends(state, facts)):
         return Commands(events=(*opening, *ends))
     if state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(events=opening, settled=ended)
@@ -266,13 +267,25 @@ def _died(state: RunState, index: int, facts: Facts, code: str, message: str) ->
 
 
 def _ends(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
-    """Steps that end without running: the next broken container, else all nobody reaches."""
+    """Steps that end without running: a broken container, or whom nobody needs or reaches."""
     if broken := _broken(state, facts):
         return (broken,)
+    if state.spare and (spared := tuple(_spared(state))):
+        return spared
     return tuple(
         StepSkipped(path=state.steps[index].path, reason=reason)
         for index, reason in state.unreached
     )
+
+
+def _spared(state: RunState) -> Iterator[StepCanceled]:
+    """Whom a join needs no longer: what has not begun, waits, or may run again at no harm."""
+    for index in state.spare:
+        record = state.records[index]
+        is_open = index in state.in_flight or index in state.dispatched
+        has_begun = index in state.cut and not state.steps[index].is_pure
+        if not is_open and (index in state.cut or record.status in _HELD) and not has_begun:
+            yield StepCanceled(path=state.steps[index].path, attempt=record.attempt)
 
 
 def _broken(state: RunState, facts: Facts) -> StepFailed | None:

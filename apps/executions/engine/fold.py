@@ -26,6 +26,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.iterations import Iteration
+from apps.executions.engine.joins import spared_by, taken_by
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
@@ -58,6 +59,7 @@ class RunState(OnCall):
         self.waiting: dict[int, Wait] = {}
         self.signals: dict[str, SignalReceived] = {}
         self.heard: set[str] = set()
+        self.spare: dict[int, None] = {}
         self.broken: list[tuple[Iteration, Failure]] = []
         self.given: dict[str, StepGiven] = {}
         self.failing: Failure | None = None
@@ -263,6 +265,8 @@ class RunState(OnCall):
     def fail(self, index: int, failure: Failure) -> None:
         """A failure that nobody receives ends the run, or the iteration the step belongs to."""
         iteration = self.iteration_of(index)
+        if index in self.spare:
+            return  # A join had enough without it.
         if iteration is None:
             self.failing = self.failing or failure
         elif not iteration.is_dead:
@@ -301,6 +305,7 @@ class RunState(OnCall):
             self.waiting.pop(index, None)
             self.iterating.pop(index, None)
             self.iterated.pop(index, None)
+            self.spare.pop(index, None)
 
     def _settle(self, step: Step, *, is_decided: bool) -> None:
         self.settled += 1
@@ -313,6 +318,8 @@ class RunState(OnCall):
                 if not iteration.left:
                     self._ask_again(iteration)
                     return
+        if self.spare:
+            self.spare.pop(step.index, None)
         if is_decided:
             self._decide(step)
 
@@ -320,10 +327,23 @@ class RunState(OnCall):
         """What leaves by which connection is known."""
         record = self.records[step.index]
         for link in step.outgoing:
+            target = self.steps[link.target]
+            if target.needed is not None and not self.undecided[link.target]:
+                continue  # It had enough: what comes later does not count.
             self.taken[link.index] = record.is_taken(link)
             self.undecided[link.target] -= 1
-            if not self.undecided[link.target]:
-                self._classify(self.steps[link.target])
+            if target.needed is not None:
+                self._count(target, target.needed)
+            elif not self.undecided[link.target]:
+                self._classify(target)
+
+    def _count(self, join: Step, needed: int) -> None:
+        if taken_by(self, join) >= needed:
+            self.undecided[join.index] = 0
+            self._classify(join)
+            self.spare.update(dict.fromkeys(spared_by(self, join)))
+        elif not self.undecided[join.index]:
+            self.unreached.append((join.index, SkipReason.NOT_REACHED))
 
     def _classify(self, step: Step) -> None:
         """Decision 20, when every incoming connection is decided."""
@@ -352,6 +372,7 @@ class RunState(OnCall):
         self.iterating.clear()
         self.iterated.clear()
         self.broken.clear()
+        self.spare.clear()
         self.unreached.clear()
         for record in self.records:
             close_record(record)

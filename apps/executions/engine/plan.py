@@ -21,6 +21,7 @@ from apps.workflows.graph.document import (
     Retry,
 )
 from apps.workflows.graph.interface import interface_of
+from apps.workflows.graph.joins import needed_by
 from apps.workflows.graph.normal import normalize
 from apps.workflows.graph.order import Levels, Parent, levels
 
@@ -209,6 +210,7 @@ def _step(
         on_error=(),
         disabled=node.disabled,
         ancestors=ancestors,
+        needed=needed_by(node),
     )
 
 

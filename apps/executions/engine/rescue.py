@@ -117,6 +117,7 @@ class OnCall(StepGraph, ABC):
     retrying: dict[int, dt.datetime]
     waiting: dict[int, Wait]
     broken: list[tuple[Iteration, Failure]]
+    spare: dict[int, None]
     failing: Failure | None
     is_partial: bool
     rescue: Rescue
@@ -201,7 +202,8 @@ class OnCall(StepGraph, ABC):
     ) -> dt.datetime | None:
         """By when another attempt must come, if it comes: now, where nothing starts any more."""
         undoing = self.rescue.undoing
-        is_over = self.is_stopping or undoing is not None or self.is_dead(step.index)
+        is_spare = self.is_dead(step.index) or step.index in self.spare
+        is_over = self.is_stopping or undoing is not None or is_spare
         if self.is_stopping or (is_over and not step.undoes):
             return now
         return deadline_at if undoing is None else None

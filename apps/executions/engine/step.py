@@ -67,6 +67,8 @@ class Step:
     disabled: bool
     ancestors: int
     """Bit set of the steps of the same level this one depends on."""
+    needed: int | None = None
+    """Of how many connections a value lets it run; None: when all are decided."""
     body: Plan | None = None
     """What a container repeats."""
     standby: bool = False

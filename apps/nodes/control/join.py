@@ -1,8 +1,13 @@
 """Wait for several branches and gather what they gave.
 
-Runs when every incoming connection is decided. `values` is the list of what came in by
+Runs when every incoming connection is decided, or, with `needed`, as soon as so many have brought
+a value: 1 takes the first that comes, 2 the first two. `values` is the list of what came in by
 `branches`, in the document's order; skipped branches are left out, so after an *If* it holds the
 one branch taken. `first` is the first of them, and null when there is none.
+
+Once enough have come, the others do not count: steps that lead nowhere else and have not begun,
+wait or would be tried again are canceled, what runs ends by itself, and its failure fails nothing.
+Where fewer than `needed` bring a value, the join is skipped.
 """
 
 from __future__ import annotations
@@ -16,12 +21,21 @@ from apps.workflows.graph.declaration import (
     Outputs,
     Port,
     PortSpec,
+    field,
     node,
 )
 
 
 class Parameters(NodeParameters):
-    """Nothing to set."""
+    """How many it takes."""
+
+    needed: int | None = field(
+        None,
+        title="Branches needed",
+        description="Run when so many have brought a value; empty: when all are decided.",
+        ge=1,
+        le=2_000,
+    )
 
 
 @node(

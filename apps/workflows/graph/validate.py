@@ -9,6 +9,7 @@ from apps.workflows.graph.normal import normalize
 from apps.workflows.graph.rules import (
     configuration,
     identity,
+    joins,
     levels,
     own_ports,
     recovery,
@@ -30,6 +31,7 @@ RULES = (
     configuration,
     references,
     settings,
+    joins,
 )
 
 
