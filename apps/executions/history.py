@@ -24,6 +24,12 @@ from apps.executions.engine.history import (
     StepStarted,
     decode,
 )
+from apps.executions.engine.mapping import (
+    ChunkCompleted,
+    ChunkDispatched,
+    MapProgress,
+    StepOpened,
+)
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.record import StepRecord, close_record
 from apps.executions.engine.seeds import Origin, StepReused
@@ -67,7 +73,14 @@ class EventView:
         return self.type.startswith("run.") and self.type not in _OPENING
 
 
-_UNSETTLED: Final = (StepDispatched, StepStarted, StepWaiting)
+_UNSETTLED: Final = (
+    StepDispatched,
+    StepStarted,
+    StepWaiting,
+    StepOpened,
+    ChunkDispatched,
+    ChunkCompleted,
+)
 _OPENING: Final = frozenset(
     {
         "run.queued",
@@ -104,6 +117,8 @@ class StepView:
     origin: Origin | None = None
     reused_from: str | None = None
     """The run whose outcome this is."""
+    mapping: MapProgress | None = None
+    """How far the items of a map are."""
     seq: int = 0
     """Of the latest event of the step; 0 when there is none."""
 
@@ -253,6 +268,7 @@ def _view(path: str, folding: _Folding) -> StepView:
         usage=record.usage,
         origin=record.origin,
         reused_from=folding.reused_from,
+        mapping=record.mapping,
         seq=folding.seq,
     )
 

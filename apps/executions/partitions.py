@@ -15,6 +15,6 @@ def make_partitions_ahead() -> int:
     if settings.DATABASE_ROLE != "owner":
         return 0
     with connection.cursor() as cursor:
-        cursor.execute("SELECT engine_partitions_1(%s)", [MONTHS_AHEAD])
+        cursor.execute("SELECT engine_partitions_3(%s)", [MONTHS_AHEAD])
         row = cursor.fetchone()
     return int(row[0]) if row else 0

@@ -19,6 +19,7 @@ from apps.executions import asks, bell, live, relay
 from apps.executions.engine.ports import StepRunner
 from apps.executions.runner.keys import key_of
 from apps.executions.runner.local import LocalRunner
+from apps.executions.runner.platform import store_of
 from apps.executions.store.connections import conninfo_from_settings
 from apps.executions.worker.documents import document_of
 from apps.executions.worker.loop import EngineLoop
@@ -76,6 +77,7 @@ def start(
             recycle=_recycle,
             tick=lambda: _tick(used),
             read_key=key_of,
+            open_objects=store_of,
         ),
     )
     try:

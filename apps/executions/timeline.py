@@ -20,6 +20,7 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched, StepOpened
 from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import RunStatus, StepStatus
@@ -110,10 +111,18 @@ def attempts_of(
     return tuple(line for path in paths for line in _closed(found[path], run))
 
 
+_PLAIN: Mapping[type[StepEvent], StepStatus] = {
+    StepDispatched: StepStatus.READY,
+    ChunkDispatched: StepStatus.RUNNING,
+    ChunkCompleted: StepStatus.RUNNING,
+    StepCanceled: StepStatus.CANCELED,
+}
+
+
 def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
     match event:
-        case StepDispatched():
-            return replace(blank, status=StepStatus.READY, attempt=event.attempt)
+        case StepDispatched() | ChunkDispatched() | ChunkCompleted() | StepCanceled():
+            return replace(blank, status=_PLAIN[type(event)], attempt=event.attempt)
         case StepWaiting():
             return replace(
                 blank,
@@ -122,7 +131,7 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
                 started_at=event.started_at,
                 wait=event.wait,
             )
-        case StepIterated() | StepStarted():
+        case StepIterated() | StepStarted() | StepOpened():
             return replace(
                 blank,
                 status=StepStatus.RUNNING,
@@ -160,8 +169,6 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
             )
         case StepSkipped() | StepCalled() | StepCompensated():
             return replace(blank, status=_SILENT[type(event)])
-        case StepCanceled():
-            return replace(blank, status=StepStatus.CANCELED, attempt=event.attempt)
         case _:
             assert_never(event)
 

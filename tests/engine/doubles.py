@@ -74,6 +74,7 @@ class MemoryJournal:
         for task in batch.change.tasks:
             self.world.dispatched[task.path, task.attempt] += 1
             self.world.tasks.append(task)
+        self.world.maps.take(batch.change, self.world.say)
         if batch.change.recall:
             for task in tuple(self.world.tasks):
                 stopped = StepStopped(reason=StopReason.CANCELED)

@@ -19,6 +19,7 @@ from apps.executions.engine.history import (
     RunQueued,
     encode,
 )
+from apps.executions.engine.mapping import Chunk, ChunkResult
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import (
     StepCall,
@@ -54,6 +55,7 @@ from apps.executions.engine.wait_events import (
 )
 from apps.workflows.graph.declaration import WaitKind
 from tests.engine.doubles import Cut, MemoryJournal, ScriptedControl, ScriptedPool, read
+from tests.engine.simulated_maps import MapBench, fails_fast
 
 START = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 Script = Callable[[StepCall], StepOutcome]
@@ -109,7 +111,7 @@ class World:
     tasks: list[Task] = field(default_factory=list)
     """Dispatched and not yet done."""
     dispatched: Counter[tuple[str, int]] = field(default_factory=Counter)
-    words: dict[uuid.UUID, TaskStarted | TaskResult] = field(default_factory=dict)
+    words: dict[uuid.UUID, TaskStarted | TaskResult | ChunkResult] = field(default_factory=dict)
     """What tasks have put into the inbox and no append has consumed."""
     said: dict[uuid.UUID, SignalReceived | StepAnswer] = field(default_factory=dict)
     """What people and other runs have put into the inbox."""
@@ -121,6 +123,7 @@ class World:
     """The worker dies as this step is about to run."""
     judge: Script = given
     """Evaluates the conditions of an outcome that came from elsewhere."""
+    maps: MapBench = field(default_factory=MapBench)
 
     def __post_init__(self) -> None:
         self.rows.append(encode(RunQueued(trigger="API")))
@@ -181,6 +184,8 @@ class World:
                 return self.folded()
             if outcome.left is Left.PARKED and self.tasks:
                 self.work(self.tasks[self.chance.randrange(len(self.tasks))])
+            elif outcome.left is Left.PARKED and self.maps.chunks:
+                self.work_chunk(self.chance.choice(self.maps.chunks))
             elif outcome.left is Left.PARKED and not (self.words or self.said or self.answer()):
                 due_at = self.folded().due_at(after=None)
                 assert due_at is not None, "the run waits for nothing"
@@ -221,7 +226,20 @@ class World:
         if self.chance.random() < 0.3:
             self.say(TaskStarted(path=task.path, attempt=task.attempt, started_at=self.now))
         started_at, self.now = self.now, self.now + dt.timedelta(seconds=0.1)
-        self.finish_task(task, self.script(call), started_at=started_at)
+        progress = state.records[step.index].mapping
+        gathers = progress is not None and progress.attempt == task.attempt
+        outcome = (
+            self.maps.gathered(task.path, progress)
+            if gathers and progress is not None
+            else self.script(call)
+        )
+        self.finish_task(task, outcome, started_at=started_at)
+
+    def work_chunk(self, chunk: Chunk) -> None:
+        """Another process works on a slice of a map's items."""
+        state = self.folded()
+        progress = state.records[state.step(chunk.path).index].mapping
+        self.maps.work(chunk, self.say, fails_fast=fails_fast(progress))
 
     def finish_task(self, task: Task, outcome: StepOutcome, *, started_at: dt.datetime) -> None:
         """The item goes and the result comes, in one transaction; both through their JSON."""
@@ -231,7 +249,9 @@ class World:
         )
         self.say(read_result(json.loads(result_body(result))))
 
-    def say(self, word: TaskStarted | TaskResult | SignalReceived | StepAnswer) -> None:
+    def say(
+        self, word: TaskStarted | TaskResult | ChunkResult | SignalReceived | StepAnswer
+    ) -> None:
         """Into the inbox; words of waits through their JSON."""
         box: dict[uuid.UUID, Any] = self.words
         if isinstance(word, SignalReceived):

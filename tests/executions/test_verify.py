@@ -19,6 +19,11 @@ BREAKS = {
     "I9": "UPDATE run SET settled = 1",
     "I13": "UPDATE work_item SET granted = 99, worker_id = gen_random_uuid(),"
     " token = gen_random_uuid()",
+    "I16": "INSERT INTO map_chunk (tenant_id, run_id, path, chunk, attempt, low, high, state)"
+    " SELECT tenant_id, id, 'rows', 0, 1, 0, 4, 'done' FROM run",
+    "I30": "INSERT INTO run_event (tenant_id, run_id, seq, type, path, body)"
+    " SELECT tenant_id, id, 9, 'chunk.dispatched', 'rows',"
+    """ '{"chunk": 0, "pool": "io"}' FROM run""",
     "I19": "UPDATE work_item SET run_id = gen_random_uuid()",
     "I20": "UPDATE lane SET has_ready = false",
     "I29": "UPDATE run SET held_key = now()",
@@ -29,7 +34,8 @@ BREAKS = {
 
 def test_the_file_has_a_query_for_each() -> None:
     assert [name.split()[0] for _, name, _ in _queries()] == [
-        "I1", "I28", "I2", "I5", "I6", "I9", "I13", "I27", "I19", "I20", "I25", "I29", "I4",
+        "I1", "I28", "I2", "I5", "I6", "I9", "I13", "I27", "I16", "I30",
+        "I19", "I20", "I25", "I29", "I4",
     ]  # fmt: skip
 
 

@@ -144,9 +144,37 @@ def join(parameters: JoinParameters, inputs: Inputs, context: NodeContext) -> Ou
     return {}
 
 
+@node(
+    "test.each",
+    version=1,
+    title="For each",
+    effect=Effect.PURE,
+    container=True,
+    inputs={
+        "value": PortSpec(type=Port.ANY, required=False),
+        "result": PortSpec(type=Port.ANY, required=False, inner=True),
+    },
+    outputs={
+        "item": PortSpec(type=Port.ANY, inner=True),
+        "index": PortSpec(type=Port.JSON, inner=True, required=False),
+        "value": PortSpec(type=Port.ANY, required=False),
+        "failed": PortSpec(type=Port.ANY, required=False),
+        "results": PortSpec(type=Port.ANY, required=False),
+        "summary": PortSpec(type=Port.ANY, required=False),
+    },
+    example=Example(),
+)
+def each(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """A map, as far as the engine knows."""
+    return {}
+
+
 TYPES: tuple[NodeType, ...] = tuple(
     node_type_of(one)
-    for one in (pure, keyed, reconcilable, unsafe, transactional, picky, picky_keyed, box, join)
+    for one in (
+        *(pure, keyed, reconcilable, unsafe, transactional),
+        *(picky, picky_keyed, box, join, each),
+    )
 )
 CATALOGUE = Catalogue(TYPES)
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Row, result_text
+from apps.executions.engine.mapping import Chunk
 from apps.executions.engine.ports import TransactionalWrite
 from apps.executions.engine.slice_ports import Ask, Batch, Change, Left
 from apps.executions.engine.state import RunStatus
@@ -36,6 +37,8 @@ class Buffer:
         self.tasks: list[Task] = []
         self.asks: list[Ask] = []
         self.recall = False
+        self.chunks: list[Chunk] = []
+        self.recalls: list[str] = []
         self.is_strict = False
         self._head = self.state.head
         self._settled = self.state.settled
@@ -73,6 +76,8 @@ class Buffer:
             recall=self.recall,
             asks=tuple(self.asks),
             signals=self._signals if kept != self._signals else None,
+            chunks=tuple(self.chunks),
+            recalls=tuple(self.recalls),
         )
         batch = Batch(
             head=self._head,

@@ -26,6 +26,7 @@ from apps.executions.engine.history import (
     StepSkipped,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.mapping import MapWork, are_open, map_work, opened
 from apps.executions.engine.on_error import NO_RULE
 from apps.executions.engine.pausing import PauseRequest, pausing
 from apps.executions.engine.plan import RUN_POOL, Step
@@ -89,6 +90,8 @@ class Commands:
     settled: tuple[Settled, ...] = ()
     stop_running: bool = False
     wake_at: dt.datetime | None = None
+    maps: MapWork | None = None
+    """What open maps need."""
 
 
 def decide(state: RunState, facts: Facts) -> Commands:
@@ -116,10 +119,12 @@ def decide(state: RunState, facts: Facts) -> Commands:
     if state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(events=opening, settled=ended)
     starts, dispatches = _starts(state, facts)
-    if not (_is_busy(state) or state.waiting):
+    maps = map_work(state.mapping, is_paused=state.is_paused) if state.mapping else None
+    if not (_is_busy(state) or state.waiting or state.mapping):
         return Commands(events=(*opening, *_nothing_left(state)))
+    wake_at = _wake_at(state, facts)
     return Commands(
-        events=opening, starts=starts, dispatches=dispatches, wake_at=_wake_at(state, facts)
+        events=opening, starts=starts, dispatches=dispatches, wake_at=wake_at, maps=maps
     )
 
 
@@ -160,10 +165,11 @@ def conclude(
             started_at=started_at,
             usage=outcome.usage,
         )
+    if isinstance(outcome, ports.StepOpens):
+        return opened(step.path, outcome, attempt=attempt, started_at=started_at)
     if isinstance(outcome, ports.StepStopped):
-        if outcome.reason is ports.StopReason.CANCELED:
-            return StepCanceled(path=step.path, attempt=attempt)
-        return None
+        is_canceled = outcome.reason is ports.StopReason.CANCELED
+        return StepCanceled(path=step.path, attempt=attempt) if is_canceled else None
     failure = Failure(
         code=outcome.code,
         message=outcome.message,
@@ -311,7 +317,7 @@ def _ending(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Comman
 
 
 def _stopping(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Commands:
-    if state.in_flight or state.dispatched:
+    if state.in_flight or state.dispatched or are_open(state.mapping):
         # What will be undone must be known: effects on their way come to their end.
         is_final = state.canceling is None or not state.plan.undoes_on_cancel
         wake_at = _wake_at(state, facts)
@@ -340,7 +346,7 @@ def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
     if not is_gathering and state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(settled=ended)
     starts, dispatches = _starts(state, facts)
-    is_busy = bool(state.cut or state.in_flight or state.dispatched)
+    is_busy = bool(state.cut or state.in_flight or state.dispatched or are_open(state.mapping))
     if is_gathering:
         starts, dispatches = (
             tuple(index for index in found if index in state.cut) for found in (starts, dispatches)

@@ -27,6 +27,7 @@ from apps.executions.engine.history import (
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.iterations import Iteration
 from apps.executions.engine.joins import spared_by, taken_by
+from apps.executions.engine.mapping import MapEvent, MapProgress, StepOpened
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
@@ -62,6 +63,8 @@ class RunState(OnCall):
         self.spare: dict[int, None] = {}
         self.broken: list[tuple[Iteration, Failure]] = []
         self.given: dict[str, StepGiven] = {}
+        self.mapping: dict[int, MapProgress] = {}
+        """Maps whose items are being worked on."""
         self.failing: Failure | None = None
         self.canceling: CancelReason | None = None
         self.is_partial = False
@@ -180,6 +183,12 @@ class RunState(OnCall):
         if isinstance(event, StepDispatched | StepStarted | StepWaiting):
             self._hold(index, event)
             return
+        if isinstance(event, MapEvent):
+            if isinstance(event, StepOpened):
+                self._release(index)
+                self.mapping[index] = record.map_progress()
+            self.totals.add(event.usage, attempts=event.attempts)
+            return
         if isinstance(event, StepSkipped):
             self._skip(index, event.reason)
         else:
@@ -245,6 +254,8 @@ class RunState(OnCall):
             del self.waiting[index]
         elif index in self.iterating:
             self._close(self.iterating.pop(index))
+        elif index in self.mapping:
+            del self.mapping[index]
         else:
             self.ready.remove(index)
 
@@ -373,6 +384,7 @@ class RunState(OnCall):
         self.iterated.clear()
         self.broken.clear()
         self.spare.clear()
+        self.mapping.clear()
         self.unreached.clear()
         for record in self.records:
             close_record(record)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.iteration_events import StepIterated, iterated_json, read_iterated
+from apps.executions.engine.mapping import MAP_DECODERS, MAP_TYPES, MapEvent, map_body
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.rescue_events import (
@@ -199,6 +200,7 @@ StepEvent: TypeAlias = (
     | StepReused
     | StepCalled
     | StepCompensated
+    | MapEvent
 )
 RunEvent: TypeAlias = (
     RunQueued
@@ -211,6 +213,7 @@ RunEvent: TypeAlias = (
     | RunResumed
     | SignalReceived
 )
+_Body: TypeAlias = Mapping[str, object] | None
 Event: TypeAlias = RunEvent | StepEvent | StepGiven
 
 
@@ -270,7 +273,7 @@ def _completed_row(event: StepCompleted) -> Row:
 
 def _attempt_failed_row(event: AttemptFailed) -> Row:
     body = _attempt_body(event, error=event.failure.to_json(), retryAt=_millis(event.retry_at))
-    return _step_row("step.attempt_failed", event, body)
+    return _large_row("step.attempt_failed", body, event.path, event.attempt)
 
 
 def _failed_row(event: StepFailed) -> Row:
@@ -288,20 +291,13 @@ def _room(conditions: Mapping[str, bool]) -> int:
     return sum(6 * len(name) + 16 for name in conditions)
 
 
-def _step_row(
-    name: str,
-    event: StepDispatched | StepStarted | AttemptFailed | StepCanceled,
-    body: Mapping[str, object] | None,
-) -> Row:
-    text = None if body is None else dumps(body, limit=BODY_LIMIT)
-    return Row(type=name, path=event.path, attempt=event.attempt, body=text)
+def _map_row(event: MapEvent) -> Row:
+    return _large_row(MAP_TYPES[type(event)], map_body(event), event.path, event.attempt)
 
 
-def _large_row(
-    name: str, body: Mapping[str, object], path: str | None = None, attempt: int | None = None
-) -> Row:
+def _large_row(name: str, body: _Body, path: str | None = None, attempt: int | None = None) -> Row:
     """What others may say at length, each part within its own limit."""
-    text = dumps(body, limit=2 * INLINE_LIMIT + BODY_LIMIT)
+    text = None if body is None else dumps(body, limit=2 * INLINE_LIMIT + BODY_LIMIT)
     return Row(type=name, path=path, attempt=attempt, body=text)
 
 
@@ -319,15 +315,15 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
     RunEnded: lambda e: _run_row(
         f"run.{e.status.lower()}", error=e.error.to_json() if e.error else None
     ),
-    StepDispatched: lambda e: _step_row("step.dispatched", e, {"pool": e.pool}),
-    StepStarted: lambda e: _step_row("step.started", e, {"startedAt": _millis(e.started_at)}),
+    StepDispatched: lambda e: _large_row("step.dispatched", {"pool": e.pool}, e.path, e.attempt),
+    StepStarted: lambda e: _large_row(
+        "step.started", {"startedAt": _millis(e.started_at)}, e.path, e.attempt
+    ),
     StepCompleted: _completed_row,
     AttemptFailed: _attempt_failed_row,
     StepFailed: _failed_row,
-    StepSkipped: lambda e: Row(
-        type="step.skipped", path=e.path, body=dumps({"reason": e.reason}, limit=BODY_LIMIT)
-    ),
-    StepCanceled: lambda e: _step_row("step.canceled", e, None),
+    StepSkipped: lambda e: _large_row("step.skipped", {"reason": e.reason}, e.path),
+    StepCanceled: lambda e: _large_row("step.canceled", None, e.path, e.attempt),
     StepWaiting: lambda e: _large_row("step.waiting", waiting_json(e), e.path, e.attempt),
     SignalReceived: lambda e: _large_row("signal.received", signal_json(e)),
     StepIterated: lambda e: _large_row("step.iterated", iterated_json(e), e.path, e.attempt),
@@ -339,6 +335,7 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
     RunCompensated: lambda e: _run_row("run.compensated", then=e.then),
     StepCalled: lambda e: _large_row("step.called", {"by": e.by}, e.path),
     StepCompensated: lambda e: _large_row("step.compensated", {"by": e.by}, e.path),
+    **dict.fromkeys(MAP_TYPES, _map_row),
 }
 
 _ENDED: Final = {f"run.{status.lower()}": status for status in RunStatus if status.is_terminal}
@@ -394,4 +391,5 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "run.compensated": lambda _p, _a, b: RunCompensated(then=b["then"]),
     "step.called": lambda p, _a, b: StepCalled(path=p, by=b["by"]),
     "step.compensated": lambda p, _a, b: StepCompensated(path=p, by=b["by"]),
+    **MAP_DECODERS,
 }

@@ -12,6 +12,7 @@ from uuid import UUID
 from apps.executions.engine.seeds import Origin
 from apps.workflows.graph.declaration import Json, NodeType
 from apps.workflows.graph.document import Connection, Node
+from apps.workflows.graph.mapping import MapOpening
 from apps.workflows.graph.waits import Wait
 
 
@@ -177,7 +178,15 @@ class StepRepeats:
     usage: Usage = field(default_factory=Usage)
 
 
-StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped | StepWaits | StepRepeats
+@dataclass(frozen=True, kw_only=True)
+class StepOpens:
+    """An attempt that opened a map: its items are worked on elsewhere, then it is concluded."""
+
+    opening: MapOpening
+    usage: Usage = field(default_factory=Usage)
+
+
+StepOutcome: TypeAlias = StepDone | StepFailed | StepStopped | StepWaits | StepRepeats | StepOpens
 
 
 class StopSignal(Protocol):

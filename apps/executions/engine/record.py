@@ -20,11 +20,18 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.mapping import (
+    ChunkCompleted,
+    ChunkDispatched,
+    MapEvent,
+    MapProgress,
+    StepOpened,
+)
 from apps.executions.engine.plan import Link
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
-from apps.executions.engine.state import StepStatus, moved_step
+from apps.executions.engine.state import IllegalTransition, StepStatus, moved_step
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import ERROR_PORT, Json
 from apps.workflows.graph.waits import Wait
@@ -48,6 +55,7 @@ class StepRecord:
         "failure",
         "handling",
         "iterations",
+        "mapping",
         "origin",
         "outputs",
         "retry_at",
@@ -68,6 +76,7 @@ class StepRecord:
         self.failure: Failure | None = None
         self.handling: Handling | None = None
         self.origin: Origin | None = None
+        self.mapping: MapProgress | None = None
         self.retry_at: dt.datetime | None = None
         self.skip_reason: SkipReason | None = None
         self.stand_in: StepRecord | None = None
@@ -90,8 +99,8 @@ class StepRecord:
             self.status = moved_step(self.status, to=StepStatus.RUNNING)
             self.attempt = event.attempt
             self._begin(event.started_at)
-        elif isinstance(event, StepIterated):
-            self._iterated(event)
+        elif isinstance(event, StepIterated | MapEvent):
+            self._go_on(event)
         elif isinstance(event, AttemptFailed):
             self._attempted(event, to=StepStatus.RETRY_WAIT)
             self.failure = event.failure
@@ -125,13 +134,26 @@ class StepRecord:
             case _:  # pragma: no cover - mypy proves that nothing is left
                 assert_never(event)
 
-    def _iterated(self, event: StepIterated) -> None:
+    def _go_on(self, event: StepIterated | MapEvent) -> None:
+        """A container's body has run once more, or a part of its items."""
+        if isinstance(event, ChunkDispatched | ChunkCompleted):
+            self.map_progress().apply(event)
+            return
         if self.status is not StepStatus.RUNNING:
             self.status = moved_step(self.status, to=StepStatus.RUNNING)
         self.attempt = event.attempt
         self._begin(event.started_at)
-        self.iterations = event.index + 1
         self.usage = event.usage
+        if isinstance(event, StepOpened):
+            self.mapping = MapProgress(event, self.mapping)
+        else:
+            self.iterations = event.index + 1
+
+    def map_progress(self) -> MapProgress:
+        """Of a map that was opened. Raises IllegalTransition."""
+        if self.mapping is None:
+            raise IllegalTransition("a chunk of a map that was not opened")
+        return self.mapping
 
     def _attempted(
         self, event: StepCompleted | AttemptFailed | StepFailed | StepWaiting, *, to: StepStatus
@@ -221,9 +243,9 @@ class Totals:
         self.bytes_out = 0
         self.cost_minor = 0
 
-    def add(self, usage: Usage) -> None:
-        """One more attempt ran."""
-        self.attempts += 1
+    def add(self, usage: Usage, *, attempts: int = 1) -> None:
+        """So many more attempts ran."""
+        self.attempts += attempts
         self.cpu_seconds += usage.cpu_seconds
         self.peak_memory_bytes = max(self.peak_memory_bytes, usage.peak_memory_bytes)
         self.bytes_in += usage.bytes_in

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import replace
 from typing import Final
 
+from apps.executions.engine import ports
 from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
 from apps.executions.engine.calls import call_of, deadline_of
 from apps.executions.engine.decide import (
@@ -29,26 +30,11 @@ from apps.executions.engine.history import (
     encode,
 )
 from apps.executions.engine.keys import keyring_of
+from apps.executions.engine.map_desk import MAP_FRACTION, failures, hand_out, is_awaited
+from apps.executions.engine.mapping import ChunkResult, MapWork, are_open
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.plan import Step
-from apps.executions.engine.ports import (
-    StepCall,
-    StepDone,
-    StepFailed,
-    StepOutcome,
-    StepRepeats,
-    StepStopped,
-    StopReason,
-)
-from apps.executions.engine.slice_ports import (
-    Around,
-    Ask,
-    AskKind,
-    Claim,
-    LeaseLost,
-    Left,
-    Outcome,
-)
+from apps.executions.engine.slice_ports import Around, Ask, AskKind, Claim, LeaseLost, Left, Outcome
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.storable import Unstorable
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
@@ -72,9 +58,7 @@ class Slice:
     def __init__(self, claim: Claim, state: RunState, around: Around) -> None:
         self.claim = claim
         self.state = state
-        self.journal = around.journal
-        self.pool = around.pool
-        self.control = around.control
+        self.journal, self.pool, self.control = around.journal, around.pool, around.control
         self.began_at = self.control.now()
         self.flights: dict[int, Flight] = {}
         self.cancel: CancelRequest | None = None
@@ -92,7 +76,7 @@ class Slice:
             self._read_inbox()
         while True:
             if self.control.is_lost():
-                self.pool.stop(StopReason.LEASE_LOST)
+                self.pool.stop(ports.StopReason.LEASE_LOST)
                 raise LeaseLost
             if self.control.has_mail():
                 self._read_inbox()
@@ -106,9 +90,9 @@ class Slice:
                 continue
             if left := self._leaving(commands, now):
                 return self._leave(left)
-            self._dispatch(commands.dispatches, now)
+            self._hand_out(commands, now)
             self._start(commands.starts, now)
-            if self.flights or not commands.dispatches:
+            if self.flights or not (commands.dispatches or commands.maps):
                 self._receive(commands.wake_at, now)
 
     def _obey(self, commands: Commands, now: dt.datetime) -> bool:
@@ -135,8 +119,12 @@ class Slice:
         for answer in inbox.answers:
             self._answer(answer, now)
 
-    def _hear(self, word: TaskStarted | TaskResult, now: dt.datetime) -> None:
+    def _hear(self, word: TaskStarted | TaskResult | ChunkResult, now: dt.datetime) -> None:
         """What a dispatched step's worker says; of an attempt that is over, nothing counts."""
+        if isinstance(word, ChunkResult):
+            if is_awaited(self.state, word):
+                self._record(word.event, now=now)
+            return
         step = self.state.step(word.path)
         if self.state.dispatched.get(step.index) != word.attempt:
             return
@@ -159,7 +147,7 @@ class Slice:
         flight = self._flight(step, record.attempt, record.started_at or now, interrupted=False)
         usage = record.usage or outcome.usage
         given = replace(outcome, usage=usage)
-        result: StepOutcome = given
+        result: ports.StepOutcome = given
         if has_conditions(step, outcome):
             result = replace(self.pool.settle(self._call(flight, given=given)), usage=usage)
         self._conclude(flight, result, now=now, fraction=0.5)
@@ -196,14 +184,25 @@ class Slice:
 
     # --- starting
 
-    def _dispatch(self, dispatches: tuple[int, ...], now: dt.datetime) -> None:
+    def _hand_out(self, commands: Commands, now: dt.datetime) -> None:
         """Hand steps to workers of other pools: event and task become durable together."""
-        for index in dispatches:
+        if commands.maps is not None:
+            self._map(commands.maps, now)
+        for index in commands.dispatches:
             step = self.state.steps[index]
             pool, attempt = step.pool or self.claim.pool, self.state.next_attempt(index)
             self._record(StepDispatched(path=step.path, attempt=attempt, pool=pool), now=now)
             self.buffer.tasks.append(Task(path=step.path, attempt=attempt, pool=pool))
             self.buffer.is_strict = True
+
+    def _map(self, work: MapWork, now: dt.datetime) -> None:
+        """Hand slices of items to other workers; conclude maps that failed."""
+        for event in hand_out(work, self.state, self.buffer, pool=self.claim.pool):
+            self._record(event, now=now)
+        for step, progress in failures(work, self.state):
+            begun = self.state.records[step.index].started_at or now
+            flight = self._flight(step, progress.attempt, begun, interrupted=False)
+            self._conclude(flight, progress.verdict(), now=now, fraction=MAP_FRACTION)
 
     def _start(self, starts: tuple[int, ...], now: dt.datetime) -> None:
         launched = []
@@ -223,7 +222,7 @@ class Slice:
             self.flights[flight.step.index] = flight
             self.pool.submit(flight.step.index, self._call(flight), light=flight.step.is_light)
 
-    def refuse(self, index: int, failure: StepFailed, now: dt.datetime) -> None:
+    def refuse(self, index: int, failure: ports.StepFailed, now: dt.datetime) -> None:
         """A step that cannot even begin."""
         attempt = self.state.launch(index)
         flight = self._flight(self.state.steps[index], attempt, now, interrupted=False)
@@ -246,7 +245,9 @@ class Slice:
         elif buffer.rows and (now >= buffer.due_at or len(buffer.rows) >= BUFFER_ROWS):
             self._post()
 
-    def _call(self, flight: Flight, *, given: StepDone | StepFailed | None = None) -> StepCall:
+    def _call(
+        self, flight: Flight, *, given: ports.StepDone | ports.StepFailed | None = None
+    ) -> ports.StepCall:
         return call_of(
             self.claim,
             self.state,
@@ -283,7 +284,7 @@ class Slice:
         return max((min(instants) - now).total_seconds(), 0.0)
 
     def _conclude(
-        self, flight: Flight, outcome: StepOutcome, *, now: dt.datetime, fraction: float
+        self, flight: Flight, outcome: ports.StepOutcome, *, now: dt.datetime, fraction: float
     ) -> None:
         step = flight.step
         if self.keyring is not None:
@@ -294,8 +295,8 @@ class Slice:
                 self._record(RunCanceling(reason=CancelReason.DEADLINE), now=now)
                 if not self.state.plan.undoes_on_cancel:
                     self._stop(now)
-            outcome = StepStopped(reason=StopReason.CANCELED, usage=outcome.usage)
-        if isinstance(outcome, StepRepeats):
+            outcome = ports.StepStopped(reason=ports.StopReason.CANCELED, usage=outcome.usage)
+        if isinstance(outcome, ports.StepRepeats):
             outcome = bounded(self.state, step, outcome)
         event = conclude(
             step,
@@ -312,15 +313,15 @@ class Slice:
         try:
             self._record(event, now=now)
         except Unstorable as error:
-            refused = StepFailed(code=error.code, message=str(error), usage=outcome.usage)
+            refused = ports.StepFailed(code=error.code, message=str(error), usage=outcome.usage)
             self._conclude(flight, refused, now=now, fraction=fraction)
             return
-        if isinstance(outcome, StepDone):
+        if isinstance(outcome, ports.StepDone):
             self.buffer.writes.extend(outcome.writes)
         self.buffer.is_strict = self.buffer.is_strict or not step.is_pure
 
-    def _ran_out(self, flight: Flight, outcome: StepOutcome) -> bool:
-        is_timeout = isinstance(outcome, StepFailed) and outcome.code == STEP_TIMEOUT
+    def _ran_out(self, flight: Flight, outcome: ports.StepOutcome) -> bool:
+        is_timeout = isinstance(outcome, ports.StepFailed) and outcome.code == STEP_TIMEOUT
         return is_timeout and flight.deadline_at == self.claim.deadline_at
 
     def _announce(self, flight: Flight, *, now: dt.datetime) -> None:
@@ -335,8 +336,8 @@ class Slice:
     def _stop(self, now: dt.datetime) -> None:
         if self.stop_at is None:
             self.stop_at = now
-            self.pool.stop(StopReason.CANCELED)
-            if self.state.dispatched:
+            self.pool.stop(ports.StopReason.CANCELED)
+            if self.state.dispatched or are_open(self.state.mapping):
                 self.buffer.recall = self.buffer.is_strict = True
 
     def _abandon_at(self, flight: Flight) -> dt.datetime:
@@ -348,13 +349,13 @@ class Slice:
         self.pool.abandon(step.index)
         del self.flights[step.index]
         seconds = (flight.deadline_at - flight.started_at).total_seconds()
-        outcome: StepOutcome = StepFailed(
+        outcome: ports.StepOutcome = ports.StepFailed(
             code=STEP_TIMEOUT,
             message=f"The step did not end within {seconds:g} s and could not be stopped.",
             retryable=True,
         )
         if self.stop_at is not None:
-            outcome = StepStopped(reason=StopReason.CANCELED)
+            outcome = ports.StepStopped(reason=ports.StopReason.CANCELED)
         self._conclude(flight, outcome, now=now, fraction=1.0)
 
     # --- appending and leaving
@@ -364,7 +365,7 @@ class Slice:
             return Left.FINISHED
         if self.claim.is_held and not self.state.is_stopping:
             return Left.PARKED
-        if self.flights or commands.starts or commands.dispatches:
+        if self.flights or commands.starts or commands.dispatches or commands.maps:
             return None
         state = self.state
         waits = sum(at > now for at in state.retrying.values())

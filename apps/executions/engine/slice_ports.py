@@ -12,6 +12,7 @@ from uuid import UUID
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Row
+from apps.executions.engine.mapping import Chunk, ChunkResult
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.ports import (
     StepCall,
@@ -79,6 +80,15 @@ class TaskClaim(Claim):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChunkClaim(Claim):
+    """A leased slice of a map's items."""
+
+    path: str
+    attempt: int
+    chunk: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Inbox:
     """What others told the run since the last look; `ids` are consumed by the next append."""
 
@@ -86,7 +96,7 @@ class Inbox:
     cancel: CancelRequest | None = None
     pause: PauseRequest | None = None
     """The latest word on it."""
-    tasks: tuple[TaskStarted | TaskResult, ...] = ()
+    tasks: tuple[TaskStarted | TaskResult | ChunkResult, ...] = ()
     """What other processes say of dispatched steps, in the order of arrival."""
     signals: tuple[SignalReceived, ...] = ()
     answers: tuple[StepAnswer, ...] = ()
@@ -130,6 +140,10 @@ class Change:
     asks: tuple[Ask, ...] = ()
     signals: int | None = None
     """How many nobody has taken, when that has changed."""
+    chunks: tuple[Chunk, ...] = ()
+    """Slices of maps for other workers; their events are in the same batch."""
+    recalls: tuple[str, ...] = ()
+    """Paths of maps whose slices shall come back."""
 
     @property
     def is_empty(self) -> bool:
@@ -150,6 +164,8 @@ class Change:
             recall=self.recall or later.recall,
             asks=self.asks + later.asks,
             signals=self.signals if later.signals is None else later.signals,
+            chunks=self.chunks + later.chunks,
+            recalls=self.recalls + later.recalls,
         )
 
 

@@ -13,6 +13,8 @@ from apps.workflows.graph.declaration import ERROR_PORT, Effect, Isolation, Node
 from apps.workflows.graph.document import Concurrency, Connection, Node
 
 GPU_POOL = "gpu"
+EVERY_POOL = "*"
+"""Where nothing is handed out: an item of a map runs its whole body on one worker."""
 SLOTS_LIMIT = 16
 """Most steps of one run that run at once in one slice."""
 CONTAINER = -1
@@ -125,7 +127,7 @@ class Step:
 
     def is_dispatched_from(self, pool: str) -> bool:
         """Whether a run owned in that pool hands the step to another."""
-        return self.pool is not None and self.pool != pool
+        return self.pool is not None and pool not in (self.pool, EVERY_POOL)
 
     def rule(self, code: str, *, retryable: bool) -> Rule:
         """The first rule that matches; without one the run fails."""

@@ -10,6 +10,7 @@ from typing import Any, Final, assert_never
 from apps.executions.engine.ports import (
     StepDone,
     StepFailed,
+    StepOpens,
     StepOutcome,
     StepRepeats,
     StepStopped,
@@ -27,6 +28,7 @@ from apps.executions.engine.storable import (
     usage_json,
 )
 from apps.executions.engine.wait_events import read_wait, wait_json
+from apps.workflows.graph.mapping import MapOpening
 
 RESULT: Final = "task_result"
 STARTED: Final = "task_started"
@@ -131,6 +133,8 @@ def _body(result: TaskResult, outcome: StepOutcome) -> str:
             body["stopped"] = outcome.reason
         case StepWaits():
             body["wait"] = wait_json(outcome.wait)
+        case StepOpens():
+            body["opening"] = outcome.opening.to_json()
         case _:  # pragma: no cover - mypy proves that nothing is left
             assert_never(outcome)
     return dumps(body, limit=limit)
@@ -144,6 +148,8 @@ def _outcome(body: Mapping[str, Any]) -> StepOutcome:
         return StepWaits(wait=read_wait(body["wait"]), usage=usage)
     if "values" in body:
         return StepRepeats(values=body["values"], usage=usage)
+    if "opening" in body:
+        return StepOpens(opening=MapOpening.from_json(body["opening"]), usage=usage)
     conditions = body.get("conditions", {})
     if "code" in body:
         return StepFailed(

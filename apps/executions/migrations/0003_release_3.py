@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import django.contrib.postgres.fields
+import django.db.models.deletion
 from django.db import migrations, models
 
 import apps.kit.clock
@@ -100,6 +101,23 @@ _SCHEDULING = [
 ]
 
 
+def _key(*columns: str) -> tuple[str, models.CompositePrimaryKey]:
+    key = models.CompositePrimaryKey(
+        *columns, blank=True, editable=False, primary_key=True, serialize=False
+    )
+    return "pk", key
+
+
+def _tenant() -> tuple[str, models.ForeignKey[object, object]]:
+    points = models.ForeignKey(
+        db_constraint=False,
+        on_delete=django.db.models.deletion.DO_NOTHING,
+        related_name="+",
+        to="tenancy.organization",
+    )
+    return "tenant", points
+
+
 class Migration(migrations.Migration):
     dependencies = [("executions", "0002_tasks")]
 
@@ -134,6 +152,42 @@ class Migration(migrations.Migration):
                     options={"db_table": "ask"},
                 ),
                 migrations.AddField("run", "signals", models.IntegerField(default=0)),
+                migrations.CreateModel(
+                    name="MapChunk",
+                    fields=[
+                        _key("tenant", "run_id", "path", "chunk"),
+                        ("run_id", models.UUIDField()),
+                        ("path", models.TextField()),
+                        ("chunk", models.IntegerField()),
+                        ("attempt", models.IntegerField(help_text="Of the map's step.")),
+                        ("low", models.IntegerField()),
+                        ("high", models.IntegerField()),
+                        ("token", models.UUIDField(null=True)),
+                        (
+                            "state",
+                            models.TextField(default="open", help_text="open, done or stopped"),
+                        ),
+                        ("done", models.IntegerField(default=0)),
+                        ("failed", models.IntegerField(default=0)),
+                        _tenant(),
+                    ],
+                    options={"db_table": "map_chunk", "base_manager_name": "objects"},
+                ),
+                migrations.CreateModel(
+                    name="MapItem",
+                    fields=[
+                        _key("tenant", "run_id", "path", "idx"),
+                        ("run_id", models.UUIDField()),
+                        ("path", models.TextField()),
+                        ("idx", models.IntegerField()),
+                        ("attempt", models.IntegerField(help_text="Of the map's step.")),
+                        ("state", models.TextField(help_text="begun, done or failed")),
+                        ("output", models.JSONField(null=True)),
+                        ("error", models.JSONField(null=True)),
+                        _tenant(),
+                    ],
+                    options={"db_table": "map_item", "base_manager_name": "objects"},
+                ),
             ],
         ),
         *(IsolateTenant(model, engine=True) for model in ("Ask", "WorkflowGate", "KeyHolder")),

@@ -1,5 +1,6 @@
 """The rows of executions as Django sees them; only the engine's SQL functions write them."""
 
+from apps.executions.models.maps import MapChunk, MapItem
 from apps.executions.models.queue import (
     Ask,
     InboxMessage,
@@ -28,6 +29,8 @@ __all__ = [
     "KeyHolder",
     "Lane",
     "LogLine",
+    "MapChunk",
+    "MapItem",
     "NodeState",
     "OutboxEntry",
     "Run",

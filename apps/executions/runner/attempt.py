@@ -14,6 +14,7 @@ from apps.executions.engine.ports import (
     StepCall,
     StepDone,
     StepFailed,
+    StepOpens,
     StepOutcome,
     StepRepeats,
     StepStopped,
@@ -36,6 +37,7 @@ from apps.executions.sandbox import Sandbox
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import NodeError
 from apps.workflows.graph.declaration import Effect, Repeat
+from apps.workflows.graph.mapping import MapOpening
 from apps.workflows.graph.ports import ERROR_PORT
 from apps.workflows.graph.waits import Wait
 
@@ -186,6 +188,8 @@ class Attempt:
     def _done(self, ready: Prepared, given: Any) -> StepOutcome:
         if isinstance(given, Wait):
             return StepWaits(wait=self._wait(ready, given), usage=self.usage())
+        if isinstance(given, MapOpening):
+            return StepOpens(opening=given, usage=self.usage())
         call, objects = self.call, self._doors.objects
         if isinstance(given, Repeat):
             inner = outputs.checked_outputs(call, ready, given.outputs, inner=True)

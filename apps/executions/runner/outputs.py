@@ -42,7 +42,7 @@ def _input(value: Any, port: PortSpec, name: str, objects: ObjectStore) -> Any:
     problem = values.fits(value, port.type)
     if problem is not None:
         raise NodeError("INPUT_INVALID", f"The input {name!r} {problem}.")
-    return values.load(value, objects)
+    return value if port.by_reference else values.load(value, objects)
 
 
 def checked_outputs(

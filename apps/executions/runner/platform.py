@@ -13,7 +13,7 @@ from apps.artifacts.actions import store_artifact
 from apps.artifacts.contents import open_artifact
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
 from apps.executions.engine.ports import StepCall
-from apps.executions.runner.doors import Doors
+from apps.executions.runner.doors import Doors, ObjectStore
 from apps.kit.egress import EgressClient, policy_for
 from apps.tenancy import scope
 from apps.vault.errors import SecretMissing, SecretUnreadable
@@ -28,6 +28,11 @@ def doors(call: StepCall) -> Doors:
         objects=_Store(tenant_id=call.tenant_id, run_id=call.run_id),
         egress=_egress,
     )
+
+
+def store_of(tenant_id: UUID, run_id: UUID) -> ObjectStore:
+    """A tenant's objects; what is stored is the run's."""
+    return _Store(tenant_id=tenant_id, run_id=run_id)
 
 
 def _egress(hosts: frozenset[str]) -> AbstractContextManager[EgressClient]:

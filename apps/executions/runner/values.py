@@ -12,6 +12,7 @@ from apps.executions.crashpoints import crashpoint
 from apps.executions.runner.doors import ObjectStore
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import ArtifactRef, NodeError
+from apps.workflows.graph.mapping import LINES
 from apps.workflows.graph.ports import Port
 
 INLINE_BYTES = 32 * 1024
@@ -75,7 +76,7 @@ def offloaded(value: Any, data: bytes, objects: ObjectStore) -> Any:
 
 def load(value: Any, objects: ObjectStore, *, limit: int = MAX_LOADED_BYTES) -> Any:
     """What `offloaded` made of a value, undone; every other value as it is."""
-    if not ArtifactRef.is_reference(value) or value.get("mediaType") != OFFLOADED:
+    if not ArtifactRef.is_reference(value) or value.get("mediaType") not in (OFFLOADED, LINES):
         return value
     try:
         with objects.open(ArtifactRef.from_json(value)) as stream:
@@ -85,6 +86,8 @@ def load(value: Any, objects: ObjectStore, *, limit: int = MAX_LOADED_BYTES) -> 
             raise NodeError(
                 "INPUT_TOO_LARGE", f"A value of more than {limit} bytes cannot be read here."
             )
+        if value["mediaType"] == LINES:
+            return [json.loads(line) for line in data.splitlines() if line.strip()]
         return json.loads(data)
     except LookupError:
         raise NodeError(

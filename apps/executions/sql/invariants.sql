@@ -70,6 +70,32 @@ SELECT e.run_id || ' ' || e.path FROM run_event e JOIN run r
    AND NOT EXISTS (SELECT FROM run_inbox i WHERE i.tenant_id = e.tenant_id
          AND i.run_id = e.run_id AND i.kind = 'task_result' AND i.body ->> 'path' = e.path)
 
+-- TENANT I16 a map's items are inside it, and a chunk that is done has an outcome for each of its own
+SELECT m.run_id || ' ' || m.path || ' ' || m.chunk FROM map_chunk m
+ WHERE m.state = 'done' AND (m.done + m.failed <> m.high - m.low OR (m.done, m.failed) <> (
+     SELECT count(*) FILTER (WHERE i.state = 'done'), count(*) FILTER (WHERE i.state = 'failed')
+       FROM map_item i WHERE i.tenant_id = m.tenant_id AND i.run_id = m.run_id
+        AND i.path = m.path AND i.idx >= m.low AND i.idx < m.high))
+UNION ALL
+SELECT i.run_id || ' ' || i.path || ' ' || i.idx FROM map_item i JOIN LATERAL (
+    SELECT (e.body -> 'opening' ->> 'total')::int AS total FROM run_event e
+     WHERE e.tenant_id = i.tenant_id AND e.run_id = i.run_id AND e.path = i.path
+       AND e.type = 'step.opened' ORDER BY e.seq DESC LIMIT 1) o ON true
+ WHERE i.idx < 0 OR i.idx >= o.total
+
+-- TENANT I30 a chunk that was handed out has its item, or its result in the inbox
+SELECT e.run_id || ' ' || e.path || ' ' || (e.body ->> 'chunk') FROM run_event e JOIN run r
+    ON r.tenant_id = e.tenant_id AND r.id = e.run_id AND r.finished_at IS NULL
+ WHERE e.type = 'chunk.dispatched'
+   AND NOT EXISTS (SELECT FROM run_event l WHERE l.tenant_id = e.tenant_id AND l.run_id = e.run_id
+         AND l.path = e.path AND l.seq > e.seq AND l.type = 'chunk.completed'
+         AND l.body ->> 'chunk' = e.body ->> 'chunk')
+   AND NOT EXISTS (SELECT FROM work_item w WHERE w.run_id = e.run_id AND w.kind = 'chunk'
+         AND w.path = e.path AND w.idx = (e.body ->> 'chunk')::int)
+   AND NOT EXISTS (SELECT FROM run_inbox i WHERE i.tenant_id = e.tenant_id
+         AND i.run_id = e.run_id AND i.kind = 'chunk_result' AND i.body ->> 'path' = e.path
+         AND i.body ->> 'chunk' = e.body ->> 'chunk')
+
 -- TENANT I19 what refers to a run is its tenant's
 SELECT x.run_id FROM (
     SELECT tenant_id, run_id FROM work_item UNION ALL SELECT tenant_id, run_id FROM timer

@@ -54,9 +54,10 @@ class RunJournal:
         append_surely(self._connections, self._patience, self._claim, batch)
         crashpoint("append.known")
         self._tell(batch.head + len(batch.rows))
-        if batch.change.tasks:
-            self._ring({task.pool for task in batch.change.tasks})
-        if batch.change.asks:
+        change = batch.change
+        if change.tasks or change.chunks:
+            self._ring({one.pool for one in change.tasks} | {one.pool for one in change.chunks})
+        if change.asks:
             self._asked()
 
     def post(self, batch: Batch) -> None:

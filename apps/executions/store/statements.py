@@ -12,10 +12,11 @@ from uuid import UUID
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.history import Event, decode
+from apps.executions.engine.mapping import CHUNK_RESULT, ChunkResult, read_chunk
 from apps.executions.engine.pausing import PAUSE, RESUME, PauseRequest
 from apps.executions.engine.ports import StepCall
 from apps.executions.engine.record import Totals
-from apps.executions.engine.slice_ports import Batch, Change, Claim, Inbox, TaskClaim
+from apps.executions.engine.slice_ports import Batch, Change, ChunkClaim, Claim, Inbox, TaskClaim
 from apps.executions.engine.task import (
     RESULT,
     STARTED,
@@ -56,9 +57,10 @@ _LOG: Final = (
     " %s::text[], %s::jsonb[], %s::timestamptz[])"
 )
 _PAUSES: Final = (PAUSE, RESUME)
-_TASK_WORDS: Final[Mapping[str, Callable[[Any], TaskStarted | TaskResult]]] = {
+_TASK_WORDS: Final[Mapping[str, Callable[[Any], TaskStarted | TaskResult | ChunkResult]]] = {
     RESULT: read_result,
     STARTED: read_started,
+    CHUNK_RESULT: read_chunk,
 }
 
 
@@ -272,6 +274,20 @@ def change_text(change: Change) -> str | None:
         "recall": change.recall or None,
         "signals": change.signals,
         "asks": [{"kind": ask.kind, "seq": ask.seq} for ask in change.asks] or None,
+        "chunks": [
+            {
+                "path": chunk.path,
+                "attempt": chunk.attempt,
+                "chunk": chunk.chunk,
+                "low": chunk.low,
+                "high": chunk.high,
+                "pool": chunk.pool,
+                "slots": chunk.slots,
+            }
+            for chunk in change.chunks
+        ]
+        or None,
+        "recalls": list(change.recalls) or None,
         "writes": [{"key": write.key, "value": write.value} for write in change.writes] or None,
         **(_totals(change.totals) if change.totals else {}),
     }
@@ -304,7 +320,9 @@ _FACTS: Final = (
 
 def _claim(row: tuple[Any, ...], pool: str) -> Claim:
     facts = dict(zip(_FACTS, row, strict=False))
-    path, attempt, has_begun, _kind, _idx, held = row[-6:]
-    if path is None:
+    path, attempt, has_begun, kind, idx, held = row[-6:]
+    if kind == "run":
         return Claim(**facts, pool=pool, is_held=held)
+    if kind == "chunk":
+        return ChunkClaim(**facts, pool=pool, path=path, attempt=attempt, chunk=idx)
     return TaskClaim(**facts, pool=pool, path=path, attempt=attempt, has_begun=has_begun)

@@ -15,12 +15,13 @@ from typing import Final, TypeAlias
 from apps.executions.engine.history import Event
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.engine.slice import GRACE
-from apps.executions.engine.slice_ports import Claim, TaskClaim
+from apps.executions.engine.slice_ports import ChunkClaim, Claim, TaskClaim
 from apps.executions.engine.step import SLOTS_LIMIT
 from apps.executions.store import statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.store.resilient import read_surely
 from apps.executions.store.writer import Writer
+from apps.executions.worker.chunk_turn import ChunkTurn
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.logs import LogBook
 from apps.executions.worker.places import Places
@@ -40,7 +41,7 @@ LOOK_SECONDS: Final = 1.0
 SOON_SECONDS: Final = 0.05
 TICK_SECONDS: Final = 1.0
 
-AnyTurn: TypeAlias = Turn | TaskTurn
+AnyTurn: TypeAlias = Turn | TaskTurn | ChunkTurn
 
 
 class EngineLoop:
@@ -92,6 +93,7 @@ class EngineLoop:
             on_abandoned=self._abandoned,
             worker_id=settings.worker_id,
             readings=Readings(self._tail),
+            open_objects=hooks.open_objects,
             ring=self._ring_pools,
             read_key=hooks.read_key,
             asked=self._asked.set,
@@ -102,9 +104,8 @@ class EngineLoop:
         self._crowded = False
         self._has_abandoned = False
         self._orphans: set[int] = set()
-        self._bell = threading.Event()
+        self._bell, self._rung = threading.Event(), threading.Event()
         self._wanted = set(settings.pools)
-        self._rung = threading.Event()
         self._helpers: list[threading.Thread] = []
 
     # --- from outside
@@ -180,6 +181,7 @@ class EngineLoop:
         self._quietly(statements.leave, worker_id=worker_id)
         self._runner.close()
         self._connections.close_all()
+        self._shop.items.close()
 
     # --- claiming
 
@@ -243,6 +245,8 @@ class EngineLoop:
     def _turn(self, claim: Claim) -> AnyTurn:
         if isinstance(claim, TaskClaim):
             return TaskTurn(claim, self._shop)
+        if isinstance(claim, ChunkClaim):
+            return ChunkTurn(claim, self._shop)
         return Turn(claim, self._shop, self._warm)
 
     def _dispatch(self, turn: AnyTurn) -> None:

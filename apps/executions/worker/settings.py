@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 from apps.executions.engine.plan import RUN_POOL
 from apps.executions.engine.ports import StepCall, StepFailed
 from apps.executions.worker.lease import BEAT_SECONDS, LEASE_SECONDS, TRUST_SECONDS
+from apps.executions.worker.maps.objects import NoObjects, OpenObjects
 
 RUNS_AT_ONCE: Final = 8
 TASKS_AT_ONCE: Final = 1
@@ -49,3 +50,5 @@ class Hooks:
     """About once a second."""
     read_key: Callable[[StepCall, str], str | StepFailed] = lambda _call, text: text
     """The value of a step's concurrency key."""
+    open_objects: OpenObjects = lambda _tenant_id, _run_id: NoObjects()
+    """Where the items and results of maps are when they are large."""

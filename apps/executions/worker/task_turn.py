@@ -20,6 +20,7 @@ from apps.executions.engine.decide import (
     WORKER_LOST,
 )
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.mapping import MapProgress
 from apps.executions.engine.plan import RUN_POOL, PlanRefused
 from apps.executions.engine.ports import (
     StepCall,
@@ -31,9 +32,10 @@ from apps.executions.engine.ports import (
 from apps.executions.engine.slice import ANNOUNCE_AFTER, CRASH_LIMIT, GRACE
 from apps.executions.engine.slice_ports import LeaseLost, TaskClaim
 from apps.executions.engine.task import TaskResult, TaskStarted
-from apps.executions.store import tasks
+from apps.executions.store import maps, tasks
 from apps.executions.store.connections import Connection
 from apps.executions.store.resilient import read_surely
+from apps.executions.worker.maps.gather import gather
 from apps.executions.worker.turn import Shop, give_up
 from apps.workflows.graph.declaration import Effect
 
@@ -119,6 +121,9 @@ class TaskTurn:
     def _attempt(self, started_at: dt.datetime) -> StepOutcome:
         claim, state = self.claim, self._state()
         step = state.step(claim.path)
+        progress = state.records[step.index].mapping
+        if progress is not None and progress.attempt == claim.attempt:
+            return self._gather(progress)
         call = call_of(
             claim,
             state,
@@ -133,6 +138,20 @@ class TaskTurn:
                 raise LeaseLost
         self.pool.submit(step.index, call, light=False)
         return self._landed(step.index, call)
+
+    def _gather(self, progress: MapProgress) -> StepOutcome:
+        """The map's items are all recorded: their results become its outputs."""
+        claim, shop = self.claim, self.shop
+        return gather(
+            progress,
+            lambda low, high: read_surely(
+                shop.connections,
+                shop.lease,
+                lambda c: maps.items(c, claim, claim.path, low=low, high=high),
+            ),
+            objects=shop.open_objects(claim.tenant_id, claim.run_id),
+            is_stopping=self._recalled.is_set,
+        )
 
     def _landed(self, index: int, call: StepCall) -> StepOutcome:
         """Wait for the attempt; stop it when the run stops, give it up when it does not end."""

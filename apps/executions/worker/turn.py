@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -37,6 +37,8 @@ from apps.executions.store.writer import Writer
 from apps.executions.worker.keys import KeyReader, TurnKeys
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.logs import LogBook
+from apps.executions.worker.maps.lines import ItemSource
+from apps.executions.worker.maps.objects import OpenObjects
 from apps.executions.worker.plans import Plans
 from apps.executions.worker.pool import Pace, SlicePool
 from apps.executions.worker.readings import Readings
@@ -64,16 +66,18 @@ class Shop:
     on_abandoned: Callable[[StepCall], None]
     worker_id: UUID
     readings: Readings
+    items: ItemSource = field(default_factory=ItemSource)
+    open_objects: OpenObjects
     ring: Callable[[Collection[str]], None]
     read_key: KeyReader
     """There is something to claim in these pools: tell the processes that serve them."""
     asked: Callable[[], None]
     """A wait has something to ask of the rest of the product."""
 
-    def step_pool(self) -> SlicePool:
+    def step_pool(self, runner: StepRunner | None = None) -> SlicePool:
         """What runs the steps of one turn."""
         return SlicePool(
-            runner=self.runner,
+            runner=runner or self.runner,
             executor=self.steps,
             pace=self.pace,
             open_log=self.logs.open,

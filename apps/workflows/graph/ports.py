@@ -47,5 +47,7 @@ class PortSpec:
     dynamic: bool = False
     inner: bool = False
     title: str = ""
+    by_reference: bool = False
+    """Large values arrive as references: the node reads them piece by piece."""
     configured_by: str | None = None
     """Name of the parameter that may stand in for a connection."""

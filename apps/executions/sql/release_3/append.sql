@@ -44,6 +44,14 @@ BEGIN
   END IF;
   IF p_change ? 'recall' THEN
     PERFORM engine_recall_2(p_tenant, p_run);
+    PERFORM engine_recall_chunks_3(p_tenant, p_run, NULL);
+  END IF;
+  IF p_change ? 'chunks' THEN
+    PERFORM engine_chunks_3(p_tenant, p_run, p_change -> 'chunks');
+  END IF;
+  IF p_change ? 'recalls' THEN
+    PERFORM engine_recall_chunks_3(p_tenant, p_run,
+      ARRAY (SELECT jsonb_array_elements_text(p_change -> 'recalls')));
   END IF;
   IF goes IS NULL THEN
     RETURN;

@@ -1,4 +1,9 @@
 -- Back to the second release.
+DELETE FROM work_item WHERE kind = 'chunk';
+DROP FUNCTION engine_chunks_3, engine_lane_3, engine_recall_chunks_3, engine_map_count_3,
+  engine_chunk_take_3, engine_map_items_3, engine_chunk_record_3, engine_writes_3,
+  engine_chunk_done_3, engine_map_inherit_3, engine_partitions_3;
+DROP TABLE map_chunk, map_item;
 DROP FUNCTION executions_chain_3;
 DROP INDEX run_chained;
 DROP TRIGGER run_state_moves ON run;

@@ -1,0 +1,71 @@
+"""What the owner of a run does for its maps: chunks out, chunks in, results to be gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from apps.executions.engine.buffer import Buffer
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.history import StepDispatched
+from apps.executions.engine.mapping import Chunk, ChunkDispatched, ChunkResult, MapProgress, MapWork
+from apps.executions.engine.plan import Step
+from apps.executions.engine.task import Task
+
+MAP_FRACTION: Final = 0.5
+"""Of the backoff before a failed map is tried again: one map knows no crowd to avoid."""
+
+
+def hand_out(
+    work: MapWork, state: RunState, buffer: Buffer, *, pool: str
+) -> Iterator[ChunkDispatched | StepDispatched]:
+    """The events to record; what becomes durable with them is in the buffer before."""
+    buffer.is_strict = True
+    for index, number in work.chunks:
+        step, progress = state.steps[index], state.mapping[index]
+        low, high = progress.opening.span(number)
+        where = chunk_pool(step) or pool
+        buffer.chunks.append(
+            Chunk(
+                path=step.path,
+                attempt=progress.attempt,
+                chunk=number,
+                low=low,
+                high=high,
+                pool=where,
+                slots=progress.opening.slots,
+            )
+        )
+        yield ChunkDispatched(path=step.path, attempt=progress.attempt, chunk=number, pool=where)
+    for index in work.recalls:
+        state.mapping[index].is_recalled = True
+        buffer.recalls.append(state.steps[index].path)
+    for index in work.reduces:
+        step, progress = state.steps[index], state.mapping[index]
+        where = step.pool or pool
+        buffer.tasks.append(Task(path=step.path, attempt=progress.attempt, pool=where))
+        yield StepDispatched(path=step.path, attempt=progress.attempt, pool=where)
+
+
+def failures(work: MapWork, state: RunState) -> Iterator[tuple[Step, MapProgress]]:
+    """Maps that have failed, and nothing of them runs any more."""
+    return ((state.steps[index], state.mapping[index]) for index in work.failures)
+
+
+def is_awaited(state: RunState, word: ChunkResult) -> bool:
+    """Whether a chunk's result is of the attempt that goes on, and not known yet."""
+    event = word.event
+    progress = state.mapping.get(state.step(event.path).index)
+    return (
+        progress is not None and progress.attempt == event.attempt and event.chunk in progress.open
+    )
+
+
+def chunk_pool(step: Step) -> str | None:
+    """Where the slices of a map run: where its node says, else where its body has to."""
+    if step.node.resources.pool is not None:
+        return step.node.resources.pool
+    if step.body is None:
+        return None
+    pools = (chunk_pool(inner) or inner.pool for inner in step.body.steps)
+    return next((pool for pool in pools if pool is not None), None)

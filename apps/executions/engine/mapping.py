@@ -1,0 +1,371 @@
+"""A map in progress: its events, its chunks, and when it is over."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from apps.executions.engine.ports import StepFailed, StepOpens, Usage
+from apps.executions.engine.storable import (
+    BODY_LIMIT,
+    dumps,
+    instant,
+    millis,
+    usage_from_json,
+    usage_json,
+)
+from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.mapping import MapOpening, Policy
+
+NO_USAGE: Final = Usage()
+CHUNK_RESULT: Final = "chunk_result"
+MAP_ITEM_FAILED: Final = "MAP_ITEM_FAILED"
+MAP_FAILURES_EXCEEDED: Final = "MAP_FAILURES_EXCEEDED"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepOpened:
+    """A map has looked at its items: from now on its chunks are handed out."""
+
+    path: str
+    attempt: int
+    opening: MapOpening
+    usage: Usage
+    started_at: dt.datetime
+
+    @property
+    def attempts(self) -> int:
+        """The look at the items."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkDispatched:
+    """A slice of the items waits for a worker of `pool`."""
+
+    path: str
+    attempt: int
+    chunk: int
+    pool: str
+
+    @property
+    def usage(self) -> Usage:
+        """Nothing has run."""
+        return NO_USAGE
+
+    @property
+    def attempts(self) -> int:
+        """Nothing has run."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkCompleted:
+    """A slice came back: how many of its items are done and failed by now, in all.
+
+    `stopped`: before its end, it may be handed out again. `failure`: that of its first failed item.
+    """
+
+    path: str
+    attempt: int
+    chunk: int
+    done: int
+    failed: int
+    attempts: int = 0
+    """Of the steps inside, since the chunk was handed out."""
+    stopped: bool = False
+    failure: Mapping[str, Json] | None = None
+    usage: Usage = field(default_factory=Usage)
+
+
+def opened(path: str, outcome: StepOpens, *, attempt: int, started_at: dt.datetime) -> StepOpened:
+    """The event of an attempt that opened a map."""
+    return StepOpened(
+        path=path,
+        attempt=attempt,
+        opening=outcome.opening,
+        usage=outcome.usage,
+        started_at=started_at,
+    )
+
+
+MapEvent: TypeAlias = StepOpened | ChunkDispatched | ChunkCompleted
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """A slice that another process shall work on; a row beside the event that says so."""
+
+    path: str
+    attempt: int
+    chunk: int
+    low: int
+    high: int
+    pool: str
+    slots: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChunkResult:
+    """What the worker of a slice puts into the run's inbox."""
+
+    event: ChunkCompleted
+
+
+class MapProgress:
+    """What the events of one attempt of a map amount to."""
+
+    __slots__ = (
+        "again",
+        "attempt",
+        "done",
+        "failed",
+        "failure",
+        "finished",
+        "is_recalled",
+        "next",
+        "open",
+        "opening",
+    )
+
+    def __init__(self, opened: StepOpened, before: MapProgress | None = None) -> None:
+        """`before`: an earlier attempt over the same items, whose clean chunks are kept."""
+        self.opening = opened.opening
+        self.attempt = opened.attempt
+        self.next = 0
+        self.open: dict[int, None] = {}
+        self.again: deque[int] = deque()
+        self.finished: dict[int, tuple[int, int]] = {}
+        self.failure: Mapping[str, Json] | None = None
+        self.is_recalled = False
+        """The open chunks were asked to stop; noted by their owner, not by history."""
+        self.done = 0
+        self.failed = 0
+        if before is not None and before._is_like(self.opening):
+            self.finished = {
+                chunk: counts
+                for chunk, counts in before.finished.items()
+                if counts == (self._size(chunk), 0)
+            }
+            self.done = sum(done for done, _ in self.finished.values())
+
+    @property
+    def is_over(self) -> bool:
+        """More items failed than may: no chunk is handed out any more."""
+        return not self.opening.bears(self.failed)
+
+    @property
+    def is_complete(self) -> bool:
+        """Every item has been worked on."""
+        return not self.open and self.done + self.failed == self.opening.total
+
+    def apply(self, event: ChunkDispatched | ChunkCompleted) -> None:
+        """One chunk goes or comes."""
+        if isinstance(event, ChunkDispatched):
+            self.open[event.chunk] = None
+            if self.again and self.again[0] == event.chunk:
+                self.again.popleft()
+            else:
+                self.next = event.chunk + 1
+            return
+        del self.open[event.chunk]
+        done, failed = self.finished.get(event.chunk, (0, 0))
+        self.done += event.done - done
+        self.failed += event.failed - failed
+        self.finished[event.chunk] = (event.done, event.failed)
+        self.failure = self.failure or event.failure
+        if event.stopped:
+            self.again.append(event.chunk)
+
+    def due(self) -> Iterator[int]:
+        """The chunks to hand out now, as many as may be open."""
+        if self.is_over:
+            return
+        room = self.opening.most_open - len(self.open)
+        waiting = (*self.again, *self._fresh(room))
+        yield from waiting[: max(room, 0)]
+
+    def verdict(self) -> StepFailed:
+        """Why the map failed; asked when it `is_over`."""
+        found = dict(self.failure or {})
+        details: dict[str, Json] = {"failed": self.failed, "total": self.opening.total}
+        if found:
+            details["first"] = found
+        said = str(found.get("message", "")) or "see the failed items"
+        if self.opening.policy is Policy.FAIL_FAST:
+            where = f"Item {found['index']}" if "index" in found else "An item"
+            return StepFailed(
+                code=MAP_ITEM_FAILED,
+                message=f"{where} failed: {said}",
+                retryable=True,
+                details=details,
+            )
+        return StepFailed(
+            code=MAP_FAILURES_EXCEEDED,
+            message=(
+                f"{self.failed:,} of {self.opening.total:,} items failed, "
+                f"{self.opening.tolerated:,} may. The first: {said}"
+            ),
+            retryable=True,
+            details=details,
+        )
+
+    def _fresh(self, most: int) -> Iterator[int]:
+        found = 0
+        for chunk in range(self.next, self.opening.chunks):
+            if found >= most:
+                return
+            if chunk not in self.finished:
+                found += 1
+                yield chunk
+
+    def _size(self, chunk: int) -> int:
+        low, high = self.opening.span(chunk)
+        return high - low
+
+    def _is_like(self, opening: MapOpening) -> bool:
+        mine = self.opening
+        return (mine.total, mine.chunk_size, mine.items) == (
+            opening.total,
+            opening.chunk_size,
+            opening.items,
+        )
+
+
+def are_open(mapping: Mapping[int, MapProgress]) -> bool:
+    """Slices of maps are out."""
+    return any(progress.open for progress in mapping.values())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MapWork:
+    """What open maps need now: by the positions of their steps."""
+
+    chunks: tuple[tuple[int, int], ...] = ()
+    """Slices to hand out."""
+    recalls: tuple[int, ...] = ()
+    """Their slices shall come back."""
+    reduces: tuple[int, ...] = ()
+    """All items are recorded: gather the results."""
+    failures: tuple[int, ...] = ()
+    """Too many items failed, and nothing of them runs any more."""
+
+
+def map_work(mapping: Mapping[int, MapProgress], *, is_paused: bool = False) -> MapWork | None:
+    """None while all that can be done is to wait for chunks; a paused run hands nothing out."""
+    chunks: list[tuple[int, int]] = []
+    recalls: list[int] = []
+    reduces: list[int] = []
+    failures: list[int] = []
+    for index, progress in mapping.items():
+        if progress.is_over:
+            if not progress.open:
+                failures.append(index)
+            elif not progress.is_recalled:
+                recalls.append(index)
+        elif is_paused:
+            continue
+        elif progress.is_complete:
+            reduces.append(index)
+        else:
+            chunks += ((index, chunk) for chunk in progress.due())
+    if not (chunks or recalls or reduces or failures):
+        return None
+    return MapWork(
+        chunks=tuple(chunks),
+        recalls=tuple(recalls),
+        reduces=tuple(reduces),
+        failures=tuple(failures),
+    )
+
+
+def map_body(event: MapEvent) -> dict[str, object]:
+    """What an event says beside path and attempt."""
+    return opened_body(event) if isinstance(event, StepOpened) else chunk_body(event)
+
+
+def opened_body(event: StepOpened) -> dict[str, object]:
+    """What the event says beside path and attempt."""
+    body: dict[str, object] = {
+        "startedAt": millis(event.started_at),
+        "opening": event.opening.to_json(),
+    }
+    if usage := usage_json(event.usage):
+        body["usage"] = usage
+    return body
+
+
+def read_opened(path: str, attempt: int, body: Mapping[str, Any]) -> StepOpened:
+    """The reverse of `opened_body`."""
+    return StepOpened(
+        path=path,
+        attempt=attempt,
+        opening=MapOpening.from_json(body["opening"]),
+        usage=usage_from_json(body.get("usage", {})),
+        started_at=instant(body["startedAt"]),
+    )
+
+
+def chunk_body(event: ChunkDispatched | ChunkCompleted) -> dict[str, object]:
+    """What an event says beside path and attempt."""
+    if isinstance(event, ChunkDispatched):
+        return {"chunk": event.chunk, "pool": event.pool}
+    body: dict[str, object] = {
+        "chunk": event.chunk,
+        "done": event.done,
+        "failed": event.failed,
+        "attempts": event.attempts,
+    }
+    if event.stopped:
+        body["stopped"] = True
+    if event.failure:
+        body["failure"] = event.failure
+    if usage := usage_json(event.usage):
+        body["usage"] = usage
+    return body
+
+
+def read_completed(path: str, attempt: int, body: Mapping[str, Any]) -> ChunkCompleted:
+    """The reverse of `chunk_body`."""
+    return ChunkCompleted(
+        path=path,
+        attempt=attempt,
+        chunk=body["chunk"],
+        done=body["done"],
+        failed=body["failed"],
+        attempts=body.get("attempts", 0),
+        stopped=body.get("stopped", False),
+        failure=body.get("failure"),
+        usage=usage_from_json(body.get("usage", {})),
+    )
+
+
+def result_body(event: ChunkCompleted) -> str:
+    """The inbox's JSON; the counts are the database's, added as the chunk ends."""
+    return dumps(
+        {"path": event.path, "attempt": event.attempt, **chunk_body(event)}, limit=BODY_LIMIT
+    )
+
+
+def read_chunk(body: Mapping[str, Any]) -> ChunkResult:
+    """The reverse of `result_body`."""
+    return ChunkResult(event=read_completed(body["path"], body["attempt"], body))
+
+
+def _read_dispatched(path: str, attempt: int, body: Mapping[str, Any]) -> ChunkDispatched:
+    return ChunkDispatched(path=path, attempt=attempt, chunk=body["chunk"], pool=body["pool"])
+
+
+MAP_TYPES: Final[Mapping[type[MapEvent], str]] = {
+    StepOpened: "step.opened",
+    ChunkDispatched: "chunk.dispatched",
+    ChunkCompleted: "chunk.completed",
+}
+MAP_DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], MapEvent]]] = {
+    "step.opened": read_opened,
+    "chunk.dispatched": _read_dispatched,
+    "chunk.completed": read_completed,
+}

@@ -1,0 +1,80 @@
+"""Maps: their chunks, and what became of each item; written by the engine's SQL functions."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from django.db import models
+
+from apps.tenancy.managers import TenantManager, UnscopedManager
+
+
+class MapChunk(models.Model):
+    """A slice of a map's items, from `low` to before `high`; `token` is its holder's."""
+
+    pk = models.CompositePrimaryKey("tenant", "run_id", "path", "chunk")
+    tenant = models.ForeignKey(
+        "tenancy.Organization", on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    run_id = models.UUIDField()
+    path = models.TextField()
+    chunk = models.IntegerField()
+    attempt = models.IntegerField(help_text="Of the map's step.")
+    low = models.IntegerField()
+    high = models.IntegerField()
+    token = models.UUIDField(null=True)
+    state = models.TextField(default="open", help_text="open, done or stopped")
+    done = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0)
+
+    objects = TenantManager()
+    unscoped = UnscopedManager()
+
+    class Meta:
+        db_table = "map_chunk"
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return f"{self.path}[{self.low}:{self.high}] {self.state}"
+
+
+class MapItemQuerySet(models.QuerySet["MapItem"]):
+    """Named questions about items."""
+
+    def of_map(self, run_id: Any, path: str) -> Self:
+        """The items of one map that are known, by index."""
+        return self.filter(run_id=run_id, path=path).order_by("idx")
+
+    def failed(self) -> Self:
+        """Those that failed."""
+        return self.filter(state="failed")
+
+    def settled(self) -> Self:
+        """Those that are done or failed."""
+        return self.exclude(state="begun")
+
+
+class MapItem(models.Model):
+    """What became of one item: `output` of a done one, `error` of a failed one."""
+
+    pk = models.CompositePrimaryKey("tenant", "run_id", "path", "idx")
+    tenant = models.ForeignKey(
+        "tenancy.Organization", on_delete=models.DO_NOTHING, db_constraint=False, related_name="+"
+    )
+    run_id = models.UUIDField()
+    path = models.TextField()
+    idx = models.IntegerField()
+    attempt = models.IntegerField(help_text="Of the map's step.")
+    state = models.TextField(help_text="begun, done or failed")
+    output = models.JSONField(null=True)
+    error = models.JSONField(null=True)
+
+    objects: ClassVar[Any] = TenantManager.from_queryset(MapItemQuerySet)()
+    unscoped: ClassVar[Any] = UnscopedManager.from_queryset(MapItemQuerySet)()
+
+    class Meta:
+        db_table = "map_item"
+        base_manager_name = "objects"
+
+    def __str__(self) -> str:
+        return f"{self.path}[{self.idx}] {self.state}"

@@ -1,0 +1,98 @@
+"""The SQL functions of maps as typed calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+from apps.executions.engine.mapping import ChunkCompleted, result_body
+from apps.executions.engine.slice_ports import ChunkClaim, Claim
+from apps.executions.store.connections import Connection
+
+_TAKE: Final = (
+    "SELECT engine_chunk_take_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid)"
+)
+_ITEMS: Final = "SELECT * FROM engine_map_items_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
+_RECORD: Final = (
+    "SELECT engine_chunk_record_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
+    " %s::int[], %s::text[], %s::jsonb[], %s::jsonb[], %s::jsonb, %s::boolean)"
+)
+_DONE: Final = (
+    "SELECT engine_chunk_done_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid,"
+    " %s::uuid, %s::jsonb)"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemRow:
+    """What is known of an item; `state` is begun, done or failed."""
+
+    idx: int
+    attempt: int
+    state: str
+    output: Any
+    error: Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemRecord:
+    """What to record of an item; `output` and `error` are JSON text."""
+
+    idx: int
+    state: str
+    output: str | None = None
+    error: str | None = None
+
+
+def take(connection: Connection, claim: ChunkClaim) -> bool:
+    """Take the chunk; False when its item is another's."""
+    given = (*_place(claim), claim.item_id, claim.token)
+    row = connection.execute(_TAKE, given).fetchone()
+    return row is not None and bool(row[0])
+
+
+def items(connection: Connection, claim: Claim, path: str, *, low: int, high: int) -> list[ItemRow]:
+    """What is known of the items from `low` to before `high`, in order."""
+    given = (claim.tenant_id, claim.run_id, path, low, high)
+    rows = connection.execute(_ITEMS, given).fetchall()
+    return [
+        ItemRow(idx=idx, attempt=attempt, state=state, output=output, error=error)
+        for idx, attempt, state, output, error in rows
+    ]
+
+
+def record(
+    connection: Connection,
+    claim: ChunkClaim,
+    records: Sequence[ItemRecord],
+    *,
+    writes: str | None,
+    soon: bool,
+) -> bool:
+    """Write results or intents; False when the chunk is another's. `soon`: not at once durable."""
+    given = (
+        *_place(claim),
+        claim.token,
+        claim.attempt,
+        [one.idx for one in records],
+        [one.state for one in records],
+        [one.output for one in records],
+        [one.error for one in records],
+        writes,
+        soon,
+    )
+    row = connection.execute(_RECORD, given).fetchone()
+    return row is not None and bool(row[0])
+
+
+def done(connection: Connection, claim: ChunkClaim, event: ChunkCompleted) -> bool:
+    """End the chunk; False when it is another's or has been ended by an earlier call of ours."""
+    given = (*_place(claim), claim.item_id, claim.token, uuid4(), result_body(event))
+    row = connection.execute(_DONE, given).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _place(claim: ChunkClaim) -> tuple[object, ...]:
+    return claim.tenant_id, claim.run_id, claim.path, claim.chunk

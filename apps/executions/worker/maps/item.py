@@ -1,0 +1,179 @@
+"""One item of a map: its body runs in memory, by the same slice as a run."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from apps.executions.engine.decide import CancelRequest
+from apps.executions.engine.failure import Failure
+from apps.executions.engine.fold import RunState
+from apps.executions.engine.frames import Frame
+from apps.executions.engine.history import Row, RunQueued, decode, encode
+from apps.executions.engine.plan import Plan
+from apps.executions.engine.ports import TransactionalWrite
+from apps.executions.engine.slice import Slice
+from apps.executions.engine.slice_ports import (
+    Around,
+    Batch,
+    ChunkClaim,
+    Control,
+    Inbox,
+    LeaseLost,
+    Left,
+)
+from apps.executions.engine.state import RunStatus
+from apps.executions.engine.step import EVERY_POOL
+from apps.executions.engine.storable import BODY_LIMIT, INLINE_LIMIT, Unstorable, dumps
+from apps.executions.store.maps import ItemRecord
+from apps.executions.worker.maps.pools import Pools
+from apps.workflows.graph.declaration import Json
+
+RESULT: Final = "result"
+"""The inner port that takes what the body made of an item."""
+
+Commit = Callable[[ItemRecord], bool]
+
+
+@dataclass
+class Item:
+    """An item that is being worked on."""
+
+    idx: int
+    state: RunState
+    journal: ItemJournal
+    wake_at: dt.datetime | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """It has an outcome to record; a stopped one has none."""
+        return self.state.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.FAILED)
+
+    def outcome(self) -> tuple[ItemRecord, Mapping[str, Json] | None]:
+        """What is kept of it, and its failure if it failed."""
+        error = self.state.error
+        if error is None:
+            try:
+                output = dumps(self._output(), limit=INLINE_LIMIT)
+            except Unstorable as unstorable:
+                error = Failure(code=unstorable.code, message=f"The item's result: {unstorable}")
+            else:
+                return ItemRecord(idx=self.idx, state="done", output=output), None
+        failure = {"index": self.idx, **error.to_json()}
+        return failed_record(self.idx, failure), failure
+
+    def _output(self) -> Any:
+        if self.state.plan.exits:
+            return self.state.collected().get(RESULT)
+        return dict(self.state.result())
+
+
+class ItemJournal:
+    """The history of an item, in memory; what an effect needs is committed before it."""
+
+    def __init__(self, idx: int, rows: list[Row], commit: Commit) -> None:
+        self.rows = rows
+        self.writes: list[TransactionalWrite] = []
+        self.has_begun = False
+        self._idx = idx
+        self._commit = commit
+        self._state: RunState | None = None
+
+    def attend(self, state: RunState) -> None:
+        """Whose history this is."""
+        self._state = state
+
+    def append(self, batch: Batch) -> None:
+        """Keep; commit when an effect that may not be repeated is about to start, or did."""
+        self.post(batch)
+        ends = batch.change.left is Left.FINISHED
+        if not ends and (self.has_begun or any(map(self._is_intent, batch.rows))):
+            self.has_begun = True
+            history = [[row.type, row.path, row.attempt, row.body] for row in self.rows]
+            text = dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
+            if not self._commit(ItemRecord(idx=self._idx, state="begun", output=text)):
+                raise LeaseLost
+
+    def post(self, batch: Batch) -> None:
+        """Keep."""
+        self.rows += batch.rows
+        self.writes += batch.change.writes
+
+    def flush(self) -> None:
+        """Nothing is on its way."""
+
+    def inbox(self) -> Inbox:
+        """Asked for only when the map stops."""
+        return Inbox(cancel=CancelRequest())
+
+    def _is_intent(self, row: Row) -> bool:
+        state = self._state
+        if row.type != "step.started" or row.path is None or state is None:
+            return False
+        return state.step(row.path).needs_intent
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemRunner:
+    """Runs items of one chunk; thread safe as far as its parts are."""
+
+    claim: ChunkClaim
+    body: Plan
+    outer: Mapping[str, Mapping[str, Json]]
+    commit: Commit
+    control: Control
+    pools: Pools
+
+    def begin(self, idx: int, value: Json, *, history: Any = None) -> Item:
+        """A fresh item, or one with the history that an effect left behind."""
+        frame = Frame(
+            prefix=f"{self.claim.path}[{idx}]/",
+            index=idx,
+            item=value,
+            values={"item": value, "index": idx},
+            outer=self.outer,
+        )
+        state = RunState(self.body, frame=frame)
+        rows = _rows(history)
+        journal = ItemJournal(idx, rows, self.commit)
+        journal.has_begun = bool(history)
+        journal.attend(state)
+        for row in rows:
+            body = json.loads(row.body) if row.body else None
+            state.apply(decode(row.type, path=row.path, attempt=row.attempt, body=body))
+        return Item(idx=idx, state=state, journal=journal)
+
+    def turn(self, item: Item) -> Left:
+        """One slice of an item. Raises LeaseLost."""
+        claim = replace(
+            self.claim,
+            head=item.state.head,
+            slots=1,
+            crashes=0,
+            has_inbox=False,
+            pool=EVERY_POOL,
+        )
+        pool = self.pools.open()
+        try:
+            around = Around(journal=item.journal, pool=pool, control=self.control)
+            outcome = Slice(claim, item.state, around).run()
+        finally:
+            self.pools.close(pool)
+        item.wake_at = min(item.state.retrying.values(), default=None)
+        return outcome.left
+
+
+def failed_record(idx: int, failure: Mapping[str, Json]) -> ItemRecord:
+    """An item that will not be done in this attempt of its map."""
+    return ItemRecord(idx=idx, state="failed", error=dumps(failure, limit=2 * BODY_LIMIT))
+
+
+def _rows(history: Any) -> list[Row]:
+    if not history:
+        return [encode(RunQueued(trigger=""))]
+    return [
+        Row(type=t, path=path, attempt=attempt, body=body) for t, path, attempt, body in history
+    ]

@@ -1,0 +1,84 @@
+"""The step pools of the items that a chunk works on, as one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from apps.executions.engine.ports import (
+    LogSink,
+    StepCall,
+    StepFailed,
+    StepOpens,
+    StepOutcome,
+    StepRunner,
+    StopReason,
+    StopSignal,
+)
+from apps.executions.worker.pool import SlicePool
+
+IN_MAP: Final = "A map cannot stand inside a map yet: put the inner one into a sub-workflow."
+
+
+class Pools:
+    """The step pools of the items that run now, as one."""
+
+    def __init__(self, make: Callable[[], SlicePool]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._pools: list[SlicePool] = []
+        self._reason: StopReason | None = None
+
+    def open(self) -> SlicePool:
+        """One more."""
+        pool = self._make()
+        with self._lock:
+            self._pools.append(pool)
+            if self._reason is not None:
+                pool.stop(self._reason)
+        return pool
+
+    def close(self, pool: SlicePool) -> None:
+        """Its item has had its turn."""
+        with self._lock:
+            self._pools.remove(pool)
+
+    def overdue(self, *, before: dt.datetime) -> StepCall | None:
+        """A step that should have ended before that instant."""
+        found = (pool.overdue(before=before) for pool in self._all())
+        return next((call for call in found if call is not None), None)
+
+    def nudge(self) -> None:
+        """Let everybody look."""
+        for pool in self._all():
+            pool.nudge()
+
+    def stop(self, reason: StopReason) -> None:
+        """Now and from now on."""
+        with self._lock:
+            self._reason = reason
+        for pool in self._all():
+            pool.stop(reason)
+
+    def _all(self) -> list[SlicePool]:
+        with self._lock:
+            return list(self._pools)
+
+
+class ItemSteps:
+    """The process's runner, for steps inside an item: what would outlive the chunk is refused."""
+
+    def __init__(self, runner: StepRunner) -> None:
+        self._runner = runner
+
+    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        """The outcome, or a failure that says what an item cannot do."""
+        outcome = self._runner.run(call, stop=stop, logs=logs)
+        if isinstance(outcome, StepOpens):
+            return StepFailed(code="MAP_IN_MAP", message=IN_MAP, usage=outcome.usage)
+        return outcome
+
+    def close(self) -> None:
+        """The runner is the process's."""

@@ -1,0 +1,197 @@
+"""The items of a chunk, some at a time, until all are recorded or the chunk has to stop."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from apps.executions.engine.failure import Failure
+from apps.executions.engine.mapping import ChunkCompleted
+from apps.executions.engine.ports import Usage
+from apps.executions.engine.record import Totals
+from apps.executions.engine.slice_ports import ChunkClaim, Control, Left
+from apps.executions.engine.state import RunStatus
+from apps.executions.worker.maps.item import Item, ItemRunner, failed_record
+from apps.executions.worker.maps.ledger import Ledger
+from apps.workflows.graph.declaration import Json
+
+LOOK_SECONDS: Final = 0.2
+
+
+class Ended(StrEnum):
+    """How the work on a chunk ended."""
+
+    DONE = "DONE"
+    STOPPED = "STOPPED"
+    GAVE_WAY = "GAVE_WAY"
+
+
+@dataclass(kw_only=True)
+class Work:
+    """Filled by `add`, done by `run`."""
+
+    claim: ChunkClaim
+    control: Control
+    ledger: Ledger
+    runner: ItemRunner
+    fails_fast: bool
+    gives_way: Callable[[], bool]
+    failure: Mapping[str, Json] | None = None
+    """Of the first item that failed here."""
+    totals: Totals = field(default_factory=Totals)
+
+    def __post_init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fresh: deque[tuple[int, Any, Any]] = deque()
+        self._waiting: list[Item] = []
+        self._running = 0
+        self._ended: Ended | None = None
+        self._broken: BaseException | None = None
+
+    def add(self, idx: int, value: Any, *, history: Any = None) -> None:
+        """One item; `history` where an effect has left one."""
+        self._fresh.append((idx, value, history))
+
+    def fail(self, idx: int, failure: Failure) -> None:
+        """One item failed without having run."""
+        found = {"index": idx, **failure.to_json()}
+        self.ledger.add(failed_record(idx, found))
+        self._note(found)
+
+    def run(self) -> Ended:
+        """On as many threads as slots were granted. Raises LeaseLost."""
+        others = min(self.claim.slots, len(self._fresh)) - 1
+        if others > 0:
+            with ThreadPoolExecutor(others, thread_name_prefix="engine-items") as threads:
+                for _ in range(others):
+                    threads.submit(copy_context().run, self._safely)
+                self._safely()
+        else:
+            self._safely()
+        if self._broken is not None:
+            raise self._broken
+        return self._ended or Ended.DONE
+
+    def event(self, *, stopped: bool) -> ChunkCompleted:
+        """What the run is told; the counts are added by the database."""
+        totals = self.totals
+        return ChunkCompleted(
+            path=self.claim.path,
+            attempt=self.claim.attempt,
+            chunk=self.claim.chunk,
+            done=0,
+            failed=0,
+            attempts=totals.attempts,
+            stopped=stopped,
+            failure=self.failure,
+            usage=Usage(
+                cpu_seconds=totals.cpu_seconds,
+                peak_memory_bytes=totals.peak_memory_bytes,
+                bytes_in=totals.bytes_in,
+                bytes_out=totals.bytes_out,
+                cost_minor=totals.cost_minor,
+            ),
+        )
+
+    def _safely(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            self._broken = self._broken or error
+
+    def _work(self) -> None:
+        while self._goes_on():
+            item = self._next()
+            if item is None:
+                if self._is_empty():
+                    return
+                time.sleep(self._patience())
+                self.ledger.tick()
+                continue
+            left = Left.YIELDED
+            try:
+                left = self.runner.turn(item)
+            finally:
+                self._back(item, left)
+
+    def _goes_on(self) -> bool:
+        if self._broken is not None or self._ended is not None:
+            return False
+        if self.control.has_mail():
+            self._ended = Ended.STOPPED
+        elif self.control.is_draining() or self.gives_way():
+            self._ended = Ended.GAVE_WAY
+        return self._ended is None
+
+    def _next(self) -> Item | None:
+        """An item whose time has come, else a fresh one."""
+        with self._lock:
+            now = self.control.now()
+            for item in self._waiting:
+                if item.wake_at is None or item.wake_at <= now:
+                    self._waiting.remove(item)
+                    self._running += 1
+                    return item
+            if not self._fresh:
+                return None
+            idx, value, history = self._fresh.popleft()
+            self._running += 1
+        return self.runner.begin(idx, value, history=history)
+
+    def _back(self, item: Item, left: Left) -> None:
+        settled = left is Left.FINISHED and item.is_settled
+        with self._lock:
+            self._running -= 1
+            if left is Left.PARKED:
+                self._waiting.append(item)
+        if left is Left.FINISHED:
+            self._count(item.state.totals)
+        if settled:
+            self._settle(item)
+        elif left is not Left.PARKED and self._ended is None:
+            is_canceled = item.state.status is RunStatus.CANCELED
+            self._ended = Ended.STOPPED if is_canceled else Ended.GAVE_WAY
+
+    def _settle(self, item: Item) -> None:
+        record, failure = item.outcome()
+        journal = item.journal
+        if failure is not None:
+            self._note(failure)
+        self.ledger.add(record, writes=journal.writes, strict=journal.has_begun)
+
+    def _note(self, failure: Mapping[str, Json]) -> None:
+        with self._lock:
+            self.failure = self.failure or failure
+            if self.fails_fast and self._ended is None:
+                self._ended = Ended.STOPPED
+
+    def _count(self, totals: Totals) -> None:
+        with self._lock:
+            mine = self.totals
+            mine.attempts += totals.attempts
+            mine.cpu_seconds += totals.cpu_seconds
+            mine.peak_memory_bytes = max(mine.peak_memory_bytes, totals.peak_memory_bytes)
+            mine.bytes_in += totals.bytes_in
+            mine.bytes_out += totals.bytes_out
+            mine.cost_minor += totals.cost_minor
+
+    def _is_empty(self) -> bool:
+        with self._lock:
+            return not (self._fresh or self._waiting)
+
+    def _patience(self) -> float:
+        """Until the first item that waits is due, or somebody may have said something."""
+        with self._lock:
+            times = [item.wake_at for item in self._waiting if item.wake_at is not None]
+        if not times:
+            return LOOK_SECONDS
+        left: dt.timedelta = min(times) - self.control.now()
+        return min(max(left.total_seconds(), 0.001), LOOK_SECONDS)
