@@ -17,7 +17,7 @@ SUPERVISOR := $(BIN)/python -m config.supervisor
 COMPILE := $(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --python-version 3.11
 SAY := @printf '\033[1m== %s\033[0m\n'
 
-.PHONY: help demo test check up doctor bench bench-engine bench-scale bench-peers chaos soak mutants model simulate browser bootstrap lock format clean run-installed
+.PHONY: help demo test check up doctor bench bench-engine bench-scale bench-peers chaos soak mutants model simulate fairness browser bootstrap lock format clean run-installed
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ model: bootstrap ## The state machine on a real database, EXAMPLES=2000
 
 simulate: bootstrap ## The engine in memory, cut at every point of SEEDS=20000 drawn workflows
 	@NSTARX_EXAMPLES=$(or $(SEEDS),20000) $(BIN)/python -m pytest tests/engine/test_simulator.py -s
+
+fairness: bootstrap ## 100,000 queued runs of one tenant beside 500 tenants with one each
+	@FAIRNESS_RUNS=$${FAIRNESS_RUNS:-100000} FAIRNESS_TENANTS=$${FAIRNESS_TENANTS:-500} \
+	  $(BIN)/python -m pytest tests/executions/test_fairness.py -s -q -p no:cacheprovider
 
 browser: bootstrap $(BROWSER_VENV)/.installed ## The pages in a real browser (Chromium on PATH), beside the gate
 	@NSTARX_BROWSER=1 $(BROWSER_VENV)/bin/python -m pytest tests/browser -p no:cacheprovider

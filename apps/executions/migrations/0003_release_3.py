@@ -78,6 +78,11 @@ _SCHEDULING = [
     ),
     migrations.AddField(
         "run",
+        "abi",
+        models.SmallIntegerField(default=2, help_text="The newest release that touched it."),
+    ),
+    migrations.AddField(
+        "run",
         "gated",
         models.BooleanField(default=False, help_text="Its workflow bounds its runs."),
     ),

@@ -93,6 +93,7 @@ class Run(TenantModel):
     deadline_at = models.DateTimeField(null=True)
     gated = models.BooleanField(default=False, help_text="Its workflow bounds its runs.")
     held_key = models.DateTimeField(null=True, help_text="Set while it may not begin yet.")
+    abi = models.SmallIntegerField(default=2, help_text="The newest release that touched it.")
     due_at = models.DateTimeField(null=True, help_text="When to begin, to be on time.")
     parameters = models.JSONField(default=dict)
     variables = models.JSONField(default=dict)

@@ -79,7 +79,7 @@ BEGIN
           JOIN run y ON y.tenant_id = l.tenant_id AND y.id = x.run_id
          WHERE c.kind = 'run' FOR NO KEY UPDATE OF y SKIP LOCKED
       ), fenced AS (
-        UPDATE run y SET fence = fresh FROM free c
+        UPDATE run y SET fence = fresh, abi = 3 FROM free c
          WHERE y.tenant_id = l.tenant_id AND y.id = c.id
         RETURNING c.item_id, c.granted AS slots_granted, y.*
       ), held AS (

@@ -104,13 +104,13 @@ BEGIN
   place := engine_sort_key_3(at, due, r.priority);
   INSERT INTO run (tenant_id, id, workflow_id, version_id, version, environment_id, environment,
       lineage_id, retried_from_id, installation_id, trigger, started_by_id, priority, pool, slots,
-      created_at, deadline_at, due_at, parameters, variables, gated, held_key)
+      created_at, deadline_at, due_at, parameters, variables, gated, abi, held_key)
     VALUES (p_tenant, p_run, r.workflow_id, r.version_id, coalesce(r.version, ''),
       r.environment_id, r.environment, coalesce(r.lineage_id, p_run), r.retried_from_id,
       r.installation_id, r.trigger, r.started_by_id, r.priority, r.pool, r.slots,
       at, at + r.timeout_seconds * interval '1 second', due,
       coalesce(r.parameters, '{}'), coalesce(r.variables, '{}'),
-      r.bounds IS NOT NULL, CASE WHEN r.bounds IS NOT NULL THEN place END);
+      r.bounds IS NOT NULL, 3, CASE WHEN r.bounds IS NOT NULL THEN place END);
   INSERT INTO run_event (tenant_id, run_id, seq, type, body)
     VALUES (p_tenant, p_run, 1, 'run.queued', p_event);
   IF r.timeout_seconds IS NOT NULL THEN

@@ -24,7 +24,9 @@ ALTER TABLE run
   -- Set while the run may not begin yet: its place among those that wait.
   ADD COLUMN held_key timestamptz,
   -- When it should begin to be on time, for those that promise a time.
-  ADD COLUMN due_at timestamptz;
+  ADD COLUMN due_at timestamptz,
+  -- The newest release that has started or claimed it; older ones leave it alone.
+  ADD COLUMN abi smallint NOT NULL DEFAULT 2;
 CREATE INDEX run_held ON run (tenant_id, workflow_id, held_key, id)
   WHERE held_key IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX run_admitted ON run (tenant_id, workflow_id)

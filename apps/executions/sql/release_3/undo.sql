@@ -30,6 +30,6 @@ INSERT INTO work_item (tenant_id, run_id, pool, slots, sort_key)
   SELECT tenant_id, id, pool, slots, held_key FROM run
    WHERE held_key IS NOT NULL AND finished_at IS NULL
   ON CONFLICT ON CONSTRAINT work_item_one DO NOTHING;
-ALTER TABLE run DROP COLUMN gated, DROP COLUMN held_key, DROP COLUMN due_at;
+ALTER TABLE run DROP COLUMN gated, DROP COLUMN held_key, DROP COLUMN due_at, DROP COLUMN abi;
 ALTER TABLE lane DROP COLUMN rate_per_s, DROP COLUMN burst, DROP COLUMN tat;
 ALTER TABLE worker DROP COLUMN labels, DROP COLUMN abi;
