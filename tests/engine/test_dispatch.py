@@ -13,12 +13,15 @@ from apps.executions.engine.ports import (
     StepDone,
     StepFailed,
     StepOutcome,
+    StepRepeats,
     StepStopped,
+    StepWaits,
     StopReason,
     TransactionalWrite,
 )
 from apps.executions.engine.slice_ports import Inbox, Left
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.step import GPU_POOL
 from apps.executions.engine.task import (
     TaskResult,
     TaskStarted,
@@ -27,6 +30,7 @@ from apps.executions.engine.task import (
     result_body,
     started_body,
 )
+from apps.workflows.graph.waits import Wait, WaitKind
 from tests.engine.cases import plan_of, types
 from tests.engine.simulator import START, World
 from tests.factories.graphs import a, to
@@ -37,6 +41,8 @@ OUTCOMES: list[StepOutcome] = [
     StepDone(outputs={}, writes=(TransactionalWrite(key="at", value=[1]),)),
     StepFailed(code="NO", message="no", retryable=True, retry_after_seconds=2.0, details={"x": 1}),
     StepStopped(reason=StopReason.CANCELED),
+    StepRepeats(values={"item": 1, "index": 0}),
+    StepWaits(wait=Wait(kind=WaitKind.SIGNAL, name="go")),
 ]
 
 
@@ -100,3 +106,8 @@ def test_a_canceled_run_calls_its_tasks_back() -> None:
     assert world.finish().status is RunStatus.CANCELED
     assert [batch.change.recall for batch in world.batches if batch.change.recall] == [True]
     assert not world.tasks
+
+
+def test_a_step_that_wants_a_gpu_runs_where_there_are_some() -> None:
+    plan = plan_of([a("a", resources={"gpu": "1"}), a("b", resources={"gpu": "1", "pool": "own"})])
+    assert [step.pool for step in plan.steps] == [GPU_POOL, "own"]

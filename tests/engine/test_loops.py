@@ -10,7 +10,14 @@ from apps.executions.engine.fold import RunState
 from apps.executions.engine.graph import UNROLLED_LIMIT
 from apps.executions.engine.history import RunQueued, RunStarted, encode
 from apps.executions.engine.iteration_events import StepIterated
-from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome, StepRepeats
+from apps.executions.engine.ports import (
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepRepeats,
+    Usage,
+)
 from apps.executions.engine.state import IllegalTransition, RunStatus
 from tests.engine.cases import plan_of, statuses, types
 from tests.engine.simulator import START, Script, World, echo
@@ -258,9 +265,15 @@ def test_a_run_that_stops_closes_what_is_open() -> None:
     assert not world.folded().iterating
 
 
-def test_the_event_survives_its_row() -> None:
+@pytest.mark.parametrize("usage", [Usage(), Usage(cpu_seconds=0.5)])
+def test_the_event_survives_its_row(usage: Usage) -> None:
     event = StepIterated(
-        path="c", attempt=1, index=3, values={"item": [1], "index": 3}, started_at=START
+        path="c",
+        attempt=1,
+        index=3,
+        values={"item": [1], "index": 3},
+        started_at=START,
+        usage=usage,
     )
     row = encode(event)
     assert row.type == "step.iterated"
@@ -275,3 +288,16 @@ def test_only_a_container_opens_a_body() -> None:
         state.apply(event)
     with pytest.raises(IllegalTransition):
         state.apply(StepIterated(path="s", attempt=1, index=0, values={}, started_at=START))
+
+
+def test_a_loop_that_breaks_does_not_touch_the_one_beside_it() -> None:
+    nodes = [
+        a("c", "box", onError="continue"),
+        a("d", "box"),
+        *body("x"),
+        *body("y", container="d"),
+    ]
+    script = repeating({"c": 1, "d": 1}, failing_in("c[0]/x"))
+    world = World(plan_of(nodes), script=script, seconds={"d[0]/y": 0.5, "c[0]/x": 0.1})
+    assert world.finish().status is RunStatus.PARTIAL
+    assert (statuses(world)["c"], statuses(world)["d"]) == ("FAILED", "SUCCEEDED")

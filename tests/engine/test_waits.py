@@ -8,10 +8,17 @@ from typing import Any
 import pytest
 
 from apps.executions.engine.history import StepCompleted
-from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome, StepWaits
+from apps.executions.engine.ports import (
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepWaits,
+    Usage,
+)
 from apps.executions.engine.slice_ports import Ask, AskKind, Left
 from apps.executions.engine.state import RunStatus
-from apps.executions.engine.wait_events import SignalReceived, StepAnswer
+from apps.executions.engine.wait_events import SignalReceived, StepAnswer, StepWaiting
 from apps.workflows.graph.declaration import Wait, WaitKind
 from tests.engine.cases import only, plan_of, statuses, types
 from tests.engine.simulator import START, Script, World, echo
@@ -334,3 +341,17 @@ def test_a_step_that_announced_itself_may_wait() -> None:
     assert world.slice().left is Left.PARKED
     assert world.finish().status is RunStatus.SUCCEEDED
     assert world.effects.total() == 1
+
+
+def test_what_an_attempt_used_before_it_waited_counts() -> None:
+    def wait(call: StepCall) -> StepOutcome:
+        if call.given is not None:
+            return call.given
+        due = {"value": 1}
+        waiting = Wait(kind=WaitKind.TIMER, seconds=1.5, due=due)
+        return StepWaits(wait=waiting, usage=Usage(cpu_seconds=0.5))
+
+    world = World(plan_of([a("a")]), script=wait)
+    assert world.finish().status is RunStatus.SUCCEEDED
+    (event,) = (event for event in world.events() if isinstance(event, StepWaiting))
+    assert event.usage.cpu_seconds == 0.5
