@@ -1,4 +1,4 @@
-"""What executions does when it has spoken itself: wake a worker, hand usage to the ledger."""
+"""What executions does when it has spoken itself, and when people have decided."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from apps.executions import (
     jobs,  # noqa: F401 - declares the periodic jobs
     tasks,
 )
-from apps.executions.events import RunFinished, RunReady
+from apps.executions.actions import approving
+from apps.executions.events import RunFinished, RunReady, StepAsks, WaitOver
 from apps.executions.references import artifacts_in_history
 from apps.kit.events import on
+from apps.versions.events import ApprovalDecided
+from apps.versions.models import ApprovalKind
+from apps.workflows.graph.waits import WaitKind
 
 register_root("history", artifacts_in_history)
 
@@ -44,3 +48,23 @@ def hand_over_usage(event: RunFinished) -> None:
             cost_minor=event.cost_minor,
         )
     )
+
+
+@on(StepAsks)
+def ask_people(event: StepAsks) -> None:
+    """A step waits for an approval: request it."""
+    if event.wait.kind is WaitKind.APPROVAL:
+        approving.ask(event)
+
+
+@on(WaitOver)
+def ask_no_more(event: WaitOver) -> None:
+    """The step's time is over, or the run's: withdraw what nobody has decided."""
+    approving.withdraw(run_id=event.run_id, path=event.path)
+
+
+@on(ApprovalDecided)
+def let_the_step_go_on(event: ApprovalDecided) -> None:
+    """What people have decided is what the step comes to."""
+    if event.kind == ApprovalKind.RUN_STEP:
+        approving.answer(event.approval_id)

@@ -54,6 +54,8 @@ class Refusal(Exception):
     """A domain refusal. `message` may be shown; `path` points into the input at fault."""
 
     code: ErrorCode = ErrorCode.INVALID
+    parts: tuple[Refusal, ...] = ()
+    """One for each field at fault, where there are several."""
 
     def __init__(
         self, message: str, *, code: ErrorCode | None = None, path: tuple[str, ...] = ()

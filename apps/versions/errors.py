@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from apps.kit.errors import AlreadyExists, Conflict, ErrorCode, Refusal
+from collections.abc import Mapping
+
+from apps.kit.errors import AlreadyExists, Conflict, ErrorCode, Forbidden, Refusal
 
 
 class VersionConflict(AlreadyExists):
@@ -62,3 +64,25 @@ class OwnRequest(Refusal):
 
     def __init__(self) -> None:
         super().__init__("You asked for this yourself; somebody else has to decide.")
+
+
+class NotAsked(Forbidden):
+    """The question names who may answer it."""
+
+    def __init__(self) -> None:
+        super().__init__("This question is for others: its approvers are named.")
+
+
+class FormInvalid(Refusal):
+    """Answers that do not fit the form; nothing was written."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        """`problems`: a sentence for each field; for the form as a whole under the empty name."""
+        self.parts = tuple(
+            Refusal(sentence, path=("form", name) if name else ("form",))
+            for name, sentence in problems.items()
+        )
+        super().__init__(
+            " ".join(f"{name}: {text}" if name else text for name, text in problems.items()),
+            path=self.parts[0].path,
+        )

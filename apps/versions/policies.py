@@ -32,7 +32,7 @@ def can_decide_approval(actor: Actor, approval: Approval) -> bool:
     """The platform's own questions are for staff, the others for members who may decide."""
     if approval.status != ApprovalStatus.PENDING or not can_vote_at_all(actor, approval):
         return False
-    return not is_own_request(actor, approval)
+    return is_asked(actor, approval) and not is_own_request(actor, approval)
 
 
 def can_vote_at_all(actor: Actor, approval: Approval) -> bool:
@@ -42,6 +42,14 @@ def can_vote_at_all(actor: Actor, approval: Approval) -> bool:
     if approval.by_platform:
         return actor.is_staff and actor.has(Permission.PLATFORM_ADMIN)
     return actor.tenant_id == approval.tenant_id
+
+
+def is_asked(actor: Actor, approval: Approval) -> bool:
+    """Whether the question is for this voter: it may name people and roles."""
+    users, roles = approval.audience.get("users"), approval.audience.get("roles")
+    if not users and not roles:
+        return True
+    return str(actor.user_id) in (users or ()) or (actor.role or "") in (roles or ())
 
 
 def is_own_request(actor: Actor, approval: Approval) -> bool:

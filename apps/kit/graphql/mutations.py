@@ -60,7 +60,7 @@ class Atomic(FieldExtension):
         if payload is None:
             # The field has no payload to carry the error: it becomes a top-level one.
             raise refusal
-        return payload(errors=[user_error(refusal)])
+        return payload(errors=[user_error(one) for one in refusal.parts or (refusal,)])
 
 
 def _payload_type(info: strawberry.Info) -> type[Payload] | None:

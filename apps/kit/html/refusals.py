@@ -32,6 +32,10 @@ def attach(form: BaseForm, refusal: Refusal, *, prefix: str = "") -> None:
     """
     if isinstance(refusal, NotFound):
         raise Http404 from refusal
+    for part in refusal.parts:
+        attach(form, part, prefix=prefix)
+    if refusal.parts:
+        return
     for name in reversed(refusal.path):
         if f"{prefix}{name}" in form.fields:
             form.add_error(f"{prefix}{name}", refusal.message)

@@ -17,7 +17,8 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.policies import require
 from apps.tenancy.scope import Scope
 from apps.versions import policies
-from apps.versions.errors import AlreadyDecided, OwnRequest
+from apps.versions.actions.answers import checked
+from apps.versions.errors import AlreadyDecided, NotAsked, OwnRequest
 from apps.versions.events import ApprovalDecided, ApprovalRequested
 from apps.versions.models import Approval, ApprovalKind, ApprovalStatus, ApprovalVote
 
@@ -44,6 +45,7 @@ def request_approval(  # noqa: PLR0913 - a question has this many sides, all nam
     by_platform: bool = False,
     prevent_self_approval: bool = True,
     form: Mapping[str, Any] | None = None,
+    audience: Mapping[str, Any] | None = None,
     due_at: dt.datetime | None = None,
 ) -> Approval:
     """Ask; a question about the same subject that still waits is returned instead.
@@ -66,6 +68,7 @@ def request_approval(  # noqa: PLR0913 - a question has this many sides, all nam
             by_platform=by_platform,
             prevent_self_approval=prevent_self_approval,
             form=dict(form or {}),
+            audience=dict(audience or {}),
             requested_by_id=actor.user_id,
             due_at=due_at,
         )
@@ -147,6 +150,8 @@ def _check(actor: Actor, approval: Approval) -> None:
     require(policies.can_vote_at_all(actor, approval), "decide this approval")
     if approval.status != ApprovalStatus.PENDING:
         raise AlreadyDecided(status=approval.status)
+    if not policies.is_asked(actor, approval):
+        raise NotAsked
     if policies.is_own_request(actor, approval):
         raise OwnRequest
 
@@ -159,6 +164,7 @@ def _vote(
     comment: str,
     form: Mapping[str, Any] | None,
 ) -> None:
+    answers = _answers(approval, form or {}, approve=approve)
     votes = ApprovalVote.objects.filter(approval=approval, stage=approval.stage)
     _vote_once, new = votes.get_or_create(
         voter_id=actor.user_id,
@@ -171,8 +177,7 @@ def _vote(
     )
     if not new:
         raise Refusal("You have voted in this stage already; others have to decide with you.")
-    if form:
-        approval.form = {**approval.form, **form}
+    approval.form = {**approval.form, **answers}
     verb = "approve" if approve else "reject"
     _record(actor, approval, f"approval.{verb}", {"stage": approval.stage, "comment": comment})
     if not approve:
@@ -184,6 +189,16 @@ def _vote(
         approval.save(update_fields=["stage", "form"])
     else:
         _settle(actor, approval, ApprovalStatus.APPROVED, comment=comment)
+
+
+def _answers(approval: Approval, form: Mapping[str, Any], *, approve: bool) -> Mapping[str, Any]:
+    """What the form gains; a step's form holds its values apart from what is asked.
+
+    Who says no need not have filled it in.
+    """
+    if approval.kind != ApprovalKind.RUN_STEP:
+        return form
+    return {"values": checked(approval, form)} if approve else {}
 
 
 def _settle(actor: Actor, approval: Approval, status: ApprovalStatus, *, comment: str) -> None:

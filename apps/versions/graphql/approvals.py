@@ -10,6 +10,7 @@ from typing import Any
 import strawberry
 import strawberry_django
 from strawberry import relay
+from strawberry.scalars import JSON
 
 from apps.kit.graphql.batch import batched, related
 from apps.kit.graphql.connections import Connection, Edge
@@ -103,6 +104,17 @@ class ApprovalRequest(TenantType, relay.Node):
     def comments(self, root: strawberry.Parent[models.Approval]) -> list[ApprovalComment]:
         """What voters had to say, the oldest first."""
         return comments_of(root)
+
+    @field()
+    def instructions(self, root: strawberry.Parent[models.Approval]) -> str | None:
+        """What a step of a run says about its question."""
+        return root.form.get("instructions") if root.kind == ApprovalKind.RUN_STEP else None
+
+    @field()
+    def form(self, root: strawberry.Parent[models.Approval]) -> JSON | None:
+        """The JSON Schema of what a step of a run wants to know; null without a form."""
+        schema = root.form.get("schema") if root.kind == ApprovalKind.RUN_STEP else None
+        return JSON(schema) if schema else None
 
     @field()
     def viewer_can_decide(self, root: strawberry.Parent[models.Approval], info: Info) -> bool:

@@ -72,6 +72,11 @@ class Approval(TenantModel):
     prevent_self_approval = models.BooleanField(default=True)
     by_platform = models.BooleanField(default=False, help_text="Decided by the platform's staff.")
     form = models.JSONField(default=dict, help_text="What is asked, and the answers given.")
+    audience = models.JSONField(
+        default=dict,
+        db_default={},
+        help_text='Who may decide, of those who may at all: {"users": [ids], "roles": [names]}.',
+    )
     requested_by = models.ForeignKey(
         "tenancy.User", null=True, on_delete=models.SET_NULL, related_name="+"
     )

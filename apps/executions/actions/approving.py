@@ -1,0 +1,117 @@
+"""Steps that wait for people: the question goes down to the approvals, the decision comes back."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any, Final
+
+from apps.executions.actions.finding import found
+from apps.executions.actions.telling import answer_step
+from apps.executions.engine.ports import StepDone, StepFailed
+from apps.executions.engine.wait_events import StepAnswer
+from apps.executions.events import StepAsks
+from apps.kit.graphql.nodes import global_id
+from apps.tenancy import scope
+from apps.tenancy.actors import Actor
+from apps.tenancy.models import Membership
+from apps.versions.actions import Stage, cancel_approval, request_approval
+from apps.versions.models import Approval, ApprovalKind, ApprovalStatus
+from apps.workflows.graph.declaration import Json
+
+SUBJECT_LIMIT: Final = 200
+COMMENT_LIMIT: Final = 500
+"""Characters of a comment that travel on in the run; the approval keeps all of it."""
+WITHDRAWN: Final = StepFailed(
+    code="APPROVAL_WITHDRAWN", message="The question was withdrawn before it was decided."
+)
+
+
+def ask(event: StepAsks) -> None:
+    """Request the approval that a step waits for; who cannot be asked fails the step."""
+    asked = event.wait.payload
+    withdraw(run_id=event.run_id, path=event.path)
+    named = list(asked.get("approvers") or ())
+    users = _members(named)
+    roles = list(asked.get("roles") or ())
+    required = int(asked.get("required", 1))
+    if named and not roles and len(users) < required:
+        message = f"{required} must agree, and {len(users)} of the approvers are members here."
+        _answer(event, StepFailed(code="APPROVERS_UNKNOWN", message=message))
+        return
+    run = found(event.run_id)
+    request_approval(
+        actor=replace(Actor.system(event.tenant_id, "a run"), user_id=run.started_by_id),
+        kind=ApprovalKind.RUN_STEP,
+        subject=_subject(event.run_id, event.path),
+        title=event.wait.name,
+        stages=(Stage(name="decision", required=required),),
+        prevent_self_approval=bool(asked.get("separateDuties")),
+        form={
+            "run": str(event.run_id),
+            "path": event.path,
+            "attempt": event.attempt,
+            "instructions": asked.get("instructions", ""),
+            "schema": asked.get("form") or {},
+        },
+        audience={"users": users, "roles": roles} if users or roles else None,
+        due_at=event.wait.until,
+    )
+
+
+def withdraw(*, run_id: uuid.UUID, path: str | None) -> None:
+    """Cancel what nobody has decided, of one step or of the whole run. Repeatable."""
+    waiting = Approval.objects.waiting().filter(kind=ApprovalKind.RUN_STEP, form__run=str(run_id))
+    if path is not None:
+        waiting = waiting.filter(form__path=path)
+    actor = Actor.system(scope.current_tenant_id(), "a run")
+    for approval in waiting.select_for_update().order_by("pk"):
+        cancel_approval(
+            actor=actor, approval_id=approval.pk, reason="The run does not wait any more."
+        )
+
+
+def answer(approval_id: uuid.UUID) -> None:
+    """A decided approval's word to its run; a step that waits no more is not reached by it."""
+    approval: Approval = Approval.objects.with_votes().get(pk=approval_id)
+    asked = approval.form
+    outcome: StepDone | StepFailed = WITHDRAWN
+    if approval.status != ApprovalStatus.CANCELED:
+        port = "approved" if approval.status == ApprovalStatus.APPROVED else "rejected"
+        outcome = StepDone(
+            outputs={port: {"values": asked.get("values") or {}, "decisions": _decisions(approval)}}
+        )
+    answer_step(
+        run_id=uuid.UUID(asked["run"]),
+        answer=StepAnswer(path=asked["path"], attempt=asked["attempt"], outcome=outcome),
+    )
+
+
+def _answer(event: StepAsks, outcome: StepFailed) -> None:
+    answer_step(
+        run_id=event.run_id,
+        answer=StepAnswer(path=event.path, attempt=event.attempt, outcome=outcome),
+    )
+
+
+def _members(emails: list[Any]) -> list[str]:
+    found = Membership.objects.filter(user__email__in=emails).order_by("pk")
+    return [str(user_id) for user_id in found.values_list("user_id", flat=True)]
+
+
+def _subject(run_id: uuid.UUID, path: str) -> str:
+    """The step; where its path is too long for that, its run."""
+    step = global_id("NodeRun", f"{run_id}/{path}")
+    return step if len(step) <= SUBJECT_LIMIT else global_id("Execution", run_id)
+
+
+def _decisions(approval: Approval) -> list[Json]:
+    return [
+        {
+            "by": vote.voter.display_name,
+            "approve": vote.approve,
+            "comment": vote.comment[:COMMENT_LIMIT],
+            "at": vote.at.isoformat(),
+        }
+        for vote in approval.votes.all()
+    ]

@@ -1,0 +1,1 @@
+"""Pages of versions: commits and differences, and the approvals that wait for people."""
