@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.executions.views import lists, starting, watching
+from apps.executions.views import controlling, lists, starting, watching
 
 app_name = "executions"
 _OF = "t/<slug:slug>/workflows/<uuid:workflow_id>/"
@@ -15,4 +15,7 @@ urlpatterns = [
     path(_ONE, watching.run, name="run"),
     path(f"{_ONE}live/", watching.live, name="live"),
     path(f"{_ONE}cancel/", watching.cancel, name="cancel"),
+    path(f"{_ONE}pause/", controlling.pause, name="pause"),
+    path(f"{_ONE}resume/", controlling.resume, name="resume"),
+    path(f"{_ONE}signal/", controlling.signal, name="signal"),
 ]

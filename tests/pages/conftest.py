@@ -13,14 +13,17 @@ from django.db import connection
 from django.test import Client
 
 from apps.executions.actions import start_run
+from apps.kit.graphql.nodes import global_id
 from apps.kit.ids import uuid7
 from apps.marketplace.actions import install_workflow
 from apps.marketplace.planning import Choices
 from apps.tenancy import scope
 from apps.tenancy.actions import create_api_key
+from apps.tenancy.actors import Actor
 from apps.tenancy.models import User
 from apps.vault.actions import save_connection, set_secret, set_variable
-from apps.versions.actions import commit_version
+from apps.versions.actions import commit_version, request_approval
+from apps.versions.models import Approval, ApprovalKind
 from apps.workflows.actions import create_workflow, save_draft
 from apps.workflows.graph import catalogue
 from tests.factories import marketplace as market
@@ -74,12 +77,21 @@ class Furnished:
     release: uuid.UUID
     waiting: uuid.UUID
     approval: uuid.UUID
+    question: uuid.UUID
     installation: uuid.UUID
     key: uuid.UUID
     publisher: str
     listing_slug: str
 
 
+FORM = {
+    "type": "object",
+    "properties": {
+        "amount": {"type": "integer", "minimum": 1, "title": "How much"},
+        "color": {"enum": ["red", "blue"]},
+    },
+    "required": ["amount"],
+}
 DOCUMENT = {
     "schemaVersion": 1,
     "name": "Greeting <b>bold</b>",
@@ -96,6 +108,24 @@ DOCUMENT = {
         ]
     },
 }
+
+
+def asked(actor: Actor, run_id: uuid.UUID) -> Approval:
+    """What a step of the run asks people."""
+    return request_approval(
+        actor=actor,
+        kind=ApprovalKind.RUN_STEP,
+        subject=global_id("NodeRun", f"{run_id}/say"),
+        title="Pay <b>the</b> invoice?",
+        prevent_self_approval=False,
+        form={
+            "run": str(run_id),
+            "path": "say",
+            "attempt": 1,
+            "instructions": "Look <i>twice</i>.",
+            "schema": FORM,
+        },
+    )
 
 
 @pytest.fixture
@@ -133,6 +163,7 @@ def furnished(acme: Tenant) -> Furnished:
             secrets={"password": "TOKEN"},
         )
         key = create_api_key(actor=actor, name="ci", scopes=["workflows:read"]).row
+        question = asked(actor, run.pk)
         assert waiting.approval_id is not None
         return Furnished(
             slug=acme.organization.slug,
@@ -144,6 +175,7 @@ def furnished(acme: Tenant) -> Furnished:
             release=shelf.pk,
             waiting=waiting.pk,
             approval=waiting.approval_id,
+            question=question.pk,
             installation=installed.pk,
             key=key.pk,
             publisher=shelf.listing.publisher.handle,

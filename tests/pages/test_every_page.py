@@ -30,8 +30,8 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("executions:list", ["slug"], 20),
     ("executions:of_workflow", ["slug", "workflow"], 21),
     ("executions:start", ["slug", "workflow"], 23),
-    ("executions:run", ["slug", "run"], 24),
-    ("executions:live", ["slug", "run"], 17),
+    ("executions:run", ["slug", "run"], 25),
+    ("executions:live", ["slug", "run"], 18),
     ("workflows:list", ["slug"], 19),
     ("workflows:create", ["slug"], 18),
     ("workflows:steps", ["slug"], 18),
@@ -39,6 +39,8 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("workflows:draft", ["slug", "workflow"], 19),
     ("versions:list", ["slug", "workflow"], 23),
     ("versions:diff", ["slug", "second"], 22),
+    ("versions:approvals", ["slug"], 19),
+    ("versions:approval", ["slug", "question"], 24),
     ("marketplace:search", [], 27),
     ("marketplace:listing", ["publisher", "listing_slug"], 22),
     ("marketplace:picture", ["publisher", "listing_slug"], 6),
@@ -145,6 +147,7 @@ def _argument(furnished: Furnished, name: str) -> object:
         "release_id": furnished.waiting,
         "installation_id": furnished.installation,
         "key_id": furnished.key,
+        "approval_id": furnished.question,
         "digest": "sha256:" + "a" * 64,
     }[name]
 

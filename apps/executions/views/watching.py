@@ -21,9 +21,12 @@ from apps.executions.history import EVENTS_AT_ONCE, events_after
 from apps.executions.models import LogLine, Run
 from apps.executions.queueing import reasons
 from apps.executions.timeline import Attempt, attempts_of
+from apps.executions.views.controlling import SignalForm
 from apps.kit.clock import now
 from apps.kit.html.tags import tone
+from apps.kit.ids import uuid7
 from apps.tenancy import scope
+from apps.tenancy.actors import Permission
 from apps.tenancy.doors import TenantRequest, tenant_page
 from apps.tenancy.models import Environment
 from apps.tenancy.policies import require
@@ -72,6 +75,11 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "environment": Environment.objects.filter(pk=found.environment_id).first(),
             "may_run": policies.can_run_workflow(request.actor),
             "may_cancel": policies.can_cancel_run(request.actor),
+            "may_pause": policies.can_pause_run(request.actor),
+            "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
+            "signal_form": SignalForm(initial={"dedup_key": uuid7()})
+            if policies.can_signal_run(request.actor)
+            else None,
         }
         return render(request, "executions/run.html", context)
 
@@ -86,6 +94,8 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
         context = {
             **_moving(_found(run_id)),
             "may_cancel": policies.can_cancel_run(request.actor),
+            "may_pause": policies.can_pause_run(request.actor),
+            "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
         }
         return render(request, "executions/_status.html", context)
 

@@ -99,7 +99,6 @@ def one(request: TenantRequest, approval_id: uuid.UUID) -> HttpResponse:
             messages.success(request, "Your vote counts: approve." if approve else "Rejected.")
             return redirect("versions:approval", request.organization.slug, approval_id)
     with scope.transaction():
-        approval = _found(approval_id)
         context = {
             "approval": approval,
             "run_id": approval.form.get("run"),
