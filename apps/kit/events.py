@@ -43,9 +43,10 @@ def publish(event: Event) -> None:
 
 
 def publish_durable(event: Event) -> None:
-    """Deliver what one statement outside any transaction has made durable already.
+    """Deliver what one statement has written, with a transaction around it or by itself.
 
-    Only for events whose receivers do nothing but register after-commit work: it is done at once.
+    Only for events whose receivers do nothing but register after-commit work: without a transaction
+    it is done at once.
     """
     _deliver(event)
 

@@ -14,11 +14,14 @@ from tests.factories.graphs import TYPES
 @pytest.fixture
 def test_nodes() -> Iterator[None]:
     """The tests' node types, known to the whole process for one test."""
+    installed = dict(catalogue.INSTALLED._by_key)
     for node_type in TYPES:
+        # One of the tests' may stand for one of the house.
+        catalogue.INSTALLED._by_key.pop(node_type.key, None)
         catalogue.register(node_type)
     yield
-    for node_type in TYPES:
-        del catalogue.INSTALLED._by_key[node_type.key]
+    catalogue.INSTALLED._by_key.clear()
+    catalogue.INSTALLED._by_key.update(installed)
 
 
 @pytest.fixture(autouse=True)

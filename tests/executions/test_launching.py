@@ -100,6 +100,16 @@ def test_one_statement_writes_what_the_long_way_writes(
         assert acts[0][name] == acts[1][name], name
 
 
+def test_inside_a_transaction_it_takes_a_savepoint(acme: Tenant, workflow_id: uuid.UUID) -> None:
+    with scope.tenant(acme.id, actor=acme.owner):
+        run, statements = asked(acme, workflow_id)
+        assert [one.split()[0] for one in statements] == ["SAVEPOINT", "SELECT", "RELEASE"]
+        limits.set_limits({Metric.RUNS_PER_MONTH: 2})
+        with pytest.raises(QuotaExceeded):
+            begin(acme, workflow_id)
+        assert Run.objects.filter(pk=run.pk).exists(), "theirs goes on"
+
+
 def test_what_was_changed_counts_at_once(acme: Tenant, workflow_id: uuid.UUID, place: Any) -> None:
     set_it(acme, set_variable, environment_id=place, name="TONE", value={"a": [1.5, "ü"]})
     run, statements = asked(acme, workflow_id)

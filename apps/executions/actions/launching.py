@@ -40,12 +40,7 @@ def launched(
     given: Mapping[str, Any],
     trigger: TriggerKind,
 ) -> Run | None:
-    """The run, or None when the long way must be gone: it knows, or says what is wrong.
-
-    Inside somebody's transaction it must be: a refusal here would end theirs.
-    """
-    if connection.in_atomic_block:
-        return None
+    """The run, or None when the long way must be gone: it knows, or says what is wrong."""
     known = standing.known(workflow_id, environment)
     if known is None or known.promises:
         return None  # How long its runs take is read in the tenant's scope.
@@ -53,7 +48,10 @@ def launched(
         ready = order(known, actor=actor, trigger=trigger, given=given)
     except RunRefused:
         return None  # By a version that may have been replaced.
-    return _launched(ready, actor=actor, named=str(environment))
+    if not connection.in_atomic_block:
+        return _launched(ready, actor=actor, named=str(environment))
+    with scope.transaction():  # A refusal here shall not end theirs.
+        return _launched(ready, actor=actor, named=str(environment))
 
 
 def _launched(ready: Order, *, actor: Actor, named: str) -> Run | None:

@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.db import connection
-
 from apps.executions import bounds, origins, policies, standing
 from apps.executions.actions.chains import Chain
 from apps.executions.actions.finding import found
@@ -81,7 +79,7 @@ def start_run(
         seen = looked_at(chosen, place)
         ready = order(seen, actor=actor, trigger=trigger, given=parameters or {})
         run = begin(ready, actor=actor, memory=memory)
-    if is_plain and not connection.in_atomic_block:
+    if is_plain and seen.place.kind != EnvironmentKind.DEVELOPMENT:
         standing.look(seen, environment=environment)
     return run
 

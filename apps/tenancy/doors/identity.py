@@ -49,8 +49,10 @@ def actor_of_key(text: str, *, ip: str | None = None) -> Actor:
         membership = Membership.objects.filter(user_id=row.user_id).first()
         if membership is None or not row.user.is_active:
             raise _bad_key()
-        stale = Q(last_used_at=None) | Q(last_used_at__lt=now() - _USE_IS_NOTED_EVERY)
-        ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=now())
+        noted = now() - _USE_IS_NOTED_EVERY
+        if row.last_used_at is None or row.last_used_at < noted:
+            stale = Q(last_used_at=None) | Q(last_used_at__lt=noted)
+            ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=now())
         person = Actor.member(
             tenant_id=key.tenant_id,
             user_id=row.user_id,
