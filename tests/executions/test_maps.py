@@ -21,6 +21,7 @@ from apps.executions.engine.ports import (
     StepOpens,
     StepOutcome,
     StepStopped,
+    StepWaits,
     StopReason,
     StopSignal,
     TransactionalWrite,
@@ -29,6 +30,7 @@ from apps.executions.models import MapChunk, MapItem, NodeState, WorkItem
 from apps.executions.verify import verify_tenant
 from apps.tenancy import scope
 from apps.workflows.graph.mapping import MapOpening, Policy
+from apps.workflows.graph.waits import Wait, WaitKind
 from tests.executions.world import ScriptedRunner, finished, start, types, worker
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
@@ -254,3 +256,25 @@ def test_what_one_run_has_done_another_takes_over(acme: Tenant) -> None:
         assert finished(acme, second).state == "SUCCEEDED"
     assert good.seen == Counter([3])
     assert good.after == [[n**2 for n in range(8)]]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (StepWaits(wait=Wait(kind=WaitKind.TIMER, seconds=60)), "WAIT_IN_MAP"),
+        (StepOpens(opening=MapOpening(total=1, items=[1])), "MAP_IN_MAP"),
+    ],
+)
+def test_what_would_outlive_a_chunk_is_refused(
+    acme: Tenant, outcome: StepOutcome, code: str
+) -> None:
+    items = Items(2, {"policy": Policy.COLLECT, "tolerated": None})
+
+    def outlive(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        return outcome if call.path.endswith("one") else items(call, stop, logs)
+
+    run_id = start(acme, mapped())
+    with worker(ScriptedRunner(outlive)):
+        assert finished(acme, run_id).state == "SUCCEEDED"
+    with scope.tenant(acme.id):
+        assert {row.error["code"] for row in MapItem.objects.all()} == {code}

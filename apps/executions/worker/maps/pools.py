@@ -14,12 +14,17 @@ from apps.executions.engine.ports import (
     StepOpens,
     StepOutcome,
     StepRunner,
+    StepWaits,
     StopReason,
     StopSignal,
 )
 from apps.executions.worker.pool import SlicePool
 
-IN_MAP: Final = "A map cannot stand inside a map yet: put the inner one into a sub-workflow."
+IN_MAP: Final = "A map cannot stand inside a map yet: flatten the list before the outer one."
+
+WAITS: Final = (
+    "A step inside a map cannot wait for time, people or signals yet: wait before the map."
+)
 
 
 class Pools:
@@ -78,6 +83,9 @@ class ItemSteps:
         outcome = self._runner.run(call, stop=stop, logs=logs)
         if isinstance(outcome, StepOpens):
             return StepFailed(code="MAP_IN_MAP", message=IN_MAP, usage=outcome.usage)
+        if isinstance(outcome, StepWaits):
+            # The chunk would hold its slot for as long, and no answer would find the item.
+            return StepFailed(code="WAIT_IN_MAP", message=WAITS, usage=outcome.usage)
         return outcome
 
     def close(self) -> None:
