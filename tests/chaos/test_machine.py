@@ -23,8 +23,8 @@ def test_any_order_of_events_leaves_every_invariant(acme: Tenant) -> None:
             machine,
             settings=settings(
                 deadline=None,
-                max_examples=examples(8),
-                stateful_step_count=20,
+                max_examples=examples(5),
+                stateful_step_count=15,
                 derandomize=EXAMPLES not in os.environ,
                 suppress_health_check=list(HealthCheck),
             ),
