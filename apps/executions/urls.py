@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.executions.views import controlling, lists, starting, watching
+from apps.executions.views import controlling, lists, repeating, starting, watching
 
 app_name = "executions"
 _OF = "t/<slug:slug>/workflows/<uuid:workflow_id>/"
@@ -14,6 +14,7 @@ urlpatterns = [
     path(f"{_OF}run/", starting.start, name="start"),
     path(_ONE, watching.run, name="run"),
     path(f"{_ONE}live/", watching.live, name="live"),
+    path(f"{_ONE}again/", repeating.again, name="again"),
     path(f"{_ONE}cancel/", watching.cancel, name="cancel"),
     path(f"{_ONE}pause/", controlling.pause, name="pause"),
     path(f"{_ONE}resume/", controlling.resume, name="resume"),

@@ -83,6 +83,8 @@ MUTATIONS: dict[str, Probe] = {
     "pauseExecution": ask("executionId: $x", x="Execution"),
     "resumeExecution": ask("executionId: $x", x="Execution"),
     "signalExecution": ask('executionId: $x, name: "go"', x="Execution"),
+    "retryExecution": ask("executionId: $x, fromCheckpoint: $y", x="Execution", y="Execution"),
+    "forkExecution": ask('executionId: $x, fromPath: "n0"', x="Execution"),
     "publishWorkflow": ask(
         "workflow: {workflowVersionId: $x},"
         f" metadata: {{{METADATA}, listingId: $y, publisherId: $z}}",

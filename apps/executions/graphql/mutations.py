@@ -8,6 +8,7 @@ import strawberry
 from strawberry.scalars import JSON
 
 from apps.executions import actions
+from apps.executions.graphql import repeating
 from apps.executions.graphql.types import Execution, ExecutionPayload
 from apps.executions.models import TriggerKind
 from apps.kit.errors import Refusal
@@ -27,8 +28,8 @@ def _mapping(parameters: JSON | None) -> dict[str, Any]:
 
 
 @strawberry.type
-class Mutation:
-    """Start, pause, signal and cancel."""
+class Mutation(repeating.Mutation):
+    """Start, pause, signal and cancel; retry and fork."""
 
     @mutation()
     def execute_workflow(

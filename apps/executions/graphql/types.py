@@ -15,8 +15,10 @@ from strawberry import relay
 from strawberry.scalars import JSON
 
 from apps.executions import models
+from apps.executions.engine.seeds import Origin
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.storable import usage_json
+from apps.executions.graphql.checkpoints import Checkpoint, checkpoints
 from apps.executions.graphql.queued import QueuedReason, of_runs, of_steps
 from apps.executions.history import StepView
 from apps.kit.graphql.batch import batched
@@ -24,6 +26,7 @@ from apps.kit.graphql.connections import Connection, Edge
 from apps.kit.graphql.fields import field
 from apps.kit.graphql.money import Money
 from apps.kit.graphql.mutations import Payload
+from apps.kit.graphql.nodes import global_id
 from apps.kit.graphql.scalars import URL, BigInt
 from apps.tenancy.graphql.types import TenantType
 from apps.tenancy.models import EnvironmentKind
@@ -95,16 +98,6 @@ class NodeWait:
 
 
 @strawberry.type
-class Checkpoint:
-    """A place in a run from which a new one can go on."""
-
-    id: strawberry.ID
-    node_id: str
-    created_at: dt.datetime
-    resumable: bool
-
-
-@strawberry.type
 class NodeRun(relay.Node):
     """One step with its latest attempt, as history tells it."""
 
@@ -160,6 +153,17 @@ class NodeRun(relay.Node):
     def output_preview(self) -> JSON | None:
         """The outputs by port, or the beginning of their text."""
         return JSON(preview(self.step.outputs)) if self.step.outputs else None
+
+    @field()
+    def reused_from(self) -> strawberry.ID | None:
+        """The run whose outcome this is: the step did not run in this one."""
+        earlier = self.step.reused_from
+        return None if earlier is None else strawberry.ID(global_id("Execution", earlier))
+
+    @field()
+    def is_pinned(self) -> bool:
+        """Its outputs are sample data pinned to the node: nothing ran."""
+        return self.step.origin is Origin.PINNED
 
     @field()
     def output_url(self) -> URL | None:
@@ -322,9 +326,9 @@ class Execution(TenantType, relay.Node):
         return SlaStatus.NONE
 
     @field()
-    def checkpoints(self) -> list[Checkpoint]:
-        """Places to go on from; a retry from the beginning is always possible."""
-        return []
+    def checkpoints(self, root: strawberry.Parent[models.Run]) -> list[Checkpoint]:
+        """Where each step had settled: places to go on from once the run has ended."""
+        return checkpoints(root)
 
     @field()
     def retried_from(self, root: strawberry.Parent[models.Run]) -> Execution | None:

@@ -129,6 +129,16 @@ class Run(TenantModel):
         return self.finished_at - self.started_at
 
 
+class RunEventQuerySet(models.QuerySet["RunEvent"]):
+    """Named questions about histories."""
+
+    def settling(self, runs: Collection[uuid.UUID]) -> Self:
+        """By run, in order: outcomes a new run can take over, of the document's top level."""
+        kinds = ("step.completed", "step.reused", "step.skipped")
+        rows = self.filter(run_id__in=runs, type__in=kinds).exclude(path__contains="[")
+        return rows.defer("body").order_by("run_id", "seq")
+
+
 class RunEvent(models.Model):
     """One event of a run's history; `seq` is 1, 2, 3 … without a gap, in the order of commits."""
 
@@ -144,8 +154,8 @@ class RunEvent(models.Model):
     body = models.JSONField(null=True)
     at = models.DateTimeField(default=now)
 
-    objects = TenantManager()
-    unscoped = UnscopedManager()
+    objects: ClassVar[Any] = TenantManager.from_queryset(RunEventQuerySet)()
+    unscoped: ClassVar[Any] = UnscopedManager.from_queryset(RunEventQuerySet)()
 
     class Meta:
         db_table = "run_event"

@@ -14,9 +14,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.executions import policies
+from apps.executions import lineages, policies
 from apps.executions.actions import cancel_run
 from apps.executions.engine.history import decode
+from apps.executions.engine.state import StepStatus
 from apps.executions.history import EVENTS_AT_ONCE, events_after
 from apps.executions.models import LogLine, Run
 from apps.executions.queueing import reasons
@@ -48,6 +49,7 @@ class Row:
     width: int
     duration_ms: float | None
     outputs: tuple[Output, ...]
+    is_forkable: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +76,14 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "workflow": workflow_of(found.workflow_id),
             "environment": Environment.objects.filter(pk=found.environment_id).first(),
             "may_run": policies.can_run_workflow(request.actor),
+            "chain": lineages.chain(found),
             "may_cancel": policies.can_cancel_run(request.actor),
             "may_pause": policies.can_pause_run(request.actor),
             "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
             "signal_form": SignalForm(initial={"dedup_key": uuid7()})
             if policies.can_signal_run(request.actor)
             else None,
+            "may_fork": policies.can_run_workflow(request.actor),
         }
         return render(request, "executions/run.html", context)
 
@@ -96,6 +100,7 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "may_cancel": policies.can_cancel_run(request.actor),
             "may_pause": policies.can_pause_run(request.actor),
             "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
+            "may_fork": policies.can_run_workflow(request.actor),
         }
         return render(request, "executions/_status.html", context)
 
@@ -191,7 +196,13 @@ def _row(one: Attempt, found: Run, present: dt.datetime) -> Row:
         width=width,
         duration_ms=one.duration_ms(until=present),
         outputs=tuple(_output(port, value) for port, value in one.outputs.items()),
+        is_forkable=_is_forkable(one, found),
     )
+
+
+def _is_forkable(one: Attempt, found: Run) -> bool:
+    reached = one.status is not StepStatus.SKIPPED
+    return found.status.is_terminal and reached and "[" not in one.path
 
 
 def _mark(one: Attempt) -> str:
