@@ -15,6 +15,7 @@ from apps.executions.engine.decide import AMBIGUOUS, EFFECT_IN_DOUBT
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import decode
 from apps.executions.engine.plan import Plan
+from apps.executions.engine.seeds import top_of
 from apps.executions.errors import PastEffect
 from apps.executions.history import all_events
 from apps.executions.models import Run, RunEvent
@@ -101,5 +102,5 @@ def _ends(lineage_id: uuid.UUID, tops: Collection[str]) -> Iterable[tuple[str, A
     doubted = Q(type="step.failed", body__error__code__in=list(_IN_DOUBT))
     rows = RunEvent.objects.filter(ran | doubted, run_id__in=members(lineage_id).values("pk"))
     for path, at, kind in rows.order_by("at").values_list("path", "at", "type").iterator(1_000):
-        if path is not None and path.partition("[")[0] in tops:
+        if path is not None and top_of(path) in tops:
             yield path, at, kind

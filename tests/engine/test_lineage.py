@@ -78,6 +78,7 @@ def test_inside_a_container_the_containers_generation_counts() -> None:
     state = World(plan_of(*CHAIN)).folded()
     state.apply(StepGiven(path="b", generation=4))
     assert given_to(state, "b[3]/score").generation == 4
+    assert given_to(state, "b/refund").generation == 4
     assert given_to(state, "c[0]/score").generation == 1
 
 

@@ -176,6 +176,8 @@ TYPES: tuple[NodeType, ...] = tuple(
         *(picky, picky_keyed, box, join, each),
     )
 )
+OWN_TYPES = tuple(one for one in TYPES if one.type.startswith("test."))
+"""Those that no installation has."""
 CATALOGUE = Catalogue(TYPES)
 
 

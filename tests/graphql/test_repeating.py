@@ -17,7 +17,7 @@ from apps.workflows.graph import catalogue
 from tests.executions import world
 from tests.executions.world import ScriptedRunner
 from tests.factories import tenancy as make
-from tests.factories.graphs import TYPES, a, raw, to
+from tests.factories.graphs import OWN_TYPES, a, raw, to
 from tests.factories.workflows import anybody
 from tests.graphql.calls import caller
 
@@ -43,10 +43,10 @@ RETRY = """mutation($id: ID!, $at: ID) {
 
 @pytest.fixture(autouse=True)
 def _types() -> Any:
-    for node_type in TYPES:
+    for node_type in OWN_TYPES:
         catalogue.register(node_type)
     yield
-    for node_type in TYPES:
+    for node_type in OWN_TYPES:
         del catalogue.INSTALLED._by_key[node_type.key]
 
 

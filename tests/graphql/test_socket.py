@@ -29,7 +29,7 @@ from apps.workflows.graph.document import parse
 from config import socket as socket_module
 from tests.executions import world
 from tests.factories import tenancy as make
-from tests.factories.graphs import TYPES, a, raw, to
+from tests.factories.graphs import OWN_TYPES, a, raw, to
 from tests.graphql.calls import browser, key_of
 from tests.graphql.sockets import Socket, converse, refused, socket
 
@@ -49,10 +49,10 @@ EVENTS = """subscription($run: ID!, $after: BigInt) {
 @pytest.fixture
 def nodes() -> Iterator[None]:
     """The tests' node types."""
-    for node_type in TYPES:
+    for node_type in OWN_TYPES:
         catalogue.register(node_type)
     yield
-    for node_type in TYPES:
+    for node_type in OWN_TYPES:
         del catalogue.INSTALLED._by_key[node_type.key]
 
 

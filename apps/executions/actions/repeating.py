@@ -17,7 +17,7 @@ from apps.executions.engine.calls import given_to
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.lineage import effects_of, inherit
 from apps.executions.engine.plan import Plan
-from apps.executions.engine.seeds import StepGiven
+from apps.executions.engine.seeds import StepGiven, top_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.storable import INLINE_LIMIT, Unstorable, dumps
 from apps.executions.errors import EffectsNeedConsent, PastEffect, RunRefused
@@ -134,7 +134,7 @@ class _Repeat:
         if fork is not None:
             _require_reached(state, fork)
         inherited = inherit(state, self.new.plan, redo=() if fork is None else (fork,))
-        if not inherited.redone:
+        if all(self.new.plan.step(path).standby for path in inherited.redone):
             message = "Everything succeeded: fork the run from a step, or start a new one."
             raise RunRefused("NOTHING_TO_RETRY", message, path=("executionId",))
         lineages.lock(source.lineage_id)
@@ -214,7 +214,7 @@ def _require_reached(state: RunState, path: str) -> None:
 def _edited(plan: Plan, path: str, inputs: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The inputs as given, if the step has these ports and history can hold them."""
     if path not in plan.positions:
-        inside = path.partition("[")[0]
+        inside = top_of(path)
         if inside != path and inside in plan.positions:
             message = f"A step inside a container runs with it: fork from {inside}."
             raise RunRefused("STEP_INSIDE", message, path=("fromPath",))

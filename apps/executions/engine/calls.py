@@ -7,7 +7,7 @@ import datetime as dt
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed
-from apps.executions.engine.seeds import NOTHING_GIVEN, Origin, StepGiven
+from apps.executions.engine.seeds import NOTHING_GIVEN, Origin, StepGiven, top_of
 from apps.executions.engine.slice_ports import Claim
 
 
@@ -67,11 +67,11 @@ def call_of(
 
 
 def given_to(state: RunState, path: str) -> StepGiven:
-    """What was said of a step before the run; inside a container, its container's generation."""
+    """What was said of a step before the run; of its container or caller, where it has one."""
     found = state.given.get(path)
     if found is not None:
         return found
-    around = state.given.get(path.partition("[")[0], NOTHING_GIVEN)
+    around = state.given.get(top_of(path), NOTHING_GIVEN)
     return StepGiven(path=path, generation=around.generation)
 
 

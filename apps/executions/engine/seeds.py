@@ -50,6 +50,11 @@ class StepGiven:
 NOTHING_GIVEN = StepGiven(path="")
 
 
+def top_of(path: str) -> str:
+    """The step of the document's top level that a step belongs to, by its container or caller."""
+    return path.partition("[")[0].partition("/")[0]
+
+
 def reused_body(event: StepReused) -> dict[str, Any]:
     """As run_event holds it; copies of older events say more, which nobody reads."""
     body: dict[str, Any] = {"run": event.run_id, "outputs": event.outputs}
