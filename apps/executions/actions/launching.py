@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.db import connection
 
 from apps.executions import standing
+from apps.executions.actions.finding import found
 from apps.executions.actions.orders import POOL, Order, order, record_of, write
 from apps.executions.errors import RunRefused
 from apps.executions.events import RunReady
@@ -26,6 +27,8 @@ _LAUNCH: Final = (
     "SELECT * FROM executions_launch_3(%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb,"
     " %s, %s, %s, %s, %s, %s::jsonb)"
 )
+ABI: Final = 3
+"""Of the release whose functions write here."""
 _COLUMNS: Final = (
     *("version", "environment", "trigger", "started_by_id", "priority", "pool", "slots"),
     *("parameters", "variables"),
@@ -79,6 +82,9 @@ def _launched(ready: Order, *, actor: Actor, named: str) -> Run | None:
     if row is None:
         return None
     events.publish_durable(RunReady(tenant_id=tenant_id, run_id=run_id, pool=POOL))
+    if ready.facts.get("bounds") is not None:
+        with scope.reading():  # Its gate has decided whether it waits.
+            return found(run_id)
     return _run(ready, tenant_id=tenant_id, run_id=run_id, times=row)
 
 
@@ -97,6 +103,7 @@ def _run(ready: Order, *, tenant_id: uuid.UUID, run_id: uuid.UUID, times: tuple[
         started_by_id=facts.pop("started_by_id") and uuid.UUID(ready.facts["started_by_id"]),
         created_at=created_at,
         deadline_at=deadline_at,
+        abi=ABI,
         gated=ready.facts["bounds"] is not None,
         **facts,
     )
