@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import F, Func, JSONField, Q
+from django.db.models import BooleanField, F, Func, JSONField, Q
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
@@ -30,6 +30,7 @@ from apps.executions.engine.mapping import (
     MapProgress,
     StepOpened,
 )
+from apps.executions.engine.paths import placed
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.record import StepRecord, close_record
 from apps.executions.engine.seeds import Origin, StepReused
@@ -40,10 +41,23 @@ from apps.versions.models import WorkflowVersion
 from apps.workflows.graph.waits import Wait
 
 EVENTS_AT_ONCE: Final = 500
-_NAMES: Final = Func(
+
+
+def _nodes_where(condition: str) -> Func:
+    return Func(
+        F("document"),
+        template=f"jsonb_path_query_array(%(expressions)s, '$.nodes[*]{condition}.id')",
+        output_field=JSONField(),
+    )
+
+
+_NAMES: Final = _nodes_where("")
+_BODIES: Final = _nodes_where(" ? (exists(@.parentId) && @.parentId != null)")
+_HAS_MORE: Final = Func(
     F("document"),
-    template="jsonb_path_query_array(%(expressions)s, '$.nodes[*].id')",
-    output_field=JSONField(),
+    template="jsonb_path_exists(%(expressions)s, '$.nodes[*] ? (@.parentId != null"
+    " || @.compensation != null || exists(@.onError[*].with))')",
+    output_field=BooleanField(),
 )
 
 
@@ -146,9 +160,7 @@ def all_events(run_id: uuid.UUID) -> Iterator[EventView]:
 
 def steps(run: Run) -> tuple[StepView, ...]:
     """Every node of the run's version in document order, folded from the whole history."""
-    version: WorkflowVersion | None = WorkflowVersion.objects.filter(pk=run.version_id).first()
-    names = [node["id"] for node in version.document.get("nodes", [])] if version else []
-    return step_views(all_events(run.pk), names=names)
+    return step_views(all_events(run.pk), names=_paths([run])[run.pk])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +176,7 @@ def step_pages(runs: Collection[Run], *, start: int, size: int) -> dict[uuid.UUI
 
     Only the events of the steps on the page are read, and those of the run itself.
     """
-    names = _node_names(runs)
+    names = _paths(runs)
     shown = {pk: nodes[start : start + size] for pk, nodes in names.items()}
     folded = _folded(shown)
     return {pk: StepPage(steps=folded[pk], total=len(names[pk])) for pk in names}
@@ -172,7 +184,7 @@ def step_pages(runs: Collection[Run], *, start: int, size: int) -> dict[uuid.UUI
 
 def steps_at(run: Run, paths: Collection[str]) -> tuple[StepView, ...]:
     """The steps of a run at these paths; what the version does not have is not among them."""
-    return _folded({run.pk: [name for name in _node_names([run])[run.pk] if name in paths]})[run.pk]
+    return _folded({run.pk: [path for path in _paths([run])[run.pk] if path in paths]})[run.pk]
 
 
 def _folded(shown: Mapping[uuid.UUID, list[str]]) -> dict[uuid.UUID, tuple[StepView, ...]]:
@@ -188,14 +200,32 @@ def _folded(shown: Mapping[uuid.UUID, list[str]]) -> dict[uuid.UUID, tuple[StepV
     return {pk: step_views(events[pk], names=names) for pk, names in shown.items()}
 
 
-def _node_names(runs: Collection[Run]) -> dict[uuid.UUID, list[str]]:
-    """The nodes of each run's version, in document order; the documents stay where they are."""
-    found = dict(
-        WorkflowVersion.objects.filter(pk__in={run.version_id for run in runs})
-        .annotate(names=_NAMES)
-        .values_list("pk", "names")
-    )
-    return {run.pk: list(found.get(run.version_id) or ()) for run in runs}
+def _paths(runs: Collection[Run]) -> dict[uuid.UUID, list[str]]:
+    """The steps of each run, in document order; the documents stay where they are.
+
+    Those of containers and on call are known from history alone: it is asked only where the
+    document has such nodes.
+    """
+    found = {
+        pk: (names, set(bodies), has_more)
+        for pk, names, bodies, has_more in WorkflowVersion.objects.filter(
+            pk__in={run.version_id for run in runs}
+        )
+        .annotate(names=_NAMES, bodies=_BODIES, has_more=_HAS_MORE)
+        .values_list("pk", "names", "bodies", "has_more")
+    }
+    asked = [run.pk for run in runs if run.version_id in found and found[run.version_id][2]]
+    opened: dict[uuid.UUID, list[str]] = defaultdict(list)
+    if asked:
+        rows = RunEvent.objects.filter(run_id__in=asked, path__contains="/")
+        for pk, path in rows.values_list("run_id", "path").distinct():
+            opened[pk].append(str(path))
+    paths: dict[uuid.UUID, list[str]] = {}
+    for run in runs:
+        names, bodies, _ = found.get(run.version_id, ([], set(), False))
+        drawn = [name for name in names if name not in bodies]
+        paths[run.pk] = placed([*drawn, *opened[run.pk]], names) if opened[run.pk] else drawn
+    return paths
 
 
 def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tuple[StepView, ...]:

@@ -21,6 +21,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched, StepOpened
+from apps.executions.engine.paths import node_of, placed
 from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import RunStatus, StepStatus
@@ -55,6 +56,11 @@ class Attempt:
     reused_from: str | None = None
     """The run whose outcome this is."""
 
+    @property
+    def around(self) -> str:
+        """The iterations it belongs to, `refine[3]`; empty outside containers."""
+        return self.path.rpartition("/")[0]
+
     def duration_ms(self, *, until: dt.datetime) -> float | None:
         """From its begin to its end, or to `until` while it runs."""
         if self.started_at is None:
@@ -88,7 +94,7 @@ def attempts_of(
     for at, event in history:
         if not isinstance(event, StepEvent):
             continue
-        known = blanks.get(event.path.rpartition("/")[2])
+        known = blanks.get(node_of(event.path))
         name, type_ = (known.name, known.type) if known else (event.path, "")
         line = _line(event, at, Attempt(path=event.path, name=name, type=type_))
         attempts = found.setdefault(event.path, [])
@@ -104,11 +110,12 @@ def attempts_of(
             line = replace(line, started_at=begun if keeps and begun else line.started_at)
         attempts.append(line)
     settled = {path: lines[-1].status for path, lines in found.items()}
+    bodies = {str(n["id"]) for n in document.get("nodes") or () if n.get("parentId")}
     for key, blank in blanks.items():
+        if key in bodies:
+            continue  # It is known by its iterations.
         found.setdefault(key, [_silent(blank, document, settled, run)])
-    order = {key: place for place, key in enumerate(blanks)}
-    paths = sorted(found, key=lambda path: (order.get(path.rpartition("/")[2], len(order)), path))
-    return tuple(line for path in paths for line in _closed(found[path], run))
+    return tuple(line for path in placed(found, blanks) for line in _closed(found[path], run))
 
 
 _PLAIN: Mapping[type[StepEvent], StepStatus] = {

@@ -187,7 +187,7 @@ def test_a_join_inside_a_body_and_a_loop_in_a_branch() -> None:
         a("y", "keyed", parentId="c"),
         {**join(1), "parentId": "c"},
     ]
-    links = [*into("x", "y"), to("j", "c.next")]
+    links = [*into("x", "y"), to("c.item", "x"), to("c.item", "j.branches"), to("j", "c.next")]
 
     def script(call: StepCall) -> StepOutcome:
         if call.node.id == "c" and (call.inside is None or call.inside.index < 1):

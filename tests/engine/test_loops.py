@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -280,6 +281,36 @@ def test_the_event_survives_its_row(usage: Usage) -> None:
     world = World(plan_of(LOOP, LINKS))
     world.rows.append(row)
     assert world.events()[-1] == event
+
+
+def test_a_long_turn_is_announced_and_its_cost_counted() -> None:
+    def script(call: StepCall) -> StepOutcome:
+        outcome = repeating({"c": 2})(call)
+        return replace(outcome, usage=Usage(cost_minor=3)) if call.node.id == "c" else outcome
+
+    world = World(plan_of(LOOP, LINKS), script=script, seconds={"c": 2})
+    assert world.finish().totals.cost_minor == 9
+    assert types(world).count("step.started c") == 3
+
+
+def test_a_dispatched_container_opens_its_body_too() -> None:
+    nodes = [a("c", "box", resources={"pool": "cpu"}), *body("x")]
+    world = World(plan_of(nodes, [to("x", "c.next")]), script=repeating({"c": 2}))
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert types(world).count("step.iterated c") == types(world).count("step.dispatched c") - 1 == 2
+
+
+def test_two_loops_are_open_side_by_side() -> None:
+    nodes = [
+        a("c", "box", onError="continue"),
+        *body("x"),
+        a("d", "box"),
+        *body("y", container="d"),
+    ]
+    script = repeating({"c": 2, "d": 2}, failing_in("c[0]/x"))
+    world = World(plan_of(nodes, [to("y", "d.next")]), script=script, seconds={"d[0]/y": 2})
+    assert world.finish().status is RunStatus.PARTIAL
+    assert statuses(world)["d"] == "SUCCEEDED"
 
 
 def test_only_a_container_opens_a_body() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from apps.executions.models import Run
+from apps.executions.models import Run, RunEvent
+from apps.kit.clock import now
 from apps.kit.graphql.nodes import global_id
 from apps.tenancy import scope
 from apps.tenancy.actors import Permission, Role
@@ -16,6 +18,7 @@ from apps.workflows.actions import create_workflow
 from tests.factories import marketplace
 from tests.factories import tenancy as make
 from tests.graphql.calls import caller, codes
+from tests.nodes.walk import EXAMPLES
 
 pytestmark = pytest.mark.django_db
 
@@ -152,6 +155,57 @@ def test_steps_come_in_pages_in_the_documents_order(acme: make.Tenant) -> None:
         "query($x: ID!) { node(id: $x) { ... on NodeRun { nodeId } } }", x=first["nodes"][1]["id"]
     )
     assert again["node"] == {"nodeId": "n1"}
+
+
+def test_steps_of_a_loop_come_iteration_by_iteration(acme: make.Tenant) -> None:
+    document = json.loads((EXAMPLES / "root.json").read_text(encoding="utf-8"))
+    with scope.tenant(acme.id, actor=acme.owner):
+        workflow = global_id("Workflow", create_workflow(actor=acme.owner, document=document).pk)
+    program = caller(acme)
+    run = program.data(START, id=workflow)["executeWorkflow"]["execution"]["id"]
+    body = {"startedAt": 1, "outputs": {}}
+    opened = {"startedAt": 1, "values": {}}
+    for seq, (type_, path, more) in enumerate(
+        (
+            ("step.iterated", "refine", {**opened, "index": 0}),
+            ("step.completed", "refine[0]/improve", body),
+            ("step.iterated", "refine", {**opened, "index": 10}),
+            ("step.completed", "refine[10]/improve", body),
+            ("step.iterated", "refine", {**opened, "index": 9}),
+            ("step.completed", "refine[9]/deliver", body),
+        ),
+        start=2,
+    ):
+        with scope.tenant(acme.id):
+            RunEvent.objects.create(
+                tenant_id=acme.id,
+                run_id=Run.objects.get().pk,
+                seq=seq,
+                type=type_,
+                path=path,
+                attempt=1,
+                body=more,
+                at=now(),
+            )
+    query = """query($run: ID!) { execution(id: $run) { nodeRuns(first: 20) {
+      totalCount { value } nodes { id nodeId path itemIndex status } } } }"""
+
+    found = program.data(query, run=run)["execution"]["nodeRuns"]
+
+    assert found["totalCount"] == {"value": 6}
+    assert [(one["path"], one["nodeId"], one["itemIndex"]) for one in found["nodes"]] == [
+        ("first", "first", None),
+        ("refine", "refine", None),
+        ("refine[0]/improve", "improve", 0),
+        ("refine[9]/deliver", "deliver", 9),
+        ("refine[10]/improve", "improve", 10),
+        ("root", "root", None),
+    ]
+    assert found["nodes"][1]["status"] == "RUNNING"
+    again = program.data(
+        "query($x: ID!) { node(id: $x) { ... on NodeRun { path } } }", x=found["nodes"][3]["id"]
+    )
+    assert again["node"] == {"path": "refine[9]/deliver"}
 
 
 @pytest.mark.parametrize("cursor", ["step-x", "nonsense", "step--1", "step-" + "9" * 40])

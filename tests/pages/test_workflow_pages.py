@@ -10,6 +10,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from apps.executions.models import Run
+from apps.executions.views import watching
 from apps.versions.models import Deployment, WorkflowVersion
 from apps.workflows.models import Workflow
 from tests.factories.tenancy import Tenant
@@ -176,6 +177,27 @@ def test_a_run_shows_its_steps_results_and_failures(
     assert f'data-run="{furnished.run}"' in html
     page = owner.get(at("executions:run", "acme", furnished.run)).content.decode()
     assert "nstarx/watch.js" in page
+
+
+def test_a_long_timeline_comes_in_pages_and_names_its_iterations(
+    owner: Client, acme: Tenant, furnished: Furnished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "SHOWN_ROWS", 2)
+    done = {"startedAt": 1_790_000_000_000, "outputs": {}}
+    opened = {"startedAt": 1_790_000_000_000, "values": {}}
+    events: list[tuple[str, str | None, int | None, object]] = [("run.started", None, None, None)]
+    for index in range(3):
+        events.append(("step.iterated", "refine", 1, {**opened, "index": index}))
+        events.append(("step.completed", f"refine[{index}]/say", 1, done))
+    happened(acme, furnished.run, *events)
+    where = at("executions:live", "acme", furnished.run)
+    pages = [owner.get(f"{where}?rows={page}").content.decode() for page in (1, 2, 99)]
+    found = [[f"refine[{index}]" in page for index in range(3)] for page in pages]
+    assert [any(column) for column in zip(*found, strict=True)] == [True, True, True]
+    assert all(sum(row) < 3 for row in found)
+    assert "?rows=2" in pages[0]
+    assert "1 of" in pages[0]
+    assert owner.get(f"{where}?rows=x").status_code == 200
 
 
 def test_a_run_is_asked_to_stop(owner: Client, furnished: Furnished) -> None:

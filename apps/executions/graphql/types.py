@@ -15,6 +15,7 @@ from strawberry import relay
 from strawberry.scalars import JSON
 
 from apps.executions import models
+from apps.executions.engine.paths import iteration_of, node_of
 from apps.executions.engine.seeds import Origin
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.storable import usage_json
@@ -112,7 +113,7 @@ class NodeRun(relay.Node):
     @field()
     def node_id(self) -> str:
         """The node in the document."""
-        return self.step.path.rpartition("/")[2]
+        return node_of(self.step.path)
 
     @field()
     def path(self) -> str:
@@ -127,7 +128,7 @@ class NodeRun(relay.Node):
     @field()
     def item_index(self) -> int | None:
         """The item's number inside a container."""
-        return None
+        return iteration_of(self.step.path)
 
     @field()
     def status(self) -> StepStatus:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from apps.executions import lineages, policies
 from apps.executions.actions import cancel_run
 from apps.executions.engine.history import decode
+from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.history import EVENTS_AT_ONCE, events_after
 from apps.executions.models import LogLine, Run
@@ -36,6 +37,8 @@ from apps.workflows.actions import found as workflow_of
 from apps.workflows.drawing import draw
 
 SHOWN_LINES = 300
+SHOWN_ROWS = 200
+"""Attempts on one page of the timeline: loops have many."""
 SHOWN_EVENTS = 5_000
 
 
@@ -72,7 +75,7 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     with scope.transaction():
         found = _found(run_id)
         context = {
-            **_moving(found),
+            **_moving(found, page=_page(request)),
             "workflow": workflow_of(found.workflow_id),
             "environment": Environment.objects.filter(pk=found.environment_id).first(),
             "may_run": policies.can_run_workflow(request.actor),
@@ -96,7 +99,7 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     require(policies.can_read_runs(request.actor), "see runs")
     with scope.transaction():
         context = {
-            **_moving(_found(run_id)),
+            **_moving(_found(run_id), page=_page(request)),
             "may_cancel": policies.can_cancel_run(request.actor),
             "may_pause": policies.can_pause_run(request.actor),
             "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
@@ -124,13 +127,24 @@ def _found(run_id: uuid.UUID) -> Run:
     return found
 
 
-def _moving(found: Run) -> dict[str, Any]:
+def _page(request: TenantRequest) -> int:
+    """Which part of a long timeline is looked at, from 1."""
+    asked = request.GET.get("rows", "")
+    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 7 else 1
+
+
+def _moving(found: Run, *, page: int) -> dict[str, Any]:
     version = WorkflowVersion.objects.filter(pk=found.version_id).first()
     document: Mapping[str, Any] = version.document if version is not None else {}
     attempts = attempts_of(document, _history(found.pk), run=found.status)
     present = found.finished_at or now()
-    rows = [_row(one, found, present) for one in attempts]
+    pages = max(1, -(-len(attempts) // SHOWN_ROWS))
+    page = min(max(page, 1), pages)
+    shown = attempts[(page - 1) * SHOWN_ROWS : page * SHOWN_ROWS]
+    rows = [_row(one, found, present) for one in shown]
     latest = {one.path: one for one in attempts}
+    # Of a body, the drawing shows the latest iteration.
+    by_node = {node_of(path): one for path, one in latest.items()}
     lines = list(LogLine.objects.filter(run_id=found.pk).order_by("-id")[: SHOWN_LINES + 1])
     return {
         "run": found,
@@ -138,6 +152,8 @@ def _moving(found: Run) -> dict[str, Any]:
         "is_live": not found.status.is_terminal,
         "elapsed": None if found.started_at is None else present - found.started_at,
         "rows": rows,
+        "page": page,
+        "pages": pages,
         "tally": {
             "done": sum(one.status.is_settled for one in latest.values()),
             "total": len(latest),
@@ -145,8 +161,8 @@ def _moving(found: Run) -> dict[str, Any]:
         },
         "drawing": draw(
             document,
-            marks={path: _mark(one) for path, one in latest.items()},
-            notes={path: _note(one, present) for path, one in latest.items()},
+            marks={node: _mark(one) for node, one in by_node.items()},
+            notes={node: _note(one, present) for node, one in by_node.items()},
         ),
         "results": tuple(_results(found.result)),
         "logs": list(reversed(lines[:SHOWN_LINES])),
