@@ -43,7 +43,8 @@ def large(parameters: Size, inputs: Inputs, context: NodeContext) -> Outputs:
     return {"value": "x" * (parameters.kilobytes * 1024)}
 
 
-OWN: Final = (*TYPES, node_type_of(large))
+_KNOWN: Final = {one.key for one in catalogue.all_types()}
+OWN: Final = (*(one for one in TYPES if one.key not in _KNOWN), node_type_of(large))
 
 
 CATALOGUE: Final = Catalogue((*catalogue.all_types(), *OWN))

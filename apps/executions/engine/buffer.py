@@ -42,11 +42,12 @@ class Buffer:
         self.is_strict = False
         self._head = self.state.head
         self._settled = self.state.settled
+        self._steps = len(self.state.steps)
 
     @property
     def settles(self) -> bool:
-        """What other steps build upon is in here."""
-        return self.state.settled > self._settled
+        """What other steps build upon is in here, or that there are more of them."""
+        return self.state.settled > self._settled or len(self.state.steps) > self._steps
 
     def add(self, row: Row, *, now: dt.datetime) -> None:
         """One more; the first one sets the time by which all must leave."""
