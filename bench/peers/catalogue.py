@@ -40,7 +40,7 @@ class Peer:
 
 
 _NODE: Final = f"node-linux-{'arm64' if platform.machine() == 'aarch64' else 'x64'}"
-_N8N: Final = (f"{_NODE}@24.22.0", "n8n@2.40.7")
+_N8N: Final = (f"{_NODE}@24.14.1", "n8n@2.40.7")
 _N8N_SERVER: Final = "n8n/bin/n8n"
 _TEMPORAL: Final = "bench.peers.programs.temporal"
 

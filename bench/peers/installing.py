@@ -74,7 +74,13 @@ def _packages(home: Path, packages: Sequence[str]) -> Path:
             raise NotInstalled("npm is not on this machine")
         note(f"installing {wanted}")
         directory.mkdir(parents=True, exist_ok=True)
-        flags = ("--ignore-scripts", "--no-audit", "--no-fund", "--no-package-lock")
+        flags = (
+            "--ignore-scripts",
+            "--legacy-peer-deps",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+        )
         _run([npm, "install", "--prefix", directory, *flags, *packages])
         mark.touch()
     return directory / "node_modules"
