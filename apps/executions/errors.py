@@ -89,3 +89,14 @@ class ExecutionEnded(Conflict):
             f"This run is {state.lower().replace('_', ' ')}; start a new one or retry it.",
             path=("executionId",),
         )
+
+
+class NothingToResolve(Conflict):
+    """The step waits for nobody's word: it never did, or somebody was faster."""
+
+    def __init__(self, path: str) -> None:
+        """`path` of the step."""
+        super().__init__(
+            f"{path[:100]} does not wait for a decision (any more); look at the run again.",
+            path=("nodeRunId",),
+        )

@@ -17,6 +17,7 @@ from django.db.models import BooleanField, F, Func, JSONField, Q
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
+    Event,
     RunEnded,
     StepDispatched,
     StepEvent,
@@ -95,6 +96,7 @@ _UNSETTLED: Final = (
     ChunkDispatched,
     ChunkCompleted,
 )
+_HELD: Final = (StepStatus.WAITING, StepStatus.IN_DOUBT)
 _OPENING: Final = frozenset(
     {
         "run.queued",
@@ -150,6 +152,14 @@ def events_after(
     """Events of a run with a greater sequence, in order, at most 500."""
     rows = RunEvent.objects.filter(run_id=run_id, seq__gt=seq).order_by("seq")
     return tuple(_event(row) for row in rows[: min(limit, EVENTS_AT_ONCE)])
+
+
+def latest_event(run_id: uuid.UUID, path: str) -> Event | None:
+    """The last thing that history says of a step; None where it says nothing."""
+    row = RunEvent.objects.filter(run_id=run_id, path=path).order_by("-seq").first()
+    if row is None:
+        return None
+    return decode(row.type, path=row.path, attempt=row.attempt, body=row.body or {})
 
 
 def all_events(run_id: uuid.UUID) -> Iterator[EventView]:
@@ -293,7 +303,7 @@ def _view(path: str, folding: _Folding) -> StepView:
         outputs=record.outputs,
         error=failure.to_json() if failure else None,
         retry_at=record.retry_at if waits else None,
-        wait=record.wait if record.status is StepStatus.WAITING else None,
+        wait=record.wait if record.status in _HELD else None,
         skip_reason=record.skip_reason.value if record.skip_reason else None,
         usage=record.usage,
         origin=record.origin,

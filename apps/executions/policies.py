@@ -28,3 +28,8 @@ def can_pause_run(actor: Actor) -> bool:
 def can_signal_run(actor: Actor) -> bool:
     """Send a signal that a step may wait for."""
     return actor.has(Permission.WORKFLOWS_RUN)
+
+
+def can_resolve_step(actor: Actor) -> bool:
+    """Say what became of an effect in doubt, and how an escalated failure goes on."""
+    return actor.has(Permission.WORKFLOWS_RUN)

@@ -18,7 +18,9 @@ GATE: Say = {"gate": True}
 
 
 def said(name: str, kind: str = "pure", say: Say | None = None, **fields: Any) -> dict[str, Any]:
-    """A node that does as it is told."""
+    """A node that does as it is told; nobody is there to be asked about an effect in doubt."""
+    if kind == "unsafe":
+        fields = {"onError": [{"match": {"classes": ["inDoubt", "crash"]}, "do": "fail"}], **fields}
     return a(name, kind, configuration={"say": dict(say or {})}, **fields)
 
 

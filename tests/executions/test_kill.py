@@ -17,9 +17,13 @@ from typing import Any
 
 import pytest
 
+from apps.executions import history
+from apps.executions.actions import resolve_step
+from apps.executions.engine.state import StepStatus
+from apps.tenancy import scope
 from apps.workflows.graph.document import to_json
 from tests import database
-from tests.executions.world import VERSIONS, finished, start, types
+from tests.executions.world import VERSIONS, finished, reached, start, types
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
 
@@ -97,9 +101,28 @@ def workflow(kind: str) -> dict[str, Any]:
     return raw(nodes, links)
 
 
-def start_and_kill(acme: Tenant, sink: Sink, *, kind: str, halt: tuple[str, str]) -> uuid.UUID:
+def shop() -> dict[str, Any]:
+    """order → charge → reserve, which fails: what was done is undone."""
+    nodes = [
+        a("order", "keyed", compensation="withdraw"),
+        a("charge", "keyed", compensation="refund"),
+        a("reserve", "keyed", configuration={"say": "SOLD_OUT"}, onError=[{"do": "compensate"}]),
+        a("withdraw", "keyed"),
+        a("refund", "keyed"),
+    ]
+    return raw(nodes, [to("order", "charge"), to("charge", "reserve")])
+
+
+def start_and_kill(
+    acme: Tenant,
+    sink: Sink,
+    *,
+    halt: tuple[str, str],
+    kind: str = "keyed",
+    document: dict[str, Any] | None = None,
+) -> uuid.UUID:
     """Start a run, kill the worker at the place, let another finish."""
-    run_id = start(acme, workflow(kind))
+    run_id = start(acme, document or workflow(kind))
     with process(sink, halt=halt) as victim:
         assert line(victim) == f"at {halt[0]} {halt[1]}"
         victim.send_signal(signal.SIGKILL)
@@ -125,13 +148,41 @@ def test_the_run_completes_and_no_effect_is_doubled(
 
 
 @pytest.mark.parametrize("place", ["before", "after"])
+@pytest.mark.parametrize("step", ["charge/refund", "order/withdraw"])
+def test_a_death_in_the_middle_of_undoing_undoes_nothing_twice(
+    acme: Tenant, sink: Sink, place: str, step: str
+) -> None:
+    run_id = start_and_kill(acme, sink, document=shop(), halt=(place, step))
+    with process(sink):
+        run = finished(acme, run_id)
+    assert run.error is not None
+    assert (run.state, run.error["code"]) == ("FAILED", "SOLD_OUT")
+    assert sink.acted == ["order", "charge", "charge/refund", "order/withdraw"]
+    resent = {"before": 1, "after": 2}[place]
+    assert sorted(sink.deliveries.values()) == sorted([1, 1, 1, resent])
+    with scope.tenant(acme.id):
+        steps = {step.path: step.status.value for step in history.steps(run)}
+    assert (steps["order"], steps["charge"]) == ("COMPENSATED", "COMPENSATED")
+
+
+@pytest.mark.parametrize("place", ["before", "after"])
 def test_an_unsafe_effect_is_never_tried_again(acme: Tenant, sink: Sink, place: str) -> None:
     run_id = start_and_kill(acme, sink, kind="unsafe", halt=(place, "second"))
     with process(sink):
+        reached(acme, run_id, "WAITING")
+        assert sink.acted == ([] if place == "before" else ["second"])
+        with scope.tenant(acme.id):
+            resolve_step(
+                actor=acme.owner,
+                run_id=run_id,
+                path="second",
+                outcome=StepStatus.FAILED,
+                comment="nothing was sent",
+            )
         run = finished(acme, run_id)
-    assert run.state == "FAILED"
     assert run.error is not None
-    assert run.error["code"] == "EFFECT_IN_DOUBT"
+    assert (run.state, run.error["code"]) == ("FAILED", "EFFECT_IN_DOUBT")
+    assert "nothing was sent" in run.error["message"]
     assert sink.acted == ([] if place == "before" else ["second"])
 
 

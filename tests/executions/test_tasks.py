@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from apps.executions import history
 from apps.executions.actions import cancel_run
 from apps.executions.engine.ports import (
     LogSink,
@@ -22,9 +23,11 @@ from apps.executions.engine.ports import (
     StopSignal,
     TransactionalWrite,
 )
+from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.models import NodeState, WorkItem
 from apps.tenancy import scope
-from tests.executions.world import ScriptedRunner, finished, run_of, start, types, worker
+from apps.workflows.graph.waits import WaitKind
+from tests.executions.world import ScriptedRunner, finished, reached, run_of, start, types, worker
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
 
@@ -251,10 +254,11 @@ def test_an_unsafe_task_that_had_begun_is_never_tried_again(acme: Tenant) -> Non
     with worker(settings=RUNS):
         lose_worker_in(acme, begun=True)
         with worker(hand, settings=TASKS):
-            run = finished(acme, run_id)
-    assert run.error is not None
-    assert run.error["code"] == "EFFECT_IN_DOUBT"
-    assert hand.calls == []
+            reached(acme, run_id, "WAITING")
+    with scope.tenant(acme.id):
+        waiting = history.latest_event(run_id, "second")
+    assert isinstance(waiting, StepWaiting)
+    assert (waiting.wait.kind, hand.calls) == (WaitKind.DOUBT, [])
 
 
 def test_a_reconcilable_task_that_had_begun_is_told_so(acme: Tenant) -> None:

@@ -18,6 +18,7 @@ from apps.executions.engine.ports import (
     LogSink,
     StepCall,
     StepDone,
+    StepFailed,
     StepOutcome,
     StepRepeats,
     StopSignal,
@@ -40,6 +41,8 @@ class SinkRunner:
 
     def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
         self.halt("before", call)
+        if code := call.node.configuration.get("say"):
+            return StepFailed(code=code, message="as it was told")
         if call.node_type.effect is not Effect.PURE:
             sink = http.client.HTTPConnection("127.0.0.1", self.told["sink"], timeout=5)
             sink.request("POST", f"/{call.path}", headers={"Idempotency-Key": call.idempotency_key})

@@ -139,6 +139,15 @@ def finished(tenant: Tenant, run_id: uuid.UUID, *, seconds: float = 20) -> Run:
     raise AssertionError(f"the run is {run.state} at {run.head}: {types(tenant, run_id)}")
 
 
+def reached(tenant: Tenant, run_id: uuid.UUID, state: str, *, seconds: float = 20) -> Run:
+    """The row when the run is in that state; fails when it does not come to it in time."""
+    until = time.monotonic() + seconds
+    while (run := run_of(tenant, run_id)).state != state:
+        assert time.monotonic() < until, f"{run.state} at {run.head}: {types(tenant, run_id)}"
+        time.sleep(0.01)
+    return run
+
+
 def types(tenant: Tenant, run_id: uuid.UUID) -> list[str]:
     """The history in short: "step.completed n0"."""
     with scope.tenant(tenant.id):

@@ -85,6 +85,7 @@ MUTATIONS: dict[str, Probe] = {
     "signalExecution": ask('executionId: $x, name: "go"', x="Execution"),
     "retryExecution": ask("executionId: $x, fromCheckpoint: $y", x="Execution", y="Execution"),
     "forkExecution": ask('executionId: $x, fromPath: "n0"', x="Execution"),
+    "resolveInDoubt": ask('nodeRunId: $x, outcome: FAILED, comment: "c"', x="NodeRun"),
     "publishWorkflow": ask(
         "workflow: {workflowVersionId: $x},"
         f" metadata: {{{METADATA}, listingId: $y, publisherId: $z}}",

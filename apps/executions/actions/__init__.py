@@ -2,6 +2,7 @@
 
 from apps.executions.actions.pausing import pause_run, resume_run
 from apps.executions.actions.repeating import Again, fork_run, retry_run
+from apps.executions.actions.resolving import resolve_step
 from apps.executions.actions.signaling import signal_run
 from apps.executions.actions.starting import start_run
 from apps.executions.actions.stopping import cancel_run
@@ -13,6 +14,7 @@ __all__ = [
     "cancel_run",
     "fork_run",
     "pause_run",
+    "resolve_step",
     "resume_run",
     "retry_run",
     "signal_run",

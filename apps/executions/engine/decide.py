@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from apps.executions.engine import ports
+from apps.executions.engine.asking import EFFECT_IN_DOUBT, question, rule_for
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
@@ -34,15 +35,15 @@ from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import RunCompensating
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.undoing import RUN_TIMEOUT, TIMEOUT_MESSAGE, failure_of, next_event
+from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.engine.waits import Settled, begun, settled
 from apps.workflows.graph.declaration import Effect
 
 WORKER_LOST = "WORKER_LOST"
-EFFECT_IN_DOUBT = "EFFECT_IN_DOUBT"
 LOST_MESSAGE = "Workers died with this step three times. Give it less data or more memory."
 DOUBT_MESSAGE = (
     "A worker died after this step had started and before it ended; whether its effect "
-    "happened is unknown. Check the other system, then start a new run."
+    "happened is unknown. Check the other system, then say what became of it."
 )
 STEP_TIMEOUT = "STEP_TIMEOUT"
 _HELD = frozenset({StepStatus.READY, StepStatus.RETRY_WAIT, StepStatus.WAITING})
@@ -187,6 +188,9 @@ def conclude(
             started_at=started_at,
             retry_at=retry_at,
         )
+    asked = question(step, failure, outcome, attempt=attempt, started_at=started_at, now=now)
+    if asked is not None and (retry_before is None or now < retry_before):
+        return asked
     return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
 
 
@@ -198,7 +202,9 @@ def _failed(
     attempt: int,
     started_at: dt.datetime,
 ) -> StepFailed:
-    rule = step.rule(failure.code, retryable=outcome.retryable)
+    rule = rule_for(step, outcome)
+    if rule.handling is Handling.ESCALATE:
+        rule = NO_RULE
     if rule.handling is Handling.ROUTE and not _has_route(step, outcome):
         rule = NO_RULE
     return StepFailed(
@@ -223,7 +229,10 @@ def _has_route(step: Step, outcome: ports.StepFailed) -> bool:
 def _retry_at(
     step: Step, outcome: ports.StepFailed, attempt: int, now: dt.datetime, fraction: float
 ) -> dt.datetime | None:
-    if step.effect is Effect.UNSAFE and outcome.code in AMBIGUOUS:
+    if outcome.decided is ports.Decided.AGAIN:
+        return now
+    is_final = outcome.decided is not None
+    if is_final or (step.effect is Effect.UNSAFE and outcome.code in AMBIGUOUS):
         return None
     if not step.retry.covers(outcome.code, retryable=outcome.retryable):
         return None
@@ -263,12 +272,17 @@ def _lost(state: RunState, facts: Facts) -> tuple[Event, ...]:
     return tuple(_died(state, index, facts, EFFECT_IN_DOUBT, DOUBT_MESSAGE) for index in unsafe)
 
 
-def _died(state: RunState, index: int, facts: Facts, code: str, message: str) -> StepFailed:
+def _died(
+    state: RunState, index: int, facts: Facts, code: str, message: str
+) -> StepFailed | StepWaiting:
     step, record = state.steps[index], state.records[index]
     attempt = record.attempt if index in state.cut else record.attempt + 1
     failure = Failure(code=code, message=message, path=step.path, attempt=attempt)
     outcome = ports.StepFailed(code=code, message=message)
     started_at = record.started_at or facts.now
+    asked = question(step, failure, outcome, attempt=attempt, started_at=started_at, now=facts.now)
+    if asked is not None and index in state.cut and not state.is_stopping:
+        return asked
     return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
 
 

@@ -16,7 +16,6 @@ from apps.workflows.graph.document import (
     CancelAction,
     Connection,
     Document,
-    ErrorAction,
     Node,
     Retry,
 )
@@ -220,8 +219,8 @@ def _refuse_unbuilt(document: Document) -> None:
         raise PlanRefused("ERROR_HANDLER_NOT_SUPPORTED", message)
     for node in document.nodes:
         for rule in node.on_error:
-            if rule.do is ErrorAction.ESCALATE or rule.arguments.workflow is not None:
-                message = f"onError {rule.do} is not supported yet: use another action."
+            if rule.arguments.workflow is not None:
+                message = f"onError {rule.do} with a workflow is not supported yet: name a node."
                 raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
 
 

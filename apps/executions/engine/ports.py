@@ -135,6 +135,13 @@ class StepDone:
     """None when the step ran."""
 
 
+class Decided(StrEnum):
+    """What a person has said of a failure."""
+
+    FAIL = "FAIL"
+    AGAIN = "AGAIN"
+
+
 @dataclass(frozen=True, kw_only=True)
 class StepFailed:
     """An attempt that failed. `code` is stable (NodeError.code, STEP_TIMEOUT, NODE_CRASHED …).
@@ -150,6 +157,8 @@ class StepFailed:
     details: Mapping[str, Json] = field(default_factory=dict)
     conditions: Mapping[str, bool] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
+    decided: Decided | None = None
+    """Set when a person has decided: nobody is asked again, and no retry comes by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,7 +34,7 @@ from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import IllegalTransition, StepStatus, moved_step
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import ERROR_PORT, Json
-from apps.workflows.graph.waits import Wait
+from apps.workflows.graph.waits import Wait, WaitKind
 
 NO_OUTPUTS: Mapping[str, Json] = {}
 ROUTED = (Handling.ROUTE, Handling.COMPENSATE)
@@ -106,7 +106,8 @@ class StepRecord:
             self.failure = event.failure
             self.retry_at = event.retry_at
         elif isinstance(event, StepWaiting):
-            self._attempted(event, to=StepStatus.WAITING)
+            is_doubt = event.wait.kind is WaitKind.DOUBT
+            self._attempted(event, to=StepStatus.IN_DOUBT if is_doubt else StepStatus.WAITING)
             self.wait = event.wait
         elif isinstance(event, StepReused):
             self._reuse(event)

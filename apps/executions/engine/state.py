@@ -89,9 +89,10 @@ _ENDS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELE
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
     {
         _S.BLOCKED: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
-        _S.READY: _ENDS | {_S.RUNNING, _S.WAITING},
-        _S.RUNNING: _ENDS | {_S.WAITING, _S.READY},
+        _S.READY: _ENDS | {_S.RUNNING, _S.WAITING, _S.IN_DOUBT},
+        _S.RUNNING: _ENDS | {_S.WAITING, _S.IN_DOUBT, _S.READY},
         _S.WAITING: _ENDS,
+        _S.IN_DOUBT: _ENDS,
         _S.RETRY_WAIT: frozenset({_S.READY, _S.CANCELED}),
         _S.SUCCEEDED: frozenset({_S.COMPENSATED}),
         _S.CACHED: frozenset({_S.COMPENSATED}),

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from apps.executions.engine.ports import StepDone, StepFailed, Usage
+from apps.executions.engine.ports import Decided, StepDone, StepFailed, Usage
 from apps.executions.engine.storable import instant, millis, usage_from_json, usage_json
 from apps.workflows.graph.declaration import Json
 from apps.workflows.graph.waits import Wait, WaitKind
@@ -132,6 +132,7 @@ def answer_json(answer: StepAnswer) -> dict[str, Json]:
         "message": outcome.message,
         "retryable": outcome.retryable,
         "details": dict(outcome.details),
+        "decided": outcome.decided,
     }
 
 
@@ -146,5 +147,6 @@ def read_answer(body: Mapping[str, Any]) -> StepAnswer:
             message=body["message"],
             retryable=body["retryable"],
             details=body["details"],
+            decided=Decided(body["decided"]) if body.get("decided") else None,
         )
     return StepAnswer(path=body["path"], attempt=body["attempt"], outcome=outcome)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from apps.executions.engine.asking import HUMAN_KINDS, unanswered
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import StepDone, StepFailed, StepWaits
@@ -72,6 +73,8 @@ def _signal(state: RunState, wait: Wait, taken: set[str]) -> SignalReceived | No
 
 
 def _overdue(step: Step, wait: Wait) -> StepDone | StepFailed:
+    if wait.kind in HUMAN_KINDS:
+        return unanswered(wait)
     due = wait.due
     is_connected = any(link.source_port == TIMEOUT_PORT for link in step.outgoing)
     if due is not None and (TIMEOUT_PORT not in due or is_connected):

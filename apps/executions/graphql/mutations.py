@@ -8,7 +8,9 @@ import strawberry
 from strawberry.scalars import JSON
 
 from apps.executions import actions
+from apps.executions.engine.state import StepStatus
 from apps.executions.graphql import repeating
+from apps.executions.graphql.node_runs import node_run_key
 from apps.executions.graphql.types import Execution, ExecutionPayload
 from apps.executions.models import TriggerKind
 from apps.kit.errors import Refusal
@@ -94,5 +96,29 @@ class Mutation(repeating.Mutation):
             payload=given,
             dedup_key=dedup_key,
             correlation_key=correlation_key,
+        )
+        return ExecutionPayload(execution=Execution.of(run))
+
+    @mutation()
+    def resolve_in_doubt(
+        self,
+        info: Info,
+        node_run_id: strawberry.ID,
+        outcome: StepStatus,
+        comment: str,
+        output: JSON | None = None,
+    ) -> ExecutionPayload | None:
+        """Decide a step that waits for it: SUCCEEDED (with output), FAILED, READY or SKIPPED."""
+        run_id, path = node_run_key(node_run_id)
+        given: Any = output
+        if given is not None and not isinstance(given, dict):
+            raise Refusal("An output is an object: values by port.", path=("output",))
+        run = actions.resolve_step(
+            actor=info.context.actor,
+            run_id=run_id,
+            path=path,
+            outcome=outcome,
+            output=given,
+            comment=comment,
         )
         return ExecutionPayload(execution=Execution.of(run))

@@ -15,6 +15,7 @@ from strawberry import relay
 from strawberry.scalars import JSON
 
 from apps.executions import models
+from apps.executions.engine.advice import advice, may_pass
 from apps.executions.engine.paths import iteration_of, node_of
 from apps.executions.engine.seeds import Origin
 from apps.executions.engine.state import RunStatus, StepStatus
@@ -75,13 +76,15 @@ class ExecutionError:
     @classmethod
     def of(cls, error: Mapping[str, Any], *, retryable: bool = False) -> ExecutionError:
         """From what history keeps: {code, message, nodeId, attempt, details?}."""
-        recovery = (error.get("details") or {}).get("recovery")
+        code = str(error.get("code", ""))
+        stated = (error.get("details") or {}).get("recovery")
+        may_help = retryable or may_pass(code)
         return cls(
-            code=str(error.get("code", "")),
+            code=code,
             message=str(error.get("message", "")),
             node_id=error.get("nodeId"),
-            retryable=retryable,
-            recovery=recovery if isinstance(recovery, str) else None,
+            retryable=may_help,
+            recovery=stated if isinstance(stated, str) else advice(code, retryable=may_help),
         )
 
 

@@ -27,7 +27,7 @@ from apps.executions.runner import conditions, configuration, failures, json_val
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.doors import Doors
-from apps.executions.runner.execution import Execution, Executor, StoppedError, Work
+from apps.executions.runner.execution import Execution, Executor, StoppedError, Work, find
 from apps.executions.runner.files import StepArtifacts
 from apps.executions.runner.http import GuardedHttp, declared_hosts
 from apps.executions.runner.prepared import Prepared, prepared
@@ -162,18 +162,22 @@ class Attempt:
         model = configuration.read(call.node_type, parameters, text=ready.text)
         inputs = outputs.checked_inputs(call, ready, objects=doors.objects)
         context = self._context = StepContext(self)
-        return self._executor.run(
-            Work(
-                call=call,
-                parameters=parameters,
-                model=model,
-                inputs=inputs,
-                context=context,
-                stop=self._stop,
-                deadline=self._deadline,
-                execution=self._execution,
-            )
+        work = Work(
+            call=call,
+            parameters=parameters,
+            model=model,
+            inputs=inputs,
+            context=context,
+            stop=self._stop,
+            deadline=self._deadline,
+            execution=self._execution,
         )
+        # An earlier try may have had its effect: the other side is asked before anything is sent.
+        if call.node_type.finder is not None and (call.interrupted or call.attempt > 1):
+            found = find(work)
+            if found is not None:
+                return found
+        return self._executor.run(work)
 
     def _given(self, ready: Prepared, given: StepDone | StepFailed) -> StepOutcome:
         """What the step came to elsewhere, with its conditions evaluated."""
@@ -181,7 +185,7 @@ class Attempt:
             error = NodeError(
                 given.code, given.message, retryable=given.retryable, details=given.details
             )
-            return self._failed(error)
+            return replace(self._failed(error), decided=given.decided)
         done = self._done(ready, given.outputs)
         return replace(done, signal=given.signal) if isinstance(done, StepDone) else done
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import math
 import resource
 import sys
@@ -195,9 +196,28 @@ class _Loop:
             self.loop.close()
 
 
+def find(work: Work) -> Any:
+    """What `find` of a RECONCILABLE type answers: the effect's outputs, None where there is none.
+
+    It takes (key) or (key, parameters, context).
+    """
+    finder = _function(work.call.node_type, work.call.node_type.finder or "")
+    asked = (work.call.idempotency_key, work.model, work.context)
+    try:
+        return finder(*asked[: len(inspect.signature(finder).parameters)])
+    except NodeError:
+        raise
+    except Exception as error:
+        raise failures.crashed(error) from error
+
+
 def _handler(node_type: NodeType) -> Callable[..., Any]:
-    """The handler, imported on the first call."""
-    module, _, name = node_type.handler.partition(":")
+    return _function(node_type, node_type.handler)
+
+
+def _function(node_type: NodeType, path: str) -> Callable[..., Any]:
+    """A function of the type's module, imported on the first call."""
+    module, _, name = path.partition(":")
     try:
         if module not in _imported:
             # Waits where another thread is in the middle of it.

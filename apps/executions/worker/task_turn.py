@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from structlog.contextvars import bound_contextvars
 
+from apps.executions.engine.asking import EFFECT_IN_DOUBT
 from apps.executions.engine.calls import call_of
 from apps.executions.engine.decide import (
     DOUBT_MESSAGE,
-    EFFECT_IN_DOUBT,
     LOST_MESSAGE,
     STEP_TIMEOUT,
     WORKER_LOST,

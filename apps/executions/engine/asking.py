@@ -1,0 +1,95 @@
+"""Failures that a person decides: effects nobody knows about, and what a rule escalates."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any, Final
+
+from apps.executions.engine.failure import Failure
+from apps.executions.engine.history import Handling
+from apps.executions.engine.on_error import NO_RULE, Rule
+from apps.executions.engine.ports import Decided, StepFailed
+from apps.executions.engine.step import Step
+from apps.executions.engine.wait_events import StepWaiting
+from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.waits import Wait, WaitKind
+
+EFFECT_IN_DOUBT: Final = "EFFECT_IN_DOUBT"
+DOUBTFUL: Final = frozenset(
+    {
+        EFFECT_IN_DOUBT,
+        "STEP_TIMEOUT",
+        "WORKER_LOST",
+        "PROCESS_DIED",
+        "MEMORY_EXCEEDED",
+        "NODE_CRASHED",
+    }
+)
+"""Codes after which nobody knows whether an UNSAFE effect happened."""
+HUMAN_KINDS: Final = frozenset({WaitKind.DOUBT, WaitKind.ESCALATION})
+
+
+def rule_for(step: Step, outcome: StepFailed) -> Rule:
+    """The first rule that matches; once a person has decided, none asks again."""
+    rules = step.on_error
+    if outcome.decided is not None:
+        rules = tuple(rule for rule in rules if rule.handling is not Handling.ESCALATE)
+    matching = (rule for rule in rules if rule.matches(outcome.code, retryable=outcome.retryable))
+    return next(matching, NO_RULE)
+
+
+def question(
+    step: Step,
+    failure: Failure,
+    outcome: StepFailed,
+    *,
+    attempt: int,
+    started_at: dt.datetime,
+    now: dt.datetime,
+) -> StepWaiting | None:
+    """The wait for a person's word, where the failure is not for the engine to decide.
+
+    A rule that names the doubt (by code or class) wins over asking.
+    """
+    if outcome.decided is not None:
+        return None
+    rule = rule_for(step, outcome)
+    in_doubt = step.effect is Effect.UNSAFE and outcome.code in DOUBTFUL
+    if rule.handling is Handling.ESCALATE:
+        seconds = rule.seconds
+    elif in_doubt and not (rule.codes or rule.classes):
+        seconds = None
+    else:
+        return None
+    wait = Wait(
+        kind=WaitKind.DOUBT if in_doubt else WaitKind.ESCALATION,
+        until=None if seconds is None else now + dt.timedelta(seconds=seconds),
+        payload={"failure": failure.to_json(), "retryable": outcome.retryable},
+    )
+    return StepWaiting(
+        path=step.path, attempt=attempt, started_at=started_at, wait=wait, usage=outcome.usage
+    )
+
+
+def unanswered(wait: Wait) -> StepFailed:
+    """Nobody has decided in time: the failure stands."""
+    return given_up(wait, message=None)
+
+
+def given_up(wait: Wait, *, message: str | None) -> StepFailed:
+    """The failure a person was asked about, as final; with what the person says of it."""
+    failure: dict[str, Any] = dict(wait.payload["failure"])
+    told = str(failure["message"])
+    return StepFailed(
+        code=failure["code"],
+        message=told if message is None else f"{told} {message}",
+        retryable=bool(wait.payload.get("retryable")),
+        details=failure.get("details", {}),
+        decided=Decided.FAIL,
+    )
+
+
+def again(wait: Wait) -> StepFailed:
+    """The failure a person was asked about, to be tried once more."""
+    return replace(given_up(wait, message=None), decided=Decided.AGAIN)
