@@ -8,47 +8,41 @@ from dataclasses import dataclass
 from itertools import chain
 
 from apps.executions.engine import ports
-from apps.executions.engine.asking import EFFECT_IN_DOUBT, question, rule_for
+from apps.executions.engine.asking import EFFECT_IN_DOUBT, question
+from apps.executions.engine.concluding import WORKER_LOST, failed
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
-    AttemptFailed,
     CancelReason,
     Event,
-    Handling,
     RunCanceling,
     RunEnded,
     RunStarted,
     SkipReason,
     StepCanceled,
-    StepCompleted,
     StepEvent,
     StepFailed,
     StepSkipped,
 )
-from apps.executions.engine.iteration_events import StepIterated
-from apps.executions.engine.mapping import MapWork, are_open, map_work, opened
-from apps.executions.engine.on_error import NO_RULE
+from apps.executions.engine.mapping import MapWork, are_open, map_work
 from apps.executions.engine.pausing import PauseRequest, pausing
-from apps.executions.engine.plan import RUN_POOL, Step
+from apps.executions.engine.plan import RUN_POOL
 from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import RunCompensating
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.undoing import RUN_TIMEOUT, TIMEOUT_MESSAGE, failure_of, next_event
 from apps.executions.engine.wait_events import StepWaiting
-from apps.executions.engine.waits import Settled, begun, settled
+from apps.executions.engine.waits import Settled, settled
 from apps.workflows.graph.declaration import Effect
 
-WORKER_LOST = "WORKER_LOST"
 LOST_MESSAGE = "Workers died with this step three times. Give it less data or more memory."
 DOUBT_MESSAGE = (
     "A worker died after this step had started and before it ended; whether its effect "
     "happened is unknown. Check the other system, then say what became of it."
 )
-STEP_TIMEOUT = "STEP_TIMEOUT"
-_HELD = frozenset({StepStatus.READY, StepStatus.RETRY_WAIT, StepStatus.WAITING})
-AMBIGUOUS = frozenset({STEP_TIMEOUT, WORKER_LOST})
-"""Codes after which nobody knows whether an UNSAFE effect happened."""
+_HELD = frozenset(
+    {StepStatus.READY, StepStatus.RETRY_WAIT, StepStatus.WAITING, StepStatus.IN_DOUBT}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,123 +123,6 @@ def decide(state: RunState, facts: Facts) -> Commands:
     )
 
 
-def conclude(
-    step: Step,
-    outcome: ports.StepOutcome,
-    *,
-    attempt: int,
-    started_at: dt.datetime,
-    now: dt.datetime,
-    retry_before: dt.datetime | None,
-    fraction: float,
-) -> StepEvent | None:
-    """What an attempt's outcome means; None when it was cut off and leaves no trace.
-
-    `fraction` (0 ≤ f < 1) is the jitter of the backoff; a retry that would not come before
-    `retry_before` (the run's deadline, or now when the run is stopping) does not come at all.
-    """
-    if isinstance(outcome, ports.StepDone):
-        return StepCompleted(
-            path=step.path,
-            attempt=attempt,
-            outputs=outcome.outputs,
-            conditions=outcome.conditions,
-            usage=outcome.usage,
-            started_at=started_at,
-            signal=outcome.signal,
-            origin=outcome.origin,
-        )
-    if isinstance(outcome, ports.StepWaits):
-        return begun(step, outcome, attempt=attempt, started_at=started_at)
-    if isinstance(outcome, ports.StepRepeats):
-        return StepIterated(
-            path=step.path,
-            attempt=attempt,
-            index=outcome.index,
-            values=outcome.values,
-            started_at=started_at,
-            usage=outcome.usage,
-        )
-    if isinstance(outcome, ports.StepOpens):
-        return opened(step.path, outcome, attempt=attempt, started_at=started_at)
-    if isinstance(outcome, ports.StepStopped):
-        is_canceled = outcome.reason is ports.StopReason.CANCELED
-        return StepCanceled(path=step.path, attempt=attempt) if is_canceled else None
-    failure = Failure(
-        code=outcome.code,
-        message=outcome.message,
-        path=step.path,
-        attempt=attempt,
-        details=outcome.details,
-    )
-    retry_at = _retry_at(step, outcome, attempt, now, fraction)
-    if retry_at is not None and (retry_before is None or retry_at < retry_before):
-        return AttemptFailed(
-            path=step.path,
-            attempt=attempt,
-            failure=failure,
-            usage=outcome.usage,
-            started_at=started_at,
-            retry_at=retry_at,
-        )
-    asked = question(step, failure, outcome, attempt=attempt, started_at=started_at, now=now)
-    if asked is not None and (retry_before is None or now < retry_before):
-        return asked
-    return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
-
-
-def _failed(
-    step: Step,
-    failure: Failure,
-    outcome: ports.StepFailed,
-    *,
-    attempt: int,
-    started_at: dt.datetime,
-) -> StepFailed:
-    rule = rule_for(step, outcome)
-    if rule.handling is Handling.ESCALATE:
-        rule = NO_RULE
-    if rule.handling is Handling.ROUTE and not _has_route(step, outcome):
-        rule = NO_RULE
-    return StepFailed(
-        path=step.path,
-        attempt=attempt,
-        failure=failure,
-        usage=outcome.usage,
-        started_at=started_at,
-        handling=rule.handling,
-        target=rule.target,
-        conditions=outcome.conditions,
-    )
-
-
-def _has_route(step: Step, outcome: ports.StepFailed) -> bool:
-    """Whether the failure can leave by the error port; a failure nobody receives fails the run."""
-    return any(
-        not link.conditional or outcome.conditions.get(link.id, True) for link in step.error_links
-    )
-
-
-def _retry_at(
-    step: Step, outcome: ports.StepFailed, attempt: int, now: dt.datetime, fraction: float
-) -> dt.datetime | None:
-    if outcome.decided is ports.Decided.AGAIN:
-        return now
-    is_final = outcome.decided is not None
-    if is_final or (step.effect is Effect.UNSAFE and outcome.code in AMBIGUOUS):
-        return None
-    if not step.retry.covers(outcome.code, retryable=outcome.retryable):
-        return None
-    if not step.retry.has_left(after_attempt=attempt):
-        return None
-    delay = step.retry.delay_seconds(
-        after_attempt=attempt,
-        fraction=fraction,
-        retry_after_seconds=outcome.retry_after_seconds,
-    )
-    return now + dt.timedelta(seconds=delay)
-
-
 def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
     if state.canceling is not None or state.failing is not None:
         return None
@@ -283,7 +160,7 @@ def _died(
     asked = question(step, failure, outcome, attempt=attempt, started_at=started_at, now=facts.now)
     if asked is not None and index in state.cut and not state.is_stopping:
         return asked
-    return _failed(step, failure, outcome, attempt=attempt, started_at=started_at)
+    return failed(step, failure, outcome, attempt=attempt, started_at=started_at)
 
 
 def _ends(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
@@ -317,7 +194,7 @@ def _broken(state: RunState, facts: Facts) -> StepFailed | None:
         step, record = state.steps[iteration.container], state.records[iteration.container]
         outcome = ports.StepFailed(code=failure.code, message=failure.message)
         started_at = record.started_at or facts.now
-        return _failed(step, failure, outcome, attempt=record.attempt, started_at=started_at)
+        return failed(step, failure, outcome, attempt=record.attempt, started_at=started_at)
     return None
 
 

@@ -9,12 +9,11 @@ from typing import Final
 from apps.executions.engine import ports
 from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
 from apps.executions.engine.calls import call_of, deadline_of
+from apps.executions.engine.concluding import STEP_TIMEOUT, conclude
 from apps.executions.engine.decide import (
-    STEP_TIMEOUT,
     CancelRequest,
     Commands,
     Facts,
-    conclude,
     decide,
 )
 from apps.executions.engine.flight import Flight

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from structlog.contextvars import bound_contextvars
 
-from apps.executions.engine.decide import LOST_MESSAGE, WORKER_LOST
+from apps.executions.engine.concluding import WORKER_LOST
+from apps.executions.engine.decide import LOST_MESSAGE
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.mapping import ChunkCompleted, MapProgress
 from apps.executions.engine.plan import RUN_POOL

@@ -13,11 +13,10 @@ from structlog.contextvars import bound_contextvars
 
 from apps.executions.engine.asking import EFFECT_IN_DOUBT
 from apps.executions.engine.calls import call_of
+from apps.executions.engine.concluding import STEP_TIMEOUT, WORKER_LOST
 from apps.executions.engine.decide import (
     DOUBT_MESSAGE,
     LOST_MESSAGE,
-    STEP_TIMEOUT,
-    WORKER_LOST,
 )
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.mapping import MapProgress
