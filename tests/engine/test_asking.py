@@ -19,7 +19,8 @@ from apps.workflows.graph.declaration import Wait
 from apps.workflows.graph.waits import WaitKind
 from tests.engine.cases import failing, only, plan_of, statuses, types
 from tests.engine.doubles import Cut
-from tests.engine.rescues import fallback
+from tests.engine.rescues import LINKS as SHOP_LINKS
+from tests.engine.rescues import SHOP, fallback, scripts
 from tests.engine.simulator import START, World
 from tests.factories.graphs import a, to
 
@@ -197,3 +198,17 @@ def test_every_failure_has_its_advice() -> None:
     assert advice("X", retryable=True) is not None
     assert advice("X") is None
     assert (may_pass("HTTP_503"), may_pass("HTTP_400")) == (True, False)
+
+
+def test_a_step_without_rules_fails_its_run() -> None:
+    step = plan_of([a("b")]).step("b")
+    assert step.rule("X", retryable=True).handling.value == "fail"
+
+
+def test_a_compensation_may_wait_for_a_person_for_a_while() -> None:
+    rules = [*ESCALATE, {"do": "continue"}]
+    nodes = [*SHOP[:4], a("refund", "keyed", onError=rules)]
+    script = scripts(reserve=failing("SOLD_OUT"), refund=failing("SHUT"))
+    state = World(plan_of(nodes, SHOP_LINKS), script=script).finish()
+    assert state.error is not None
+    assert state.error.details["notUndone"] == ["charge"]
