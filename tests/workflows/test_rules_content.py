@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
+from apps.nodes.control.loop import loop
+from apps.workflows.graph.catalogue import Catalogue
+from apps.workflows.graph.declaration import node_type_of
 from apps.workflows.graph.rules.settings import is_cron
+from apps.workflows.graph.validate import read_and_validate
 from tests.workflows.documents import (
+    CATALOGUE,
     changed,
     codes,
     conditioned,
@@ -230,3 +235,13 @@ def test_what_is_no_schedule(text: str) -> None:
 def test_a_flood_of_issues_is_cut() -> None:
     raw = small(*({"type": "nobody.knows"} for _ in range(300)))
     assert len(report(raw).issues) == 200
+
+
+def test_what_a_container_reads_after_a_turn_stands_in_its_body() -> None:
+    nodes = [
+        {"id": "again", "type": "control.loop", "configuration": {"until": "{{ nodes.x.table }}"}},
+        {"id": "x", "type": "test.source", "parentId": "again"},
+    ]
+    known = Catalogue((*CATALOGUE.all_types(), node_type_of(loop)))
+    _, found = read_and_validate({"name": "x", "type": "ml", "nodes": nodes}, known)
+    assert "EXPRESSION_NODE_NOT_BEFORE" not in {issue.code for issue in found.issues}

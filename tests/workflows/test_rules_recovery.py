@@ -110,3 +110,8 @@ def test_an_error_handler_is_a_workflow_or_a_node_of_this_one() -> None:
     assert codes(small({}, errorHandler="n0")) == codes(small({}))
     assert "NODE_REFERENCE_UNKNOWN" in codes(small({}, errorHandler="gone"))
     assert codes(small({}, errorHandler={"node": "n0"})) & {"UNKNOWN_FIELD", "FIELD_REQUIRED"}
+
+
+def test_the_key_of_a_ceiling_refers_to_what_there_is() -> None:
+    raw = small({"concurrency": {"key": "{{ parameters.account }}", "limit": 2}})
+    assert the_issue(raw, "EXPRESSION_PARAMETER_UNKNOWN").node_id == "n0"

@@ -23,7 +23,7 @@ SAMPLES = Path(__file__).with_name("samples")
 # The digest of behavior; when one changes, every cached and installed workflow changes its name.
 BEHAVIOR = {
     "v1/complete.json": "sha256:3ebde66ad78c1d0090ead9861381e000726eae8a2f5629c6aa9f925a4e6bb519",
-    "v1/recovery.json": "sha256:3aa054192b21297c1f5fcfdeb2cf08a6dc669bdcb170f0a760eca51d424d7058",
+    "v1/recovery.json": "sha256:5de7cc78e6904caf16df09d894f68cacc69cd7bc7e13864930207f60074859b5",
 }
 
 
