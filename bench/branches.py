@@ -11,8 +11,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 from bench.documents import BRANCHES, side_by_side
 from bench.figures import Timing
-from bench.measure import note
 from bench.product import Product
+from bench.progress import note
 from bench.work import LONG, fibonacci
 
 SLEEP_SECONDS = 1.0

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from bench.figures import Cost, Timing, median_cost
 from bench.meter import Meter
+from bench.progress import note
 from bench.subjects import LOOK_SECONDS, SLOW_LOOK_SECONDS, Workload
 
 WARM_UPS = 2
@@ -43,9 +43,3 @@ def costs(workload: Workload, meter: Meter) -> dict[str, Cost]:
             found[subject.key].append(meter.cost(before, meter.read(), steps=steps))
         note(f"{workload.key} costs {block + 1}/{COST_BLOCKS}")
     return {key: median_cost(blocks) for key, blocks in found.items()}
-
-
-def note(line: str) -> None:
-    """Progress, apart from the table."""
-    sys.stderr.write(f"\r\033[K{line}")
-    sys.stderr.flush()

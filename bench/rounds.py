@@ -14,9 +14,9 @@ from bench import branches, machine, measure, subjects, table, trigger
 from bench.figures import paired_ratio
 from bench.floor import Floor
 from bench.house import House
-from bench.measure import note
 from bench.meter import Meter
 from bench.product import Product
+from bench.progress import note
 from bench.subjects import Workload
 from config.supervisor.fleet import Fleet
 

@@ -12,8 +12,8 @@ import httpx
 
 from apps.kit.graphql.nodes import global_id, key_of
 from bench.documents import chain
-from bench.measure import note
 from bench.product import Product
+from bench.progress import note
 
 IDLE_SECONDS = float(os.environ.get("BENCH_IDLE_SECONDS", "2"))
 LOOK_SECONDS = 0.02

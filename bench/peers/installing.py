@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.measure import note
 from bench.peers.catalogue import Peer
+from bench.progress import note
 
 _LOCKS: Final = Path(__file__).parent / "locks"
 _ROOT: Final = Path(__file__).parents[2]

@@ -14,7 +14,6 @@ from typing import Final
 
 from bench import machine
 from bench.house import House
-from bench.measure import note
 from bench.peers import table
 from bench.peers.catalogue import PEERS, Peer
 from bench.peers.host import Host, PeerFailed, hosted
@@ -22,6 +21,7 @@ from bench.peers.installing import NotInstalled, install
 from bench.peers.ours import Ours
 from bench.peers.table import Row
 from bench.product import Product
+from bench.progress import note
 
 REPETITIONS: Final = {"w1": 7, "w2": 5, "w3": 3, "w4": 10, "w5sleep": 3, "w5cpu": 3}
 IDLE_SECONDS: Final = 1.0

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bench.measure import note
 from bench.product import Product
+from bench.progress import note
 from config.supervisor.fleet import Fleet
 
 ITEMS: Final = int(os.environ.get("BENCH_ITEMS", "100000"))

@@ -18,8 +18,8 @@ from apps.tenancy.models import EnvironmentKind
 from apps.tenancy.scope import Scope, enter
 from bench.documents import SHORT, chain
 from bench.house import House
-from bench.measure import note
 from bench.product import Product
+from bench.progress import note
 from bench.scale.table import Series
 
 DEPTHS: Final = tuple(

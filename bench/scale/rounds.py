@@ -13,8 +13,8 @@ from typing import Any, Final
 from apps.workflows.graph import catalogue
 from bench import machine
 from bench.house import House
-from bench.measure import note
 from bench.product import Product
+from bench.progress import note
 from bench.scale import items, queue, steps, table
 
 QUESTIONS: Final = ("queue", "steps", "map")

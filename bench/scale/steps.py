@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bench.documents import chain
-from bench.measure import note
 from bench.product import Product
+from bench.progress import note
 from bench.scale.table import Series
 
 CHAINS: Final = (100, 2_000)

@@ -285,7 +285,8 @@ def test_an_unsafe_effect_in_doubt_is_asked_about(acme: Tenant) -> None:
     nodes = [
         a("a"),
         a("b", "keyed", retry={"maxAttempts": 1}, onError="continue"),
-        a("c", "unsafe"),
+        # A rule that names the doubt ends the run instead of asking a person.
+        a("c", "unsafe", onError=[{"match": {"codes": ["STEP_TIMEOUT"]}, "do": "fail"}]),
     ]
     with scope.tenant(acme.id, actor=acme.owner):
         made = create_workflow(actor=acme.owner, document=raw(nodes, [to("a", "b"), to("a", "c")]))

@@ -121,6 +121,12 @@ def size(value: object) -> str:
 
 
 @register.filter
+def pairs(value: Mapping[str, object]) -> list[tuple[str, object]]:
+    """Names and values; `.items` in a template would be the value of a name `items`."""
+    return list(value.items())
+
+
+@register.filter
 def ago(value: object) -> SafeString:
     """How long ago, as a <time> whose title is the exact instant in UTC."""
     if not isinstance(value, datetime):
