@@ -13,7 +13,7 @@ class RunRefused(Refusal):
     """A run that cannot start; `reason` is the stable code of executions beside the API's code."""
 
     def __init__(self, reason: str, message: str, *, path: tuple[str, ...] = ()) -> None:
-        """`reason` such as COMPENSATION_NOT_SUPPORTED; `message` names the mend."""
+        """`reason` such as ERROR_HANDLER_NOT_SUPPORTED; `message` names the mend."""
         super().__init__(message, path=path)
         self.reason = reason
 
