@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django.db.models import BooleanField, F, Func, JSONField, Q
 
+from apps.executions.engine.codec import decode
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     Event,
@@ -23,7 +24,6 @@ from apps.executions.engine.history import (
     StepEvent,
     StepSkipped,
     StepStarted,
-    decode,
 )
 from apps.executions.engine.mapping import (
     ChunkCompleted,

@@ -12,9 +12,9 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
 from apps.executions.engine.asking import EFFECT_IN_DOUBT
+from apps.executions.engine.codec import decode
 from apps.executions.engine.concluding import AMBIGUOUS
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.history import decode
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
 from apps.executions.errors import PastEffect

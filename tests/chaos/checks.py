@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import psycopg
 
 from apps.executions import relay
-from apps.executions.engine.history import Row, RunStarted, StepDispatched, encode
+from apps.executions.engine.codec import Row, encode
+from apps.executions.engine.history import RunStarted, StepDispatched
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task

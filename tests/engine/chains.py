@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from apps.executions.engine.history import Row, encode
+from apps.executions.engine.codec import Row, encode
 from apps.executions.engine.lineage import inherit
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import StepGiven

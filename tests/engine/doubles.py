@@ -7,8 +7,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from apps.executions.engine.codec import Row, decode
 from apps.executions.engine.fold import RunState, fold
-from apps.executions.engine.history import Event, Row, StepCompleted, StepFailed, decode
+from apps.executions.engine.history import Event, StepCompleted, StepFailed
 from apps.executions.engine.plan import CONTAINER, Link
 from apps.executions.engine.ports import StepCall, StepOutcome, StepStopped, StopReason
 from apps.executions.engine.slice_ports import Arrival, AskKind, Batch, Inbox

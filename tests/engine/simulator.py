@@ -12,13 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from apps.executions.engine.calls import call_of
+from apps.executions.engine.codec import Row, encode
 from apps.executions.engine.fold import RunState, fold
-from apps.executions.engine.history import (
-    Event,
-    Row,
-    RunQueued,
-    encode,
-)
+from apps.executions.engine.history import Event, RunQueued
 from apps.executions.engine.mapping import Chunk, ChunkResult
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import (

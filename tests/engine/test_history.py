@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from apps.executions.engine.codec import encode, result_text
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
@@ -24,8 +25,6 @@ from apps.executions.engine.history import (
     StepFailed,
     StepSkipped,
     StepStarted,
-    encode,
-    result_text,
 )
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.state import RunStatus

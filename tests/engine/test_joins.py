@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.executions.engine.history import encode
+from apps.executions.engine.codec import encode
 from apps.executions.engine.plan import RUN_POOL
 from apps.executions.engine.ports import (
     StepCall,

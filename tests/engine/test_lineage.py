@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.executions.engine.calls import given_to
-from apps.executions.engine.history import StepCompleted, decode, encode
+from apps.executions.engine.codec import decode, encode
+from apps.executions.engine.history import StepCompleted
 from apps.executions.engine.lineage import effects_of, inherit
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome

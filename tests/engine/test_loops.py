@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from apps.executions.engine.codec import encode
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.graph import UNROLLED_LIMIT
-from apps.executions.engine.history import RunQueued, RunStarted, encode
+from apps.executions.engine.history import RunQueued, RunStarted
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.ports import (
     StepCall,

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.executions.engine.codec import decode, encode
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.history import decode, encode
 from apps.executions.engine.map_desk import chunk_pool, is_awaited
 from apps.executions.engine.mapping import (
     ChunkCompleted,

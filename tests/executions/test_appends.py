@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from apps.executions.engine.history import Row
+from apps.executions.engine.codec import Row
 from apps.executions.engine.slice_ports import Batch, Change, Claim
 from apps.executions.models import Run, RunEvent
 from apps.executions.store import appends, statements

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from django.db import connection
 
-from apps.executions.engine.history import RunStarted, encode
+from apps.executions.engine.codec import encode
+from apps.executions.engine.history import RunStarted
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,

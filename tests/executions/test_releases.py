@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from apps.executions.engine.history import Event, RunEnded, RunStarted, StepCompleted, encode
+from apps.executions.engine.codec import encode
+from apps.executions.engine.history import Event, RunEnded, RunStarted, StepCompleted
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,

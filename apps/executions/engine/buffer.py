@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Final
 from uuid import UUID
 
+from apps.executions.engine.codec import Row, result_text
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.history import Row, result_text
 from apps.executions.engine.mapping import Chunk
 from apps.executions.engine.ports import TransactionalWrite
 from apps.executions.engine.slice_ports import Ask, Batch, Change, Left

@@ -9,6 +9,7 @@ from typing import Final
 from apps.executions.engine import ports
 from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
 from apps.executions.engine.calls import call_of, deadline_of
+from apps.executions.engine.codec import encode
 from apps.executions.engine.concluding import STEP_TIMEOUT, conclude
 from apps.executions.engine.decide import (
     CancelRequest,
@@ -26,7 +27,6 @@ from apps.executions.engine.history import (
     RunEnded,
     StepDispatched,
     StepStarted,
-    encode,
 )
 from apps.executions.engine.keys import keyring_of
 from apps.executions.engine.map_desk import MAP_FRACTION, failures, hand_out, is_awaited

@@ -9,9 +9,9 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from apps.executions.engine.codec import Row
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.history import Row
 from apps.executions.engine.mapping import Chunk, ChunkResult
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.ports import (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from apps.executions.engine.history import Row
+from apps.executions.engine.codec import Row
 from apps.executions.engine.slice_ports import Batch, Claim
 from apps.executions.store.connections import Connection
 from apps.executions.store.statements import Posted, change_text

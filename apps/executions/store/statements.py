@@ -10,8 +10,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from apps.executions.crashpoints import crashpoint
+from apps.executions.engine.codec import decode
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.history import Event, decode
+from apps.executions.engine.history import Event
 from apps.executions.engine.mapping import CHUNK_RESULT, ChunkResult, read_chunk
 from apps.executions.engine.pausing import PAUSE, RESUME, PauseRequest
 from apps.executions.engine.ports import StepCall

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.executions import lineages, policies
 from apps.executions.actions import cancel_run
-from apps.executions.engine.history import decode
+from apps.executions.engine.codec import decode
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.history import EVENTS_AT_ONCE, events_after

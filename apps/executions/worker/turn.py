@@ -16,15 +16,10 @@ from uuid import UUID
 from structlog.contextvars import bound_contextvars
 
 from apps.executions.crashpoints import crashpoint
+from apps.executions.engine.codec import encode
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState, fold
-from apps.executions.engine.history import (
-    Event,
-    RunEnded,
-    RunQueued,
-    RunStarted,
-    encode,
-)
+from apps.executions.engine.history import Event, RunEnded, RunQueued, RunStarted
 from apps.executions.engine.plan import Plan, PlanRefused
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.engine.slice import Slice

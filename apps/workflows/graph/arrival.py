@@ -9,15 +9,9 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from apps.workflows.graph.error_rules import ErrorAction
 from apps.workflows.graph.issues import DocumentInvalid, Issue
-from apps.workflows.graph.shape import (
-    Claims,
-    Configuration,
-    Connection,
-    Document,
-    ErrorAction,
-    Node,
-)
+from apps.workflows.graph.shape import Claims, Configuration, Connection, Document, Node
 
 API_TYPES = {"RAG": "rag", "AGENTIC": "agentic", "ML": "ml", "DATA_PIPELINE": "dataPipeline"}
 STATUSES = frozenset({"DRAFT", "PUBLISHED", "ARCHIVED"})

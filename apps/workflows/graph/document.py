@@ -7,6 +7,13 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from apps.workflows.graph import arrival, migrate, plain
+from apps.workflows.graph.error_rules import (
+    ErrorAction,
+    ErrorArguments,
+    ErrorClass,
+    ErrorMatch,
+    ErrorRule,
+)
 from apps.workflows.graph.issues import DocumentInvalid, Fix, Issue
 from apps.workflows.graph.nearby import meant
 from apps.workflows.graph.shape import (
@@ -19,12 +26,7 @@ from apps.workflows.graph.shape import (
     Configuration,
     Connection,
     Document,
-    ErrorAction,
-    ErrorArguments,
-    ErrorClass,
     ErrorHandler,
-    ErrorMatch,
-    ErrorRule,
     Limits,
     Metadata,
     Node,

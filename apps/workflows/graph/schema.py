@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from apps.workflows.graph.document import ADAPTER
-from apps.workflows.graph.shape import SCHEMA_VERSION, SHORT_ACTIONS
+from apps.workflows.graph.error_rules import SHORT_ACTIONS
+from apps.workflows.graph.shape import SCHEMA_VERSION
 
 COMMITTED = Path(__file__).parent / "schema" / f"v{SCHEMA_VERSION}.json"
 SERVED_AT = f"/schemas/workflow/v{SCHEMA_VERSION}.json"

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from apps.executions.engine.codec import Row, decode, encode
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.frames import Frame
-from apps.executions.engine.history import Row, RunQueued, decode, encode
+from apps.executions.engine.history import RunQueued
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import TransactionalWrite
 from apps.executions.engine.slice import Slice

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from apps.workflows.graph import order
+from apps.workflows.graph.error_rules import ErrorAction, ErrorRule
 from apps.workflows.graph.issues import Issue, Severity
 from apps.workflows.graph.rules.drawing import Drawing
-from apps.workflows.graph.shape import ErrorAction, ErrorRule, Node
+from apps.workflows.graph.shape import Node
 
 Problem = tuple[str, ...]
 """Message, code, then the field."""

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from apps.workflows.graph import order
+from apps.workflows.graph.error_rules import ErrorAction
 from apps.workflows.graph.issues import Issue, Severity
 from apps.workflows.graph.nearby import closest
 from apps.workflows.graph.ports import ERROR_PORT, PortSpec
 from apps.workflows.graph.rules.drawing import Drawing, connection_issue, remove_connection
-from apps.workflows.graph.shape import Connection, ErrorAction, Node
+from apps.workflows.graph.shape import Connection, Node
 
 
 def check(drawing: Drawing) -> Iterator[Issue]:
