@@ -24,6 +24,7 @@ from apps.executions.engine.ports import (
     StepOutcome,
     StopReason,
 )
+from apps.executions.engine.retry_budget import Throttle
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
     Around,
@@ -120,6 +121,8 @@ class World:
     judge: Script = given
     """Evaluates the conditions of an outcome that came from elsewhere."""
     maps: MapBench = field(default_factory=MapBench)
+    throttle: Throttle | None = None
+    """What retries of all runs share."""
 
     def __post_init__(self) -> None:
         self.rows.append(encode(RunQueued(trigger="API")))
@@ -163,7 +166,9 @@ class World:
         """One worker's turn, from the durable history."""
         journal = MemoryJournal(self)
         pool = ScriptedPool(self, journal)
-        around = Around(journal=journal, pool=pool, control=ScriptedControl(self))
+        around = Around(
+            journal=journal, pool=pool, control=ScriptedControl(self), throttle=self.throttle
+        )
         outcome = Slice(self.claim(**changes), self.folded(), around).run()
         journal.flush()
         return outcome

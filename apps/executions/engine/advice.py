@@ -12,6 +12,7 @@ from apps.workflows.graph.document import ErrorClass
 _BY_CODE: Final[Mapping[str, str]] = MappingProxyType(
     {
         "COMPENSATION_FAILED": "Undo by hand what the message lists; the steps' outputs are kept.",
+        "RETRY_BUDGET_SPENT": "Mend what the step calls, then retry: a new run has a new budget.",
         "RUN_TIMEOUT": "Raise resources.timeoutSeconds, then start the run again.",
         "SECRET_MISSING": "Set the secret in the run's environment, then retry.",
     }

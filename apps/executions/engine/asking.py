@@ -10,6 +10,7 @@ from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import Handling
 from apps.executions.engine.on_error import NO_RULE, Rule
 from apps.executions.engine.ports import Decided, StepFailed
+from apps.executions.engine.retry_budget import cause_of
 from apps.executions.engine.step import Step
 from apps.executions.engine.wait_events import StepWaiting
 from apps.workflows.graph.declaration import Effect
@@ -35,7 +36,12 @@ def rule_for(step: Step, outcome: StepFailed) -> Rule:
     rules = step.on_error
     if outcome.decided is not None:
         rules = tuple(rule for rule in rules if rule.handling is not Handling.ESCALATE)
-    matching = (rule for rule in rules if rule.matches(outcome.code, retryable=outcome.retryable))
+    codes = {outcome.code, cause_of(outcome)}
+    matching = (
+        rule
+        for rule in rules
+        if any(rule.matches(code, retryable=outcome.retryable) for code in codes)
+    )
     return next(matching, NO_RULE)
 
 
@@ -55,7 +61,7 @@ def question(
     if outcome.decided is not None:
         return None
     rule = rule_for(step, outcome)
-    in_doubt = step.effect is Effect.UNSAFE and outcome.code in DOUBTFUL
+    in_doubt = step.effect is Effect.UNSAFE and cause_of(outcome) in DOUBTFUL
     if rule.handling is Handling.ESCALATE:
         seconds = rule.seconds
     elif in_doubt and not (rule.codes or rule.classes):

@@ -18,6 +18,7 @@ from apps.executions.engine.history import (
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.mapping import opened
 from apps.executions.engine.on_error import NO_RULE
+from apps.executions.engine.retry_budget import Retries
 from apps.executions.engine.step import Step
 from apps.executions.engine.waits import begun
 from apps.workflows.graph.declaration import Effect
@@ -35,13 +36,13 @@ def conclude(
     attempt: int,
     started_at: dt.datetime,
     now: dt.datetime,
-    retry_before: dt.datetime | None,
+    retries: Retries,
     fraction: float,
 ) -> StepEvent | None:
     """What an attempt's outcome means; None when it was cut off and leaves no trace.
 
-    `fraction` (0 ≤ f < 1) is the jitter of the backoff; a retry that would not come before
-    `retry_before` (the run's deadline, or now when the run is stopping) does not come at all.
+    `fraction` (0 ≤ f < 1) is the jitter of the backoff; a retry that would come too late for the
+    run, or that `retries` have no room for, does not come at all.
     """
     if isinstance(outcome, ports.StepDone):
         return StepCompleted(
@@ -76,7 +77,7 @@ def conclude(
         attempt=attempt,
         started_at=started_at,
         now=now,
-        retry_before=retry_before,
+        retries=retries,
         fraction=fraction,
     )
 
@@ -88,31 +89,39 @@ def _fell(
     attempt: int,
     started_at: dt.datetime,
     now: dt.datetime,
-    retry_before: dt.datetime | None,
+    retries: Retries,
     fraction: float,
 ) -> StepEvent:
     """Another attempt, a person's word, or the end."""
-    failure = Failure(
+    retry_before = retries.before(step, now)
+    retry_at = _retry_at(step, outcome, attempt, now, fraction)
+    if retry_at is not None and (retry_before is None or retry_at < retry_before):
+        refusal = None if outcome.decided else retries.refusal(outcome, now)
+        if refusal is None:
+            return AttemptFailed(
+                path=step.path,
+                attempt=attempt,
+                failure=_failure(step, outcome, attempt),
+                usage=outcome.usage,
+                started_at=started_at,
+                retry_at=retry_at,
+            )
+        outcome = refusal
+    failure = _failure(step, outcome, attempt)
+    asked = question(step, failure, outcome, attempt=attempt, started_at=started_at, now=now)
+    if asked is not None and (retry_before is None or now < retry_before):
+        return asked
+    return failed(step, failure, outcome, attempt=attempt, started_at=started_at)
+
+
+def _failure(step: Step, outcome: ports.StepFailed, attempt: int) -> Failure:
+    return Failure(
         code=outcome.code,
         message=outcome.message,
         path=step.path,
         attempt=attempt,
         details=outcome.details,
     )
-    retry_at = _retry_at(step, outcome, attempt, now, fraction)
-    if retry_at is not None and (retry_before is None or retry_at < retry_before):
-        return AttemptFailed(
-            path=step.path,
-            attempt=attempt,
-            failure=failure,
-            usage=outcome.usage,
-            started_at=started_at,
-            retry_at=retry_at,
-        )
-    asked = question(step, failure, outcome, attempt=attempt, started_at=started_at, now=now)
-    if asked is not None and (retry_before is None or now < retry_before):
-        return asked
-    return failed(step, failure, outcome, attempt=attempt, started_at=started_at)
 
 
 def failed(

@@ -54,6 +54,7 @@ class RunState(OnCall):
         self.ready: deque[int] = deque()
         self.unreached: deque[tuple[int, SkipReason]] = deque()
         self.retrying: dict[int, dt.datetime] = {}
+        self.retries = 0
         self.in_flight: dict[int, int] = {}
         self.cut: dict[int, None] = {}
         self.dispatched: dict[int, int] = {}
@@ -199,6 +200,7 @@ class RunState(OnCall):
                 del self.signals[event.signal]
         if isinstance(event, AttemptFailed):
             self.retrying[index] = event.retry_at
+            self.retries += 1
             return
         if isinstance(event, StepIterated):
             self._open(step, event)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from apps.executions.engine.bounds import keyed_of
 from apps.executions.engine.on_error import called_by, paths_of, rules_of
-from apps.executions.engine.retry import RetryPolicy
+from apps.executions.engine.retry import RUN_RETRIES, RetryPolicy
 from apps.executions.engine.step import CONTAINER, Link, Plan, Role, Step
 from apps.workflows.graph.catalogue import Catalogue
 from apps.workflows.graph.declaration import NodeType
@@ -110,6 +110,7 @@ class _Compiler:
                 step = replace(step, body=self.level(node.id))
             steps.append(step)
         resources = self.document.configuration.resources
+        retries = self.document.configuration.limits.retries
         exits = tuple(link for link in links if link.target == CONTAINER)
         return Plan(
             steps=tuple(steps),
@@ -123,6 +124,7 @@ class _Compiler:
             positions=positions,
             standby=tuple(step.index for step in steps if step.standby),
             keyed=keyed_of(self.document),
+            retries=RUN_RETRIES if retries is None else retries,
             undoes_on_cancel=self.document.configuration.on_cancel is CancelAction.COMPENSATE,
         )
 

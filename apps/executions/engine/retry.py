@@ -7,6 +7,8 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 ATTEMPTS_LIMIT: Final = 100
+RUN_RETRIES: Final = 1_000
+"""Of all steps of one run together, where its document does not say (`limits.retries`)."""
 RETRY_AFTER_LIMIT: Final = 24 * 3600.0
 """Seconds; a far side that asks for more is answered after a day."""
 

@@ -11,12 +11,7 @@ from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
 from apps.executions.engine.calls import call_of, deadline_of
 from apps.executions.engine.codec import encode
 from apps.executions.engine.concluding import STEP_TIMEOUT, conclude
-from apps.executions.engine.decide import (
-    CancelRequest,
-    Commands,
-    Facts,
-    decide,
-)
+from apps.executions.engine.decide import CancelRequest, Commands, Facts, decide
 from apps.executions.engine.flight import Flight
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.graph import bounded
@@ -33,6 +28,7 @@ from apps.executions.engine.map_desk import MAP_FRACTION, failures, hand_out, is
 from apps.executions.engine.mapping import ChunkResult, MapWork, are_open
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.plan import Step
+from apps.executions.engine.retry_budget import Retries
 from apps.executions.engine.slice_ports import Around, Ask, AskKind, Claim, LeaseLost, Left, Outcome
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.storable import Unstorable
@@ -68,6 +64,7 @@ class Slice:
         self.posted = False
         self.may_start = True
         self.keyring = keyring_of(self, around.keys)
+        self.retries = Retries(state, deadline_at=claim.deadline_at, throttle=around.throttle)
 
     def run(self) -> Outcome:
         """Until the run has ended, waits, or must give way. Raises LeaseLost."""
@@ -303,7 +300,7 @@ class Slice:
             attempt=flight.attempt,
             started_at=flight.started_at,
             now=now,
-            retry_before=self.state.retry_before(step, now=now, deadline_at=self.claim.deadline_at),
+            retries=self.retries,
             fraction=fraction,
         )
         if event is None:

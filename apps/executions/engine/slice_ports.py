@@ -22,6 +22,7 @@ from apps.executions.engine.ports import (
     TransactionalWrite,
 )
 from apps.executions.engine.record import Totals
+from apps.executions.engine.retry_budget import Throttle
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
 from apps.executions.engine.wait_events import SignalReceived, StepAnswer
@@ -277,6 +278,7 @@ class Around:
     pool: StepPool
     control: Control
     keys: KeyGates | None = None
+    throttle: Throttle | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

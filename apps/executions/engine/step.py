@@ -8,7 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from apps.executions.engine.on_error import NO_RULE, Rule
-from apps.executions.engine.retry import RetryPolicy
+from apps.executions.engine.retry import RUN_RETRIES, RetryPolicy
 from apps.workflows.graph.declaration import ERROR_PORT, Effect, Isolation, NodeType
 from apps.workflows.graph.document import Concurrency, Connection, Node
 
@@ -168,6 +168,8 @@ class Plan:
     """Bounds by node id, the workflow's under the empty one; empty for most."""
     standby: tuple[int, ...] = ()
     """Of the steps, those that never start by themselves."""
+    retries: int = RUN_RETRIES
+    """Of all steps together; each item of a map has so many of its own."""
     undoes_on_cancel: bool = False
     """Whether a run that is canceled, or out of time, undoes what it did before it ends."""
 

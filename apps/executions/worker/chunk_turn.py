@@ -122,6 +122,7 @@ class ChunkTurn:
                 commit=ledger.commit,
                 control=self,
                 pools=self.pool,
+                throttle=self.shop.throttles.of(claim, now=self.now()),
             ),
             fails_fast=progress.opening.policy is Policy.FAIL_FAST,
             gives_way=self._gives_way(),

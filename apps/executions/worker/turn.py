@@ -37,6 +37,7 @@ from apps.executions.worker.maps.objects import OpenObjects
 from apps.executions.worker.plans import Plans
 from apps.executions.worker.pool import Pace, SlicePool
 from apps.executions.worker.readings import Readings
+from apps.executions.worker.throttles import Throttles
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Shop:
     worker_id: UUID
     readings: Readings
     items: ItemSource = field(default_factory=ItemSource)
+    throttles: Throttles = field(default_factory=Throttles)
     open_objects: OpenObjects
     ring: Callable[[Collection[str]], None]
     read_key: KeyReader
@@ -185,9 +187,18 @@ class Turn:
             self._refuse(journal, error)
             return
         state = self.warm.take(self.claim) or self._state(plan, journal)
-        around = Around(journal=journal, pool=self.pool, control=self, keys=self._keys(plan))
+        throttle = self.shop.throttles.of(self.claim, now=self.now())
+        around = Around(
+            journal=journal,
+            pool=self.pool,
+            control=self,
+            keys=self._keys(plan),
+            throttle=throttle,
+        )
         crashpoint("turn.folded")
+        attempts = state.totals.attempts
         outcome = Slice(self.claim, state, around).run()
+        throttle.earn(outcome.state.totals.attempts - attempts)
         if outcome.left is not Left.FINISHED:
             self.warm.keep(self.claim.run_id, outcome.state)
         crashpoint("turn.left")

@@ -243,6 +243,8 @@ class Limits:
     """At most so many are in progress: begun and not ended, those that wait included."""
     starts_per_minute: Annotated[float, Field(gt=0, le=60_000)] | None = None
     burst: Annotated[int, Field(ge=1, le=10_000)] = 1
+    retries: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Of all steps of one run together; without it 1,000."""
 
 
 @dataclass(frozen=True, kw_only=True)

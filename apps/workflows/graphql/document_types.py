@@ -229,6 +229,7 @@ def _limits(limits: shape.Limits) -> JSON | None:
         "maxRuns": limits.max_runs,
         "startsPerMinute": limits.starts_per_minute,
         "burst": limits.burst,
+        "retries": limits.retries,
     }
     return JSON(names)
 

@@ -31,6 +31,7 @@ from apps.executions.engine.step import EVERY_POOL
 from apps.executions.engine.storable import BODY_LIMIT, INLINE_LIMIT, Unstorable, dumps
 from apps.executions.store.maps import ItemRecord
 from apps.executions.worker.maps.pools import Pools
+from apps.executions.worker.throttles import WorkflowThrottle
 from apps.workflows.graph.declaration import Json
 
 RESULT: Final = "result"
@@ -127,6 +128,7 @@ class ItemRunner:
     commit: Commit
     control: Control
     pools: Pools
+    throttle: WorkflowThrottle
 
     def begin(self, idx: int, value: Json, *, history: Any = None) -> Item:
         """A fresh item, or one with the history that an effect left behind."""
@@ -159,8 +161,12 @@ class ItemRunner:
         )
         pool = self.pools.open()
         try:
-            around = Around(journal=item.journal, pool=pool, control=self.control)
+            around = Around(
+                journal=item.journal, pool=pool, control=self.control, throttle=self.throttle
+            )
+            attempts = item.state.totals.attempts
             outcome = Slice(claim, item.state, around).run()
+            self.throttle.earn(outcome.state.totals.attempts - attempts)
         finally:
             self.pools.close(pool)
         item.wake_at = min(item.state.retrying.values(), default=None)
