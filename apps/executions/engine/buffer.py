@@ -1,4 +1,4 @@
-"""What a slice has recorded and not yet handed to its journal."""
+"""What a slice records, and when that becomes durable."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import datetime as dt
 from typing import Final
 from uuid import UUID
 
-from apps.executions.engine.codec import Row, result_text
+from apps.executions.engine.codec import Row, encode, result_text
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.history import Event, RunEnded
 from apps.executions.engine.mapping import Chunk
 from apps.executions.engine.ports import TransactionalWrite
-from apps.executions.engine.slice_ports import Ask, Batch, Change, Left
+from apps.executions.engine.slice_ports import Ask, AskKind, Batch, Change, Journal, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task
+from apps.executions.engine.wait_events import StepWaiting
 
 BUFFER_AGE: Final = dt.timedelta(milliseconds=15)
 BUFFER_ROWS: Final = 256
@@ -20,10 +22,12 @@ RESULT_LIMIT: Final = 64 * 1024
 
 
 class Buffer:
-    """Events that are applied in memory and not yet handed to the journal."""
+    """Events that are applied in memory, and become durable when they must."""
 
-    def __init__(self, state: RunState) -> None:
+    def __init__(self, state: RunState, journal: Journal) -> None:
         self.state = state
+        self._journal = journal
+        self._posted = False
         self.consumed: tuple[UUID, ...] = ()
         self.due_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self._shown = RunStatus.WAITING if state.is_waiting else state.status
@@ -49,13 +53,46 @@ class Buffer:
         """What other steps build upon is in here, or that there are more of them."""
         return self.state.settled > self._settled or len(self.state.steps) > self._steps
 
-    def add(self, row: Row, *, now: dt.datetime) -> None:
-        """One more; the first one sets the time by which all must leave."""
+    def record(self, event: Event, *, now: dt.datetime) -> None:
+        """Encode, apply, keep. Raises Unstorable before anything has changed."""
+        row = encode(event)
+        is_over = type(event) is RunEnded and self.state.is_asking
+        self.state.apply(event)
         if not self.rows:
             self.due_at = now + BUFFER_AGE
         self.rows.append(row)
+        if is_over:
+            self.asks.append(Ask(kind=AskKind.OVER, seq=self.state.head))
+        if type(event) is StepWaiting and event.wait.kind.is_asked:
+            self.asks.append(Ask(kind=AskKind.WAITING, seq=self.state.head))
 
-    def take(self, left: Left | None = None, *, now: dt.datetime | None = None) -> Batch:
+    def barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
+        """Make durable what must be before the steps that are about to start."""
+        if self.is_strict or (touches_world and self.settles):
+            self._append()
+        elif touches_world and self._posted:
+            self._journal.flush()
+            self._posted = False
+        elif self.rows and (now >= self.due_at or len(self.rows) >= BUFFER_ROWS):
+            self._post()
+
+    def leave(self, left: Left, *, now: dt.datetime) -> None:
+        """The slice ends. Nothing builds on a run's end: it may be durable a little later."""
+        batch = self._take(left, now=now)
+        if left is Left.FINISHED:
+            self._journal.post(batch)
+        else:
+            self._journal.append(batch)
+
+    def _append(self) -> None:
+        self._journal.append(self._take())
+        self._posted = False
+
+    def _post(self) -> None:
+        self._journal.post(self._take())
+        self._posted = True
+
+    def _take(self, left: Left | None = None, *, now: dt.datetime | None = None) -> Batch:
         """All of it, once; with what ends the slice, if it ends (at `now`)."""
         state = self.state
         ended = left is Left.FINISHED

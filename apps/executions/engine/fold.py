@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections import deque
 from collections.abc import Iterable
 
 from apps.executions.engine.failure import Failure
@@ -25,9 +23,8 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated
-from apps.executions.engine.iterations import Iteration
 from apps.executions.engine.joins import spared_by, taken_by
-from apps.executions.engine.mapping import MapEvent, MapProgress, StepOpened
+from apps.executions.engine.mapping import MapEvent, StepOpened
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
@@ -35,7 +32,6 @@ from apps.executions.engine.rescue import RESCUE_EVENTS, OnCall, Rescue
 from apps.executions.engine.seeds import StepGiven
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
 from apps.executions.engine.wait_events import SignalReceived, StepWaiting
-from apps.workflows.graph.waits import Wait
 
 
 class RunState(OnCall):
@@ -48,24 +44,12 @@ class RunState(OnCall):
 
     def __init__(self, plan: Plan, frame: Frame = RUN_FRAME) -> None:
         super().__init__(plan, frame)
-        self.status = RunStatus.QUEUED
         self.head = 0
         self.settled = 0
-        self.ready: deque[int] = deque()
-        self.unreached: deque[tuple[int, SkipReason]] = deque()
-        self.retrying: dict[int, dt.datetime] = {}
         self.retries = 0
-        self.in_flight: dict[int, int] = {}
-        self.cut: dict[int, None] = {}
-        self.dispatched: dict[int, int] = {}
-        self.waiting: dict[int, Wait] = {}
         self.signals: dict[str, SignalReceived] = {}
         self.heard: set[str] = set()
-        self.spare: dict[int, None] = {}
-        self.broken: list[tuple[Iteration, Failure]] = []
         self.given: dict[str, StepGiven] = {}
-        self.mapping: dict[int, MapProgress] = {}
-        """Maps whose items are being worked on."""
         self.failing: Failure | None = None
         self.canceling: CancelReason | None = None
         self.is_partial = False
@@ -116,45 +100,6 @@ class RunState(OnCall):
         else:
             self._apply_step(event)
 
-    def launch(self, index: int) -> int:
-        """Take a step that may run into flight; returns its attempt number."""
-        record = self.records[index]
-        if index in self.retrying:
-            self._retry(index)
-        attempt = record.attempt if index in self.cut else record.attempt + 1
-        self._release(index)
-        self.in_flight[index] = attempt
-        return attempt
-
-    def next_attempt(self, index: int) -> int:
-        """The number of the attempt that would start now."""
-        return self.records[index].attempt + 1
-
-    @property
-    def is_asking(self) -> bool:
-        """Somebody has been asked for what a step waits for."""
-        return any(wait.kind.is_asked for wait in self.waiting.values())
-
-    @property
-    def is_paused(self) -> bool:
-        """Nothing starts until somebody lets it."""
-        return self.status is RunStatus.PAUSED
-
-    def due_at(self, *, after: dt.datetime | None) -> dt.datetime | None:
-        """When the next retry or wait is due by itself; the past does not count."""
-        instants = [] if self.is_paused else list(self.retrying.values())
-        if self.waiting:
-            instants += [wait.until for wait in self.waiting.values() if wait.until is not None]
-        return min((at for at in instants if after is None or at > after), default=None)
-
-    def land(self, index: int) -> None:
-        """Forget a flight that left no event: the step may be launched again."""
-        self._release(index)
-        if self.records[index].status is StepStatus.RUNNING:
-            self.cut[index] = None
-        else:
-            self.ready.append(index)
-
     def _give(self, event: StepGiven) -> None:
         self.given[event.path] = event
         step = self.step(event.path)
@@ -179,21 +124,21 @@ class RunState(OnCall):
         index = step.index
         record = self.records[index]
         if record.status is StepStatus.RETRY_WAIT:
-            self._retry(index)
+            self.end_retry(index)
         record.apply(event)
         if isinstance(event, StepDispatched | StepStarted | StepWaiting):
             self._hold(index, event)
             return
         if isinstance(event, MapEvent):
             if isinstance(event, StepOpened):
-                self._release(index)
+                self.release(index)
                 self.mapping[index] = record.map_progress()
             self.totals.add(event.usage, attempts=event.attempts)
             return
         if isinstance(event, StepSkipped):
             self._skip(index, event.reason)
         else:
-            self._release(index)
+            self.release(index)
         if isinstance(event, StepCompleted | AttemptFailed | StepFailed | StepIterated):
             self.totals.add(event.usage)
             if isinstance(event, StepCompleted) and event.signal is not None:
@@ -235,45 +180,14 @@ class RunState(OnCall):
         """The step has moved and has not settled."""
         if isinstance(event, StepStarted):
             if index not in self.in_flight and index not in self.dispatched:
-                self._release(index)
+                self.release(index)
                 self.cut[index] = None
             return
-        self._release(index)
+        self.release(index)
         if isinstance(event, StepDispatched):
             self.dispatched[index] = event.attempt
         else:
             self.waiting[index] = event.wait
-
-    def _release(self, index: int) -> None:
-        """Take a step from wherever it waits or flies."""
-        if index in self.in_flight:
-            del self.in_flight[index]
-        elif index in self.cut:
-            del self.cut[index]
-        elif index in self.dispatched:
-            del self.dispatched[index]
-        elif index in self.waiting:
-            del self.waiting[index]
-        elif index in self.iterating:
-            self._close(self.iterating.pop(index))
-        elif index in self.mapping:
-            del self.mapping[index]
-        else:
-            self.ready.remove(index)
-
-    def defer(self, index: int, *, until: dt.datetime) -> None:
-        """A step that may run waits for its key. No event: it is forgotten with this process."""
-        if index in self.retrying:
-            self._retry(index)
-        self._release(index)
-        self.retrying[index] = until
-
-    def _retry(self, index: int) -> None:
-        del self.retrying[index]
-        record = self.records[index]
-        if record.status is StepStatus.RETRY_WAIT:
-            record.status = moved_step(record.status, to=StepStatus.READY)
-        self.ready.append(index)
 
     def fail(self, index: int, failure: Failure) -> None:
         """A failure that nobody receives ends the run, or the iteration the step belongs to."""
@@ -293,32 +207,7 @@ class RunState(OnCall):
                 self._classify(one)
         iteration = self.iterating[step.index]
         if not iteration.left:
-            self._ask_again(iteration)
-
-    def _ask_again(self, iteration: Iteration) -> None:
-        index = iteration.container
-        self.iterated[index] = self.iterating.pop(index)
-        self.records[index].ask_again()
-        self.ready.append(index)
-
-    def _close(self, iteration: Iteration) -> None:
-        """Its container has failed: what has not settled in it never will."""
-        self.broken = [one for one in self.broken if not one[0].is_within(iteration)]
-        ended = {
-            index
-            for index in range(iteration.base, len(self.steps))
-            if (own := self.iteration_of(index)) is not None and own.is_within(iteration)
-        }
-        self.ready = deque(index for index in self.ready if index not in ended)
-        self.unreached = deque(one for one in self.unreached if one[0] not in ended)
-        for index in ended:
-            close_record(self.records[index])
-            self.retrying.pop(index, None)
-            self.cut.pop(index, None)
-            self.waiting.pop(index, None)
-            self.iterating.pop(index, None)
-            self.iterated.pop(index, None)
-            self.spare.pop(index, None)
+            self.ask_again(iteration)
 
     def _settle(self, step: Step, *, is_decided: bool) -> None:
         self.settled += 1
@@ -329,7 +218,7 @@ class RunState(OnCall):
                     return
                 iteration.left -= 1
                 if not iteration.left:
-                    self._ask_again(iteration)
+                    self.ask_again(iteration)
                     return
         if self.spare:
             self.spare.pop(step.index, None)

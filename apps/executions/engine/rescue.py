@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Final, TypeAlias, assert_never
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.frames import copied
-from apps.executions.engine.graph import StepGraph
 from apps.executions.engine.history import (
     Handling,
-    SkipReason,
     StepFailed,
 )
-from apps.executions.engine.iterations import Iteration
 from apps.executions.engine.plan import Plan, Role, Step
 from apps.executions.engine.record import StepRecord
 from apps.executions.engine.rescue_events import (
@@ -27,8 +23,8 @@ from apps.executions.engine.rescue_events import (
     StepCompensated,
 )
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
+from apps.executions.engine.whereabouts import Whereabouts
 from apps.workflows.graph.declaration import Json
-from apps.workflows.graph.waits import Wait
 
 RESCUE_EVENTS: Final = (RunCompensating, RunCompensated, StepCalled, StepCompensated)
 RescueEvent: TypeAlias = RunCompensating | RunCompensated | StepCalled | StepCompensated
@@ -108,16 +104,9 @@ def _place(caller: Step) -> int:
     return caller.index if caller.role is None else caller.place
 
 
-class OnCall(StepGraph, ABC):
+class OnCall(Whereabouts, ABC):
     """The part of a run's state that is about steps on call."""
 
-    status: RunStatus
-    ready: deque[int]
-    unreached: deque[tuple[int, SkipReason]]
-    retrying: dict[int, dt.datetime]
-    waiting: dict[int, Wait]
-    broken: list[tuple[Iteration, Failure]]
-    spare: dict[int, None]
     failing: Failure | None
     is_partial: bool
     rescue: Rescue

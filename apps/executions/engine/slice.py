@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from apps.executions.engine import ports
-from apps.executions.engine.buffer import BUFFER_ROWS, Buffer
+from apps.executions.engine.buffer import Buffer
 from apps.executions.engine.calls import call_of, deadline_of
-from apps.executions.engine.codec import encode
 from apps.executions.engine.concluding import STEP_TIMEOUT, conclude
 from apps.executions.engine.decide import CancelRequest, Commands, Facts, decide
 from apps.executions.engine.flight import Flight
@@ -17,9 +16,7 @@ from apps.executions.engine.fold import RunState
 from apps.executions.engine.graph import bounded
 from apps.executions.engine.history import (
     CancelReason,
-    Event,
     RunCanceling,
-    RunEnded,
     StepDispatched,
     StepStarted,
 )
@@ -33,7 +30,7 @@ from apps.executions.engine.slice_ports import Around, Ask, AskKind, Claim, Leas
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.storable import Unstorable
 from apps.executions.engine.task import Task, TaskResult, TaskStarted
-from apps.executions.engine.wait_events import StepAnswer, StepWaiting
+from apps.executions.engine.wait_events import StepAnswer
 from apps.executions.engine.waits import Settled, has_conditions
 
 BUDGET: Final = dt.timedelta(milliseconds=500)
@@ -60,8 +57,7 @@ class Slice:
         self.pause: PauseRequest | None = None
         self.stop_at: dt.datetime | None = None
         self.worker_lost = claim.crashes >= CRASH_LIMIT
-        self.buffer = Buffer(state)
-        self.posted = False
+        self.buffer = Buffer(state, self.journal)
         self.may_start = True
         self.keyring = keyring_of(self, around.keys)
         self.retries = Retries(state, deadline_at=claim.deadline_at, throttle=around.throttle)
@@ -94,7 +90,7 @@ class Slice:
     def _obey(self, commands: Commands, now: dt.datetime) -> bool:
         """Record what has been decided; whether anything has."""
         for event in commands.events:
-            self._record(event, now=now)
+            self.buffer.record(event, now=now)
         for one in commands.settled:
             self._settle(one, now)
         return bool(commands.events or commands.settled)
@@ -111,7 +107,7 @@ class Slice:
             self._hear(word, now)
         for signal in inbox.signals:
             if signal.id not in self.state.heard:
-                self._record(signal, now=now)
+                self.buffer.record(signal, now=now)
         for answer in inbox.answers:
             self._answer(answer, now)
 
@@ -119,7 +115,7 @@ class Slice:
         """What a dispatched step's worker says; of an attempt that is over, nothing counts."""
         if isinstance(word, ChunkResult):
             if is_awaited(self.state, word):
-                self._record(word.event, now=now)
+                self.buffer.record(word.event, now=now)
             return
         step = self.state.step(word.path)
         if self.state.dispatched.get(step.index) != word.attempt:
@@ -167,17 +163,6 @@ class Slice:
             may_start=self.may_start,
         )
 
-    def _record(self, event: Event, *, now: dt.datetime) -> None:
-        """Encode, apply, buffer. Raises Unstorable before anything has changed."""
-        row = encode(event)
-        is_over = type(event) is RunEnded and self.state.is_asking
-        self.state.apply(event)
-        self.buffer.add(row, now=now)
-        if is_over:
-            self.buffer.asks.append(Ask(kind=AskKind.OVER, seq=self.state.head))
-        if type(event) is StepWaiting and event.wait.kind.is_asked:
-            self.buffer.asks.append(Ask(kind=AskKind.WAITING, seq=self.state.head))
-
     # --- starting
 
     def _hand_out(self, commands: Commands, now: dt.datetime) -> None:
@@ -187,14 +172,14 @@ class Slice:
         for index in commands.dispatches:
             step = self.state.steps[index]
             pool, attempt = step.pool or self.claim.pool, self.state.next_attempt(index)
-            self._record(StepDispatched(path=step.path, attempt=attempt, pool=pool), now=now)
+            self.buffer.record(StepDispatched(path=step.path, attempt=attempt, pool=pool), now=now)
             self.buffer.tasks.append(Task(path=step.path, attempt=attempt, pool=pool))
             self.buffer.is_strict = True
 
     def _map(self, work: MapWork, now: dt.datetime) -> None:
         """Hand slices of items to other workers; conclude maps that failed."""
         for event in hand_out(work, self.state, self.buffer, pool=self.claim.pool):
-            self._record(event, now=now)
+            self.buffer.record(event, now=now)
         for step, progress in failures(work, self.state):
             begun = self.state.records[step.index].started_at or now
             flight = self._flight(step, progress.attempt, begun, interrupted=False)
@@ -213,7 +198,7 @@ class Slice:
             if step.needs_intent and not interrupted:
                 self._announce(flight, now=now)
                 self.buffer.is_strict = True
-        self._barrier(now, touches_world=touches_world)
+        self.buffer.barrier(now, touches_world=touches_world)
         for flight in launched:
             self.flights[flight.step.index] = flight
             self.pool.submit(flight.step.index, self._call(flight), light=flight.step.is_light)
@@ -229,17 +214,6 @@ class Slice:
     ) -> Flight:
         deadline_at = deadline_of(self.claim, step, started_at=started_at)
         return Flight(step, attempt, started_at, deadline_at, interrupted=interrupted)
-
-    def _barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
-        """Make durable what must be before the steps that are about to start."""
-        buffer = self.buffer
-        if buffer.is_strict or (touches_world and buffer.settles):
-            self._append()
-        elif touches_world and self.posted:
-            self.journal.flush()
-            self.posted = False
-        elif buffer.rows and (now >= buffer.due_at or len(buffer.rows) >= BUFFER_ROWS):
-            self._post()
 
     def _call(
         self, flight: Flight, *, given: ports.StepDone | ports.StepFailed | None = None
@@ -288,7 +262,7 @@ class Slice:
         if self._ran_out(flight, outcome):
             # The attempt's limit was the run's: it is the run whose time is over.
             if not self.state.is_stopping:
-                self._record(RunCanceling(reason=CancelReason.DEADLINE), now=now)
+                self.buffer.record(RunCanceling(reason=CancelReason.DEADLINE), now=now)
                 if not self.state.plan.undoes_on_cancel:
                     self._stop(now)
             outcome = ports.StepStopped(reason=ports.StopReason.CANCELED, usage=outcome.usage)
@@ -307,7 +281,7 @@ class Slice:
             self.state.land(step.index)
             return
         try:
-            self._record(event, now=now)
+            self.buffer.record(event, now=now)
         except Unstorable as error:
             refused = ports.StepFailed(code=error.code, message=str(error), usage=outcome.usage)
             self._conclude(flight, refused, now=now, fraction=fraction)
@@ -325,7 +299,7 @@ class Slice:
         event = StepStarted(
             path=flight.step.path, attempt=flight.attempt, started_at=flight.started_at
         )
-        self._record(event, now=now)
+        self.buffer.record(event, now=now)
 
     # --- stopping
 
@@ -380,17 +354,5 @@ class Slice:
     def _leave(self, left: Left) -> Outcome:
         now = self.control.now()
         busy = now - self.began_at
-        batch = self.buffer.take(left, now=now)
-        if left is Left.FINISHED and not self.buffer.is_strict:
-            self.journal.post(batch)
-        else:
-            self.journal.append(batch)
+        self.buffer.leave(left, now=now)
         return Outcome(left=left, state=self.state, busy_ms=round(busy.total_seconds() * 1000))
-
-    def _append(self) -> None:
-        self.journal.append(self.buffer.take())
-        self.posted = False
-
-    def _post(self) -> None:
-        self.journal.post(self.buffer.take())
-        self.posted = True

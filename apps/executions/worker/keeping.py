@@ -1,0 +1,204 @@
+"""A worker's place in the database: its row, its lease, and what it holds without need."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from apps.executions.engine.ports import StepCall
+from apps.executions.engine.slice import GRACE
+from apps.executions.store import statements
+from apps.executions.store.connections import Connection, Connections
+from apps.executions.worker.lease import Lease
+from apps.executions.worker.places import Places
+from apps.executions.worker.settings import Hooks, LoopSettings
+from apps.executions.worker.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+STALE_SECONDS: Final = 1.0
+"""A claimed run that has waited so long for a thread is given back."""
+TICK_SECONDS: Final = 1.0
+
+
+class Keeper:
+    """Renews the lease with each beat, and looks each second after what nobody else would."""
+
+    def __init__(
+        self,
+        settings: LoopSettings,
+        *,
+        hooks: Hooks,
+        connections: Connections,
+        lease: Lease,
+        turns: Turns,
+        places: Places,
+        ring: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._hooks = hooks
+        self._connections = connections
+        self._lease = lease
+        self._turns = turns
+        self._places = places
+        self._ring = ring
+        self._orphans: set[int] = set()
+        self._draining = threading.Event()
+        self._closing = threading.Event()
+        self.asked = threading.Event()
+        """A wait has something to ask of the rest of the product."""
+        self.has_abandoned = False
+
+    def is_draining(self) -> bool:
+        """Nothing more starts here."""
+        return self._draining.is_set()
+
+    def is_closing(self) -> bool:
+        """All threads end."""
+        return self._closing.is_set()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._closing.set()
+        self.asked.set()
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not past the end."""
+        self._closing.wait(seconds)
+
+    def register(self) -> None:
+        """Take a lease. Raises psycopg.OperationalError without a server."""
+        settings = self._settings
+        sent_at = time.monotonic()
+        statements.register(
+            self._connections.get(),
+            worker_id=settings.worker_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            pools=settings.pools,
+            slots=sum(map(settings.places, settings.pools)),
+            lease_seconds=settings.lease_seconds,
+            labels=settings.labels,
+        )
+        self._beat(sent_at)
+
+    def beats(self) -> None:
+        """Renew the lease until the process closes, or was declared dead."""
+        connections = Connections(self._settings.conninfo)
+        while not self._closing.wait(self._settings.beat_seconds):
+            sent_at = time.monotonic()
+            try:
+                self._beat(sent_at, connections)
+            except Exception as error:
+                logger.warning("the heartbeat failed: %s", error)
+                connections.drop()
+            if self._lease.is_lost():
+                self._turns.nudge_all()
+            if self._lease.is_dead():
+                logger.error("worker %s was declared dead", self._settings.worker_id)
+                self._hooks.recycle("its lease is over")
+                break
+            # A cancellation reaches a run within a beat, whatever became of the bell.
+            self._ring()
+        connections.close_all()
+
+    def _beat(self, sent_at: float, connections: Connections | None = None) -> None:
+        database_time = statements.beat(
+            (connections or self._connections).get(),
+            worker_id=self._settings.worker_id,
+            lease_seconds=self._settings.lease_seconds,
+        )
+        if database_time is None:
+            self._lease.die()
+        else:
+            self._lease.renewed(sent_at=sent_at, database_time=database_time)
+
+    def ticks(self) -> None:
+        """Tidy up each second, and see to what has been asked at once."""
+        tidy_at = time.monotonic() + TICK_SECONDS
+        while True:
+            self.asked.wait(max(0.0, tidy_at - time.monotonic()))
+            self.asked.clear()
+            if self._closing.is_set():
+                return
+            try:
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + TICK_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311
+                    self._tidy()
+                self._hooks.tick()
+            except Exception as error:
+                logger.warning("tidying up failed: %s", error)
+                self._connections.drop()
+
+    def _tidy(self) -> None:
+        connection = self._connections.get()
+        ready = statements.reap(connection, lease_seconds=self._settings.lease_seconds)
+        ready |= statements.fire_timers(connection)
+        ready |= statements.open_gates(connection)
+        if statements.is_told_to_drain(connection, worker_id=self._settings.worker_id):
+            self._draining.set()
+        if ready & set(self._settings.pools):
+            self._ring()
+        self.give_back(older_than=STALE_SECONDS)
+        self._give_up_orphans(connection)
+        overdue = self._lease.now() - GRACE
+        for turn in self._turns.all():
+            if (call := turn.pool.overdue(before=overdue)) is not None:
+                self.abandoned(call)
+
+    def _give_up_orphans(self, connection: Connection) -> None:
+        """Items of ours without a turn: a claim whose reply was lost, a turn that could not end.
+
+        Those seen twice: between a claim and its turn there is a moment.
+        """
+        leased = statements.leased(connection, worker_id=self._settings.worker_id)
+        held = {turn.claim.item_id for turn in self._turns.all()}
+        orphans = set(leased) - held
+        for item_id in orphans & self._orphans:
+            statements.give_up(connection, item_id=item_id, token=leased[item_id], broken=False)
+        self._orphans = orphans
+
+    def give_back(self, *, older_than: float) -> None:
+        """Runs that wait for a thread: another process may have one."""
+        stale = self._turns.stale(before=time.monotonic() - older_than)
+        for turn in stale:
+            self._places.give_back(turn.claim.pool)
+        if stale:
+            self._quietly(
+                statements.release,
+                worker_id=self._settings.worker_id,
+                items=[turn.claim.item_id for turn in stale],
+            )
+
+    def abandoned(self, call: StepCall) -> None:
+        """A step does not end although it was told to: a new process shall take our place."""
+        self.has_abandoned = True
+        self._hooks.recycle(f"step {call.path} of run {call.run_id} cannot be stopped")
+
+    # --- leaving
+
+    def start_draining(self) -> None:
+        """Nothing more is claimed here, and others know."""
+        self._draining.set()
+        self._quietly(statements.start_draining, worker_id=self._settings.worker_id)
+        self.give_back(older_than=0.0)
+
+    def leave(self) -> None:
+        """All that is still held, and the lease."""
+        worker_id = self._settings.worker_id
+        self._quietly(statements.release, worker_id=worker_id, items=None)
+        self._quietly(statements.leave, worker_id=worker_id)
+
+    def _quietly(self, statement: Callable[..., None], **arguments: object) -> None:
+        """At the end of a process: what fails here is done by the reaper instead."""
+        try:
+            statement(self._connections.get(), **arguments)
+        except Exception as error:
+            logger.warning("%s failed: %s", getattr(statement, "__name__", "?"), error)
+            self._connections.drop()
