@@ -32,6 +32,8 @@ NAMES: Final = (
     *("batch.begun", "batch.committed"),
     *("intent.begun", "intent.committed", "result.begun", "result.committed"),
     *("value.begun", "value.stored"),
+    *("chunk.taken", "items.begun", "items.committed", "chunk.begun", "chunk.committed"),
+    *("reduce.begun", "reduce.ended"),
     *("beat.begun", "beat.committed", "reap.committed", "timers.committed"),
     *("relay.read", "relay.announced", "relay.committed"),
     *("drain.begun", "drain.released"),

@@ -127,6 +127,12 @@ class Campaign:
         seed, servers = self.seed, self.servers
         self.blow("calm", 300)
         self.blow("kills", 800, lambda crew: [killer(crew, seed)])
+        self.blow(
+            "maps, kills, stops",
+            60,
+            lambda crew: [killer(crew, seed), stopper(crew, seed)],
+            draw=_mapped,
+        )
         self.blow("kills, stops", 500, lambda crew: [killer(crew, seed), stopper(crew, seed)])
         self.blow("5 % replies lost, clocks wrong", 300, lost=0.05, skew=_skew)
         down = max(5.0, 30 * self.scale)
@@ -249,6 +255,10 @@ def _skew(number: int) -> float:
 
 def _huge(chance: random.Random) -> Shape:
     return mix.shape("huge", chance)
+
+
+def _mapped(chance: random.Random) -> Shape:
+    return mix.shape("mapped", chance)
 
 
 def _poisoned(chance: random.Random) -> Shape:

@@ -15,6 +15,7 @@ from tests.factories.graphs import a, raw, to
 
 Say = Mapping[str, Any]
 GATE: Say = {"gate": True}
+EFFECTS = ("keyed", "transactional", "reconcilable", "unsafe")
 
 
 def said(name: str, kind: str = "pure", say: Say | None = None, **fields: Any) -> dict[str, Any]:
@@ -74,6 +75,45 @@ def _parked(pool: str) -> dict[str, Any]:
     return line(said("first", "keyed", {"failures": 1}, retry=again), said("second", "keyed", GATE))
 
 
+def mapped(kind: str, say: Say | None = None, *, items: int = 12, **opening: Any) -> dict[str, Any]:
+    """first, then a map whose body has an effect for each item, then last."""
+    nodes = [
+        said("first"),
+        said("rows", "each", {"items": items, **opening}),
+        said("one", kind, say, parentId="rows"),
+        said("last", "keyed"),
+    ]
+    links = [
+        to("first", "rows"),
+        to("rows.item", "one"),
+        to("one", "rows.result"),
+        to("rows.results", "last"),
+    ]
+    return raw(nodes, links)
+
+
+def effects_of(document: Mapping[str, Any]) -> set[str]:
+    """The paths of steps that deliver to the sink."""
+    nodes = {node["id"]: node for node in document["nodes"]}
+    paths: set[str] = set()
+    for name, node in nodes.items():
+        saying = (node.get("configuration") or {}).get("say") or {}
+        if node["type"].removeprefix("test.") not in EFFECTS or saying.get("silent"):
+            continue
+        around = nodes.get(node.get("parentId", ""))
+        if around is None:
+            paths.add(name)
+        else:
+            items = around["configuration"]["say"]["items"]
+            paths |= {f"{around['id']}[{index}]/{name}" for index in range(items)}
+    return paths
+
+
+def _mapped(pool: str) -> dict[str, Any]:
+    # One chunk at a time: whoever is at the gate holds the one that a zombie comes back to.
+    return mapped("keyed", GATE, concurrency=1)
+
+
 def _large(pool: str) -> dict[str, Any]:
     return line({"id": "first", "type": "chaos.large"}, said("second", "keyed", GATE))
 
@@ -89,6 +129,7 @@ class Story(Enum):
     TARDY = (_tardy, 2)
     PARKED = (_parked, 1)
     LARGE = (_large, 1)
+    MAPPED = (_mapped, 1)
 
     def document(self, task_pool: str) -> dict[str, Any]:
         """With the pool of its tasks."""
@@ -180,9 +221,21 @@ _PLACES: tuple[tuple[Story, str, int, tuple[Action, ...]], ...] = (
     (Story.LARGE, "value.begun", 1, (_K, _S, _T)),
     (Story.LARGE, "value.stored", 1, (_K, _S, _T)),
     (Story.SLOW, "beat.begun", 2, (_H,)),
+    (Story.MAPPED, "chunk.taken", 1, (_K, _S, _R, _L, _T)),
+    (Story.MAPPED, "step.begun", 4, (_K, _T)),
+    (Story.MAPPED, "effect.sent", 3, (_K, _S, _T)),
+    (Story.MAPPED, "items.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.MAPPED, "items.committed", 1, (_K, _S, _R, _L, _T)),
+    (Story.MAPPED, "chunk.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.MAPPED, "chunk.committed", 2, (_K, _S, _R, _L, _T)),
+    (Story.MAPPED, "reduce.begun", 1, (_K, _S, _R, _T)),
+    (Story.MAPPED, "reduce.ended", 1, (_K, _S, _R, _T)),
 )
 _FENCED = frozenset(
-    {"turn.folded", "step.begun", "effect.sent", "step.returned", "append.begun", "batch.begun"}
+    {
+        *("turn.folded", "step.begun", "effect.sent", "step.returned"),
+        *("append.begun", "batch.begun", "items.begun"),
+    }
 )
 """Stopped here with work to write: coming back, it is refused."""
 

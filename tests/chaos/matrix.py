@@ -19,7 +19,7 @@ from apps.executions.verify import verify_tenant
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from tests import database
-from tests.chaos.cells import Cell
+from tests.chaos.cells import Cell, effects_of
 from tests.chaos.nursery import LEASE, SHORT, Nursery, Worker
 from tests.chaos.sink import Sink
 from tests.chaos.strikes import Action
@@ -169,8 +169,7 @@ class Matrix:
             case.recovered_after = self._recovery(case)
 
     def _undelivered(self, case: Case, run_id: uuid.UUID) -> set[str]:
-        nodes = case.cell.story.document("x")["nodes"]
-        wanted = {n["id"] for n in nodes if n["type"] not in ("test.pure", "chaos.large")}
+        wanted = effects_of(case.cell.story.document("x"))
         return wanted - self.sink.done(str(run_id))
 
     def _recovery(self, case: Case) -> float | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.chaos.cells import line, said
+from tests.chaos.cells import effects_of, line, mapped, said
 from tests.factories.graphs import raw, to
 
 SUCCEEDED: Final = frozenset({"SUCCEEDED"})
@@ -31,12 +31,7 @@ class Shape:
     @property
     def effects(self) -> set[str]:
         """The steps that must have delivered when the run has succeeded."""
-        return {
-            node["id"]
-            for node in self.document["nodes"]
-            if node["type"].removeprefix("test.") in (*KINDS, "unsafe")
-            and not (node["configuration"].get("say") or {}).get("silent")
-        }
+        return effects_of(self.document)
 
 
 def _chain(chance: random.Random) -> dict[str, Any]:
@@ -110,6 +105,11 @@ def _signaled(chance: random.Random) -> dict[str, Any]:
     return raw(nodes, [to("a", "b"), to("b.payload", "c")])
 
 
+def _mapped(chance: random.Random) -> dict[str, Any]:
+    items = chance.randint(5, 40)
+    return mapped("keyed", {"seconds": 0.02}, items=items, chunk=chance.randint(2, 12))
+
+
 def _canceled(chance: random.Random) -> dict[str, Any]:
     return line(said("a", "keyed"), said("b", say={"seconds": 0.5}), said("c", "keyed"))
 
@@ -126,6 +126,7 @@ _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]
     "waiting": (3, _waiting),
     "signaled": (3, _signaled),
     "canceled": (2, _canceled),
+    "mapped": (3, _mapped),
 }
 _ENDS: Final = {"unsafe": DOUBTFUL, "canceled": CANCELED}
 _POKES: Final = {"signaled": "signal", "canceled": "cancel"}

@@ -204,5 +204,7 @@ def verified() -> list[str]:
 def emptied(servers: Backends) -> Iterator[None]:
     """A storm reckons with its own runs alone."""
     yield
-    tables = "run, run_event, run_inbox, work_item, timer, outbox, lane, worker"
+    tables = (
+        "run, run_event, run_inbox, work_item, timer, outbox, lane, worker, map_chunk, map_item"
+    )
     ask(house.everything(servers), f"TRUNCATE {tables}")

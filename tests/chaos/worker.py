@@ -22,6 +22,7 @@ from apps.executions.engine.ports import (
     StepCall,
     StepDone,
     StepFailed,
+    StepOpens,
     StepOutcome,
     StepStopped,
     StepWaits,
@@ -36,6 +37,7 @@ from apps.executions.worker.loop import EngineLoop
 from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.document import Document, parse
+from apps.workflows.graph.mapping import MapOpening, Policy
 from apps.workflows.graph.waits import Wait, WaitKind
 from tests.chaos import mutants
 from tests.chaos.nodes import CATALOGUE
@@ -61,6 +63,8 @@ class ChaosRunner:
         if call.given is not None:
             return call.given
         said = call.node.configuration.get("say") or {}
+        if call.node_type.container:
+            return StepOpens(opening=opening_of(said))
         if said.get("gate") and self.has_gates:
             self.door.wait(f"{call.run_id}")
         if reason := stop.wait(seconds=said.get("seconds", 0)):
@@ -100,6 +104,18 @@ def suffer(poison: str) -> None:
                 held.append(bytearray(1 << 24))
         case "never":
             time.sleep(3600)
+
+
+def opening_of(said: Mapping[str, Any]) -> MapOpening:
+    """The map's items are numbers."""
+    return MapOpening(
+        total=said["items"],
+        items=list(range(said["items"])),
+        chunk_size=said.get("chunk", 4),
+        concurrency=said.get("concurrency", 4),
+        policy=Policy.COLLECT,
+        tolerated=said.get("tolerated"),
+    )
 
 
 def wait_of(said: Mapping[str, Any], path: str) -> Wait | None:

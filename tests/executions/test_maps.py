@@ -223,6 +223,25 @@ def test_a_canceled_run_stops_its_items(acme: Tenant, others: int) -> None:
     assert verify_tenant(acme.id) == []
 
 
+def test_an_effect_in_doubt_fails_its_item(acme: Tenant) -> None:
+    items = Items(5, {"policy": Policy.COLLECT, "tolerated": 1})
+
+    def doubtful(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        outcome = items(call, stop, logs)
+        if call.path == "rows[2]/one":
+            return StepFailed(code="STEP_TIMEOUT", message="no answer")
+        return outcome
+
+    run_id = start(acme, mapped("unsafe"))
+    with worker(ScriptedRunner(doubtful)):
+        assert finished(acme, run_id).state == "SUCCEEDED"
+    with scope.tenant(acme.id):
+        (row,) = MapItem.objects.of_map(run_id, "rows").failed()
+    assert (row.idx, row.error["code"]) == (2, "STEP_TIMEOUT")
+    assert items.seen == Counter(range(5)), "nobody sends it again"
+    assert verify_tenant(acme.id) == []
+
+
 def test_declared_writes_come_with_the_items_result(acme: Tenant) -> None:
     items = Items(3)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.mapping import ChunkCompleted, result_body
 from apps.executions.engine.slice_ports import ChunkClaim, Claim
 from apps.executions.store.connections import Connection
@@ -50,6 +51,7 @@ def take(connection: Connection, claim: ChunkClaim) -> bool:
     """Take the chunk; False when its item is another's."""
     given = (*_place(claim), claim.item_id, claim.token)
     row = connection.execute(_TAKE, given).fetchone()
+    crashpoint("chunk.taken")
     return row is not None and bool(row[0])
 
 
@@ -83,14 +85,18 @@ def record(
         writes,
         soon,
     )
+    crashpoint("items.begun")
     row = connection.execute(_RECORD, given).fetchone()
+    crashpoint("items.committed")
     return row is not None and bool(row[0])
 
 
 def done(connection: Connection, claim: ChunkClaim, event: ChunkCompleted) -> bool:
     """End the chunk; False when it is another's or has been ended by an earlier call of ours."""
     given = (*_place(claim), claim.item_id, claim.token, uuid4(), result_body(event))
+    crashpoint("chunk.begun")
     row = connection.execute(_DONE, given).fetchone()
+    crashpoint("chunk.committed")
     return row is not None and bool(row[0])
 
 

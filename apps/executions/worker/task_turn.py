@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from structlog.contextvars import bound_contextvars
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.asking import EFFECT_IN_DOUBT
 from apps.executions.engine.calls import call_of
 from apps.executions.engine.concluding import STEP_TIMEOUT, WORKER_LOST
@@ -141,7 +142,8 @@ class TaskTurn:
     def _gather(self, progress: MapProgress) -> StepOutcome:
         """The map's items are all recorded: their results become its outputs."""
         claim, shop = self.claim, self.shop
-        return gather(
+        crashpoint("reduce.begun")
+        outcome = gather(
             progress,
             lambda low, high: read_surely(
                 shop.connections,
@@ -151,6 +153,8 @@ class TaskTurn:
             objects=shop.open_objects(claim.tenant_id, claim.run_id),
             is_stopping=self._recalled.is_set,
         )
+        crashpoint("reduce.ended")
+        return outcome
 
     def _landed(self, index: int, call: StepCall) -> StepOutcome:
         """Wait for the attempt; stop it when the run stops, give it up when it does not end."""

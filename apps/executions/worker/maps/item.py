@@ -51,12 +51,19 @@ class Item:
 
     @property
     def is_settled(self) -> bool:
-        """It has an outcome to record; a stopped one has none."""
-        return self.state.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.FAILED)
+        """It has an outcome to record; a stopped one has none.
+
+        A step that waits for a person is one: the chunk cannot wait with it.
+        """
+        return bool(self.state.waiting) or self.state.status in (
+            RunStatus.SUCCEEDED,
+            RunStatus.PARTIAL,
+            RunStatus.FAILED,
+        )
 
     def outcome(self) -> tuple[ItemRecord, Mapping[str, Json] | None]:
         """What is kept of it, and its failure if it failed."""
-        error = self.state.error
+        error = self._undecided() or self.state.error
         if error is None:
             try:
                 output = dumps(self._output(), limit=INLINE_LIMIT)
@@ -66,6 +73,11 @@ class Item:
                 return ItemRecord(idx=self.idx, state="done", output=output), None
         failure = {"index": self.idx, **error.to_json()}
         return failed_record(self.idx, failure), failure
+
+    def _undecided(self) -> Failure | None:
+        """The failure that outside of a map a person would be asked about."""
+        asked = next(iter(self.state.waiting.values()), None)
+        return None if asked is None else Failure.from_json(asked.payload["failure"])
 
     def _output(self) -> Any:
         if self.state.plan.exits:
