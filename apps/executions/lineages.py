@@ -7,13 +7,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.db import connection
-from django.db.models import IntegerField, Max, Q
+from django.db.models import Exists, IntegerField, Max, OuterRef, Q
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
-from apps.executions.engine.asking import EFFECT_IN_DOUBT
+from apps.executions.engine.asking import DOUBTFUL
 from apps.executions.engine.codec import decode
-from apps.executions.engine.concluding import AMBIGUOUS
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
@@ -24,7 +23,6 @@ from apps.tenancy import scope
 from apps.workflows.graph.declaration import Effect, NodeType
 
 CHAIN_SHOWN = 100
-_IN_DOUBT = AMBIGUOUS | {EFFECT_IN_DOUBT}
 
 
 def lock(lineage_id: uuid.UUID) -> None:
@@ -65,11 +63,12 @@ def past_effects(
     """
     found: dict[tuple[str, bool], PastEffect] = {}
     for path, at, kind in _ends(lineage_id, _tops(types)):
-        node_id = path.rpartition("/")[2]
+        # The second copy of a node on call is `refund~2`.
+        node_id = path.rpartition("/")[2].partition("~")[0]
         if node_id not in types:
             continue
         step, node_type = types[node_id]
-        in_doubt = kind == "step.failed"
+        in_doubt = kind != "step.completed"
         if in_doubt and node_type.effect is not Effect.UNSAFE:
             continue
         before = found.get((node_id, in_doubt))
@@ -98,10 +97,19 @@ def _tops(types: Mapping[str, tuple[str, NodeType]]) -> Collection[str]:
 
 
 def _ends(lineage_id: uuid.UUID, tops: Collection[str]) -> Iterable[tuple[str, Any, str]]:
-    """Completions that came from running, and failures that leave it open what happened."""
+    """Completions that came from running, and ends that leave it open what happened."""
+    begun = RunEvent.objects.filter(
+        run_id=OuterRef("run_id"),
+        path=OuterRef("path"),
+        seq__lt=OuterRef("seq"),
+        type__in=("step.started", "step.dispatched"),
+    )
     ran = Q(type="step.completed") & ~Q(body__has_key="origin")
-    doubted = Q(type="step.failed", body__error__code__in=list(_IN_DOUBT))
-    rows = RunEvent.objects.filter(ran | doubted, run_id__in=members(lineage_id).values("pk"))
+    doubted = Q(type="step.failed", body__error__code__in=list(DOUBTFUL))
+    cut_off = Q(Exists(begun), type="step.canceled")
+    rows = RunEvent.objects.filter(
+        ran | doubted | cut_off, run_id__in=members(lineage_id).values("pk")
+    )
     for path, at, kind in rows.order_by("at").values_list("path", "at", "type").iterator(1_000):
         if path is not None and top_of(path) in tops:
             yield path, at, kind

@@ -48,7 +48,7 @@ def wait_of(world: World) -> Wait:
     return wait
 
 
-@pytest.mark.parametrize("code", ["STEP_TIMEOUT", "PROCESS_DIED", "NODE_CRASHED"])
+@pytest.mark.parametrize("code", ["STEP_TIMEOUT", "PROCESS_DIED", "CPU_EXCEEDED"])
 def test_an_unsafe_effect_that_may_have_happened_is_in_doubt(code: str) -> None:
     world = asked(code=code)
     assert statuses(world) == {"a": "SUCCEEDED", "b": "IN_DOUBT", "c": "BLOCKED"}
@@ -56,6 +56,13 @@ def test_an_unsafe_effect_that_may_have_happened_is_in_doubt(code: str) -> None:
     assert (wait.kind, wait.until) == (WaitKind.DOUBT, None)
     assert wait.payload["failure"]["code"] == code
     assert len([ask for batch in world.batches for ask in batch.change.asks]) == 1
+
+
+def test_no_retry_answers_a_doubt_not_even_one_that_names_it() -> None:
+    retry = {"maxAttempts": 3, "backoffSeconds": 0, "retryOn": ["NODE_CRASHED"]}
+    world = World(plan_of([a("b", "unsafe", retry=retry)]), script=failing("NODE_CRASHED"))
+    assert world.slice().left is Left.PARKED
+    assert (statuses(world), len(world.attempts)) == ({"b": "IN_DOUBT"}, 1)
 
 
 def test_what_certainly_did_not_happen_is_not_in_doubt() -> None:

@@ -185,11 +185,10 @@ class _Repeat:
         }
 
     def _past_effects(self, redone: Collection[str]) -> tuple[PastEffect, ...]:
-        known = effects_of(self.old.plan)
         types = {
             node_id: (step, node_type)
             for node_id, (step, node_type) in effects_of(self.new.plan).items()
-            if step in redone and node_id in known
+            if step in redone
         }
         if not types:
             return ()

@@ -24,10 +24,11 @@ DOUBTFUL: Final = frozenset(
         "WORKER_LOST",
         "PROCESS_DIED",
         "MEMORY_EXCEEDED",
+        "CPU_EXCEEDED",
         "NODE_CRASHED",
     }
 )
-"""Codes after which nobody knows whether an UNSAFE effect happened."""
+"""Codes of attempts that were cut off: whether an UNSAFE effect happened, nobody knows."""
 HUMAN_KINDS: Final = frozenset({WaitKind.DOUBT, WaitKind.ESCALATION})
 
 

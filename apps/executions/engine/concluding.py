@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from apps.executions.engine import ports
-from apps.executions.engine.asking import question, rule_for
+from apps.executions.engine.asking import DOUBTFUL, question, rule_for
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
@@ -25,8 +25,6 @@ from apps.workflows.graph.declaration import Effect
 
 STEP_TIMEOUT = "STEP_TIMEOUT"
 WORKER_LOST = "WORKER_LOST"
-AMBIGUOUS = frozenset({STEP_TIMEOUT, WORKER_LOST})
-"""Codes after which nobody knows whether an UNSAFE effect happened."""
 
 
 def conclude(
@@ -163,7 +161,7 @@ def _retry_at(
     if outcome.decided is ports.Decided.AGAIN:
         return now
     is_final = outcome.decided is not None
-    if is_final or (step.effect is Effect.UNSAFE and outcome.code in AMBIGUOUS):
+    if is_final or (step.effect is Effect.UNSAFE and outcome.code in DOUBTFUL):
         return None
     if not step.retry.covers(outcome.code, retryable=outcome.retryable):
         return None

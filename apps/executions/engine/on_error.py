@@ -25,7 +25,13 @@ CODES_BY_CLASS: Final[Mapping[ErrorClass, tuple[str, ...]]] = MappingProxyType(
             "HTTP_400",
             "HTTP_422",
         ),
-        ErrorClass.CRASH: ("NODE_CRASHED", "PROCESS_DIED", "MEMORY_EXCEEDED", "WORKER_LOST"),
+        ErrorClass.CRASH: (
+            "NODE_CRASHED",
+            "PROCESS_DIED",
+            "MEMORY_EXCEEDED",
+            "CPU_EXCEEDED",
+            "WORKER_LOST",
+        ),
         ErrorClass.IN_DOUBT: ("EFFECT_IN_DOUBT",),
     }
 )

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+from apps.executions.engine.asking import DOUBTFUL
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -23,7 +24,7 @@ from apps.executions.engine.ports import (
     StopSignal,
     Usage,
 )
-from apps.executions.runner import conditions, configuration, failures, json_values, outputs
+from apps.executions.runner import conditions, configuration, json_values, outputs
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import WorkDirectory
 from apps.executions.runner.doors import Doors
@@ -229,7 +230,7 @@ class Attempt:
             # The step's own failure is what counts; a route whose condition fails is not taken.
             logger.warning("An error route's condition failed: %s", second.code)
         # An UNSAFE node that ended in the middle may have done what it does.
-        doubtful = call.node_type.effect is Effect.UNSAFE and failed.code in failures.IN_THE_MIDDLE
+        doubtful = call.node_type.effect is Effect.UNSAFE and failed.code in DOUBTFUL
         return replace(
             failed,
             conditions=held,

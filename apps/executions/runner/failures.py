@@ -12,11 +12,6 @@ from apps.workflows.graph.context import NodeError
 _TRACE_FRAMES = 8
 _MAX_MESSAGE = 1_000
 
-IN_THE_MIDDLE = frozenset(
-    {"STEP_TIMEOUT", "MEMORY_EXCEEDED", "CPU_EXCEEDED", "PROCESS_DIED", "NODE_CRASHED"}
-)
-"""Codes of handlers that were cut off: how far they came, nobody knows."""
-
 
 def timed_out() -> NodeError:
     """The step's time is over."""
