@@ -30,8 +30,12 @@ AT_ONCE: Final = 200
 TURN_SECONDS: Final = 0.5
 
 _DUE: Final = """
-    SELECT tenant_id, run_id, seq, kind FROM ask WHERE due_at <= clock_timestamp()
-     ORDER BY due_at, at LIMIT %s
+    (SELECT tenant_id, run_id, seq, kind, at FROM ask WHERE due_at <= clock_timestamp()
+      ORDER BY due_at, at LIMIT %s)
+    UNION ALL
+    (SELECT tenant_id, run_id, seq, kind, at FROM ask WHERE child_at <= clock_timestamp()
+      ORDER BY child_at, at LIMIT %s)
+     ORDER BY at
 """
 _OPEN: Final = """
     SELECT FROM run WHERE tenant_id = %s AND id = %s AND finished_at IS NULL FOR SHARE
@@ -43,7 +47,10 @@ _TAKE: Final = """
 """
 _LATER: Final = """
     UPDATE ask SET tries = tries + 1,
-           due_at = clock_timestamp() + least(300, 2 ^ least(tries, 9)) * interval '1 second'
+           due_at = greatest(due_at, clock_timestamp()) + pause,
+           child_at = child_at + (clock_timestamp() - child_at) + pause
+      FROM (SELECT least(300, 2 ^ least(tries, 9)) * interval '1 second' AS pause
+              FROM ask WHERE tenant_id = %s AND run_id = %s AND seq = %s) waits
      WHERE tenant_id = %s AND run_id = %s AND seq = %s
 """
 
@@ -65,8 +72,8 @@ def ask_due() -> int:
     until = time.monotonic() + TURN_SECONDS
     asked = 0
     with connection.cursor() as cursor:
-        cursor.execute(_DUE, [AT_ONCE])
-        due = [_Ask(*row) for row in cursor.fetchall()]
+        cursor.execute(_DUE, [AT_ONCE, AT_ONCE])
+        due = [_Ask(*row[:4]) for row in cursor.fetchall()]
     for ask in due:
         with bound_contextvars(run=str(ask.run_id), tenant=str(ask.tenant_id)):
             asked += _asked(ask)
@@ -90,7 +97,7 @@ def _asked(ask: _Ask) -> bool:
     except Exception:
         logger.exception("the %s of run %s was not passed on", ask.kind, ask.run_id)
         with connection.cursor() as cursor:
-            cursor.execute(_LATER, ask.key)
+            cursor.execute(_LATER, ask.key * 2)
         return False
 
 

@@ -57,11 +57,20 @@ class WaitOver(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChildOpen(Event):
+    """A step of another run waits for this one, and has for a while: is that still so?"""
+
+    tenant_id: UUID
+    run_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
     """A run reached a terminal state. `steps` counts attempts; the rest is their summed usage.
 
     `state` is the API's ExecutionStatus (SUCCEEDED PARTIAL FAILED CANCELED TIMED_OUT); `cost_minor`
-    is in minor units of USD; `wall_ms` is from start to finish.
+    is in minor units of USD; `wall_ms` is from start to finish. `parent_kind` is set where another
+    run started it: STEP, a step of that waits; HANDLER, it handles that one's failure.
     """
 
     tenant_id: UUID
@@ -78,3 +87,4 @@ class RunFinished(Event):
     bytes_in: int
     bytes_out: int
     cost_minor: int
+    parent_kind: str | None = None

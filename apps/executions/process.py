@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 import dramatiq
 from django.db import connection
 
-from apps.executions import asks, bell, live, relay
+from apps.executions import asks, bell, live, relay, unanswered
 from apps.executions.engine.ports import StepRunner
 from apps.executions.runner.keys import key_of
 from apps.executions.runner.local import LocalRunner
@@ -122,6 +122,7 @@ def _tick(runner: StepRunner) -> None:
     try:
         relay.relay_due()
         asks.ask_due()
+        unanswered.look_after_children()
     except Exception:
         connection.close()  # After a restart of the server this thread's would stay broken.
         raise

@@ -12,8 +12,9 @@ from apps.executions import (
     jobs,  # noqa: F401 - declares the periodic jobs
     tasks,
 )
-from apps.executions.actions import approving
-from apps.executions.events import RunFinished, RunReady, StepAsks, WaitOver
+from apps.executions.actions import approving, children
+from apps.executions.events import ChildOpen, RunFinished, RunReady, StepAsks, WaitOver
+from apps.executions.models import ParentKind
 from apps.executions.references import artifacts_in_history
 from apps.kit.events import on
 from apps.versions.events import ApprovalDecided
@@ -48,6 +49,32 @@ def hand_over_usage(event: RunFinished) -> None:
             cost_minor=event.cost_minor,
         )
     )
+
+
+@on(RunFinished)
+def answer_parent(event: RunFinished) -> None:
+    """A step of another run waited for this."""
+    if event.parent_kind == ParentKind.STEP:
+        children.answer(event.run_id)
+
+
+@on(ChildOpen)
+def look_after(event: ChildOpen) -> None:
+    """Pass on what was not: its end to the one above, or the other way round."""
+    children.look_after(event.run_id)
+
+
+@on(StepAsks)
+def start_child(event: StepAsks) -> None:
+    """A step waits for another run: start it."""
+    if event.wait.kind is WaitKind.CHILD:
+        children.ask(event)
+
+
+@on(WaitOver)
+def stop_children(event: WaitOver) -> None:
+    """The step's time is over, or the run's: so is that of what it started."""
+    children.cancel(run_id=event.run_id, path=event.path, attempt=event.attempt)
 
 
 @on(StepAsks)

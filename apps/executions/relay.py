@@ -150,4 +150,5 @@ def _event(entry: _Entry, run: Run) -> Event:
         bytes_in=run.bytes_in,
         bytes_out=run.bytes_out,
         cost_minor=run.cost_minor,
+        parent_kind=run.parent_kind,
     )

@@ -29,6 +29,7 @@ from apps.executions.worker.loop import EngineLoop
 from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
+from apps.workflows.graph.catalogue import Catalogue
 from apps.workflows.graph.document import Document, parse
 from tests import database
 from tests.factories.graphs import CATALOGUE, a, raw
@@ -96,7 +97,7 @@ def start(
     }
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_start_3(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)",
+            "SELECT executions_start_4(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)",
             [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50, 50, weight],
         )
     return run_id
@@ -104,14 +105,19 @@ def start(
 
 @contextmanager
 def worker(
-    runner: ScriptedRunner | None = None, *, settings: Mapping[str, Any] | None = None, **hooks: Any
+    runner: ScriptedRunner | None = None,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    documents: Callable[[Claim], Document] = VERSIONS,
+    catalogue: Catalogue = CATALOGUE,
+    **hooks: Any,
 ) -> Iterator[EngineLoop]:
     """An engine loop in this process, as the engine's role."""
     loop = EngineLoop(
         LoopSettings(conninfo=database.url("engine"), **{"pools": [POOL], **(settings or {})}),
         runner=runner or ScriptedRunner(),
-        documents=VERSIONS,
-        catalogue=CATALOGUE,
+        documents=documents,
+        catalogue=catalogue,
         hooks=Hooks(**hooks),
     )
     loop.start()

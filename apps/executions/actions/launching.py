@@ -24,10 +24,10 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.models import EnvironmentKind
 
 _LAUNCH: Final = (
-    "SELECT * FROM executions_launch_3(%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb,"
+    "SELECT * FROM executions_launch_4(%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb,"
     " %s, %s, %s, %s, %s, %s::jsonb)"
 )
-ABI: Final = 3
+ABI: Final = 4
 """Of the release whose functions write here."""
 _COLUMNS: Final = (
     *("version", "environment", "trigger", "started_by_id", "priority", "pool", "slots"),

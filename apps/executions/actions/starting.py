@@ -12,6 +12,7 @@ from apps.executions.actions.chains import Chain
 from apps.executions.actions.finding import found
 from apps.executions.actions.launching import launched
 from apps.executions.actions.orders import POOL, Order, order, record_of, write
+from apps.executions.actions.parents import Parent
 from apps.executions.compiled import compiled_of
 from apps.executions.errors import SecretMissing
 from apps.executions.events import RunReady
@@ -28,9 +29,9 @@ from apps.versions.actions import version_to_run
 from apps.versions.actions.deployments import environment_of
 from apps.versions.models import WorkflowVersion
 
-_START: Final = "SELECT executions_start_3(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
+_START: Final = "SELECT executions_start_4(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
 _CHAIN: Final = (
-    "SELECT executions_chain_3(%s, %s, %s::uuid, %s, %s::text[], %s::jsonb,"
+    "SELECT executions_chain_4(%s, %s, %s::uuid, %s, %s::text[], %s::jsonb,"
     " %s::jsonb, %s::jsonb, %s, %s, %s)"
 )
 
@@ -85,7 +86,12 @@ def start_run(
 
 
 def begin(
-    ready: Order, *, actor: Actor, memory: idempotency.Memory, chain: Chain | None = None
+    ready: Order,
+    *,
+    actor: Actor,
+    memory: idempotency.Memory,
+    chain: Chain | None = None,
+    parent: Parent | None = None,
 ) -> Run:
     """Check what the run needs and queue it; the last in the caller's transaction."""
     seen = ready.standing
@@ -93,10 +99,10 @@ def begin(
     bounds.require_room(queue=seen.ceilings.queued, starts=seen.ceilings.starts)
     run_id = uuid7()
     memory.remember(run_id)
-    if actor.user_id is not None:
+    if actor.user_id is not None and parent is None:
         audit.record(actor=actor, **record_of(run_id, seen))
     events.publish(RunReady(tenant_id=scope.current_tenant_id(), run_id=run_id, pool=POOL))
-    _start(run_id, ready, chain)
+    _start(run_id, ready, chain, {} if parent is None else parent.facts())
     return found(run_id)
 
 
@@ -124,10 +130,12 @@ def _require_secrets(seen: Standing) -> None:
         raise SecretMissing(ordered, environment=seen.place.name)
 
 
-def _start(run_id: uuid.UUID, ready: Order, chain: Chain | None) -> None:
+def _start(
+    run_id: uuid.UUID, ready: Order, chain: Chain | None, parentage: Mapping[str, Any]
+) -> None:
     """Last in the transaction."""
     ceilings = ready.standing.ceilings
-    facts = ready.facts if chain is None else {**ready.facts, **chain.facts()}
+    facts = {**ready.facts, **parentage, **({} if chain is None else chain.facts())}
     write(
         _START if chain is None else _CHAIN,
         [

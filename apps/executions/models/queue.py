@@ -174,12 +174,29 @@ class Ask(models.Model):
     at = models.DateTimeField(default=now)
     tries = models.IntegerField(default=0)
     due_at = models.DateTimeField()
+    child_at = models.DateTimeField(null=True, help_text="Instead, where a child is asked for.")
 
     class Meta:
         db_table = "ask"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.run_id}"
+
+
+class OpenChild(models.Model):
+    """A run whose end a step of another waits for, until that step has been answered."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "run_id")
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    tries = models.IntegerField(default=0)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "open_child"
+
+    def __str__(self) -> str:
+        return str(self.run_id)
 
 
 class OutboxEntry(models.Model):

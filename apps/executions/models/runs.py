@@ -27,6 +27,13 @@ class TriggerKind(models.TextChoices):
     MCP = "MCP"
 
 
+class ParentKind(models.TextChoices):
+    """What a run is to the one that started it."""
+
+    STEP = "STEP", "a step waits for its end"
+    HANDLER = "HANDLER", "it handles the failure"
+
+
 class EnvironmentName(models.TextChoices):
     """The kind of environment a run belongs to; the API's names."""
 
@@ -53,6 +60,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def in_state(self, states: Collection[RunStatus]) -> Self:
         """Runs in one of these states."""
         return self.filter(state__in=[state.value for state in states])
+
+    def children(self, run_id: uuid.UUID) -> Self:
+        """Runs that this one has started, in that order."""
+        return self.filter(parent_id=run_id).order_by("id")
 
     def summary(self) -> Self:
         """Without the wide columns, for lists."""
@@ -81,6 +92,11 @@ class Run(TenantModel):
     signals = models.IntegerField(default=0)
     lineage_id = models.UUIDField(help_text="The first run of a chain of retries and forks.")
     retried_from_id = models.UUIDField(null=True)
+    parent_id = models.UUIDField(null=True, help_text="The run that started it.")
+    parent_kind = models.TextField(null=True, choices=ParentKind)  # noqa: DJ001 - most have none
+    parent_path = models.TextField(null=True)  # noqa: DJ001 - only a step's child has one
+    parent_attempt = models.IntegerField(null=True)
+    depth = models.SmallIntegerField(default=0, help_text="How many runs are above it.")
     installation_id = models.UUIDField(null=True)
     trigger = models.TextField(choices=TriggerKind)
     started_by_id = models.UUIDField(null=True)

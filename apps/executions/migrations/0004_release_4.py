@@ -1,0 +1,67 @@
+"""The engine's fourth release: its SQL lies in `sql/release_4`, one file for each theme."""
+
+from __future__ import annotations
+
+from django.db import migrations, models
+
+from apps.executions.sql import release, undo
+from apps.tenancy.operations import IsolateTenant
+
+_CHILDREN = [
+    migrations.AddField(
+        "run", "parent_id", models.UUIDField(help_text="The run that started it.", null=True)
+    ),
+    migrations.AddField(
+        "run",
+        "parent_kind",
+        models.TextField(
+            choices=[("STEP", "a step waits for its end"), ("HANDLER", "it handles the failure")],
+            null=True,
+        ),
+    ),
+    migrations.AddField("run", "parent_path", models.TextField(null=True)),
+    migrations.AddField("run", "parent_attempt", models.IntegerField(null=True)),
+    migrations.AddField(
+        "run",
+        "depth",
+        models.SmallIntegerField(default=0, help_text="How many runs are above it."),
+    ),
+    migrations.CreateModel(
+        name="OpenChild",
+        fields=[
+            (
+                "pk",
+                models.CompositePrimaryKey(
+                    "tenant_id",
+                    "run_id",
+                    blank=True,
+                    editable=False,
+                    primary_key=True,
+                    serialize=False,
+                ),
+            ),
+            ("tenant_id", models.UUIDField()),
+            ("run_id", models.UUIDField()),
+            ("tries", models.IntegerField(default=0)),
+            ("due_at", models.DateTimeField()),
+        ],
+        options={"db_table": "open_child"},
+    ),
+    migrations.AddField(
+        "ask",
+        "child_at",
+        models.DateTimeField(help_text="Instead, where a child is asked for.", null=True),
+    ),
+]
+
+
+class Migration(migrations.Migration):
+    dependencies = [("executions", "0003_release_3")]
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            database_operations=[migrations.RunSQL(release(4), undo(4))],
+            state_operations=_CHILDREN,
+        ),
+        IsolateTenant("OpenChild", engine=True),
+    ]

@@ -1,0 +1,139 @@
+-- Starts, fourth edition: they write runs that workers of the third release leave alone, and runs that
+-- another run has started.
+
+-- T0. Facts: the columns of the run that do not change; `bounds` among them are its workflow's. The
+-- rows that a tenant's starts share come last: the gate's, then the quota's.
+CREATE FUNCTION executions_start_4(
+  p_tenant uuid, p_run uuid, p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real
+) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  r record;
+  at timestamptz := clock_timestamp();
+  due timestamptz;
+  place timestamptz;
+BEGIN
+  PERFORM set_config('app.tenant', p_tenant::text, true);
+  SELECT * INTO r FROM jsonb_to_record(p_facts) AS f(
+    workflow_id uuid, version_id uuid, version text, environment_id uuid, environment text,
+    lineage_id uuid, retried_from_id uuid, installation_id uuid, trigger text, started_by_id uuid,
+    priority smallint, pool text, slots smallint, timeout_seconds double precision,
+    due_seconds double precision, parameters jsonb, variables jsonb, bounds jsonb,
+    parent_id uuid, parent_kind text, parent_path text, parent_attempt int, depth smallint);
+  due := at + r.due_seconds * interval '1 second';
+  place := engine_sort_key_3(at, due, r.priority);
+  INSERT INTO run (tenant_id, id, workflow_id, version_id, version, environment_id, environment,
+      lineage_id, retried_from_id, installation_id, trigger, started_by_id, priority, pool, slots,
+      created_at, deadline_at, due_at, parameters, variables, gated, abi, held_key,
+      parent_id, parent_kind, parent_path, parent_attempt, depth)
+    VALUES (p_tenant, p_run, r.workflow_id, r.version_id, coalesce(r.version, ''),
+      r.environment_id, r.environment, coalesce(r.lineage_id, p_run), r.retried_from_id,
+      r.installation_id, r.trigger, r.started_by_id, r.priority, r.pool, r.slots,
+      at, at + r.timeout_seconds * interval '1 second', due,
+      coalesce(r.parameters, '{}'), coalesce(r.variables, '{}'),
+      r.bounds IS NOT NULL, 4, CASE WHEN r.bounds IS NOT NULL THEN place END,
+      r.parent_id, r.parent_kind, r.parent_path, r.parent_attempt, coalesce(r.depth, 0));
+  IF r.parent_kind = 'STEP' THEN
+    INSERT INTO open_child (tenant_id, run_id) VALUES (p_tenant, p_run);
+  END IF;
+  INSERT INTO run_event (tenant_id, run_id, seq, type, body)
+    VALUES (p_tenant, p_run, 1, 'run.queued', p_event);
+  IF r.timeout_seconds IS NOT NULL THEN
+    INSERT INTO timer (tenant_id, run_id, kind, pool, slots, fire_at)
+      VALUES (p_tenant, p_run, 'deadline', r.pool, r.slots,
+              at + r.timeout_seconds * interval '1 second');
+  END IF;
+  IF r.bounds IS NOT NULL THEN
+    INSERT INTO workflow_gate AS g (tenant_id, workflow_id, max_runs, per_minute, burst, waiting)
+      VALUES (p_tenant, r.workflow_id, (r.bounds ->> 'maxRuns')::int,
+              (r.bounds ->> 'startsPerMinute')::double precision,
+              coalesce((r.bounds ->> 'burst')::int, 1), true)
+      ON CONFLICT ON CONSTRAINT workflow_gate_pkey
+      DO UPDATE SET max_runs = EXCLUDED.max_runs, per_minute = EXCLUDED.per_minute,
+                    burst = EXCLUDED.burst, waiting = true;
+  END IF;
+  IF NOT EXISTS (SELECT FROM lane WHERE tenant_id = p_tenant AND pool = r.pool
+                   AND max_inflight = p_slots AND max_runs = p_runs AND weight = p_weight) THEN
+    INSERT INTO lane (tenant_id, pool, max_inflight, max_runs, weight)
+      VALUES (p_tenant, r.pool, p_slots, p_runs, p_weight)
+      ON CONFLICT ON CONSTRAINT lane_pkey
+      DO UPDATE SET max_inflight = EXCLUDED.max_inflight, max_runs = EXCLUDED.max_runs,
+                    weight = EXCLUDED.weight;
+  END IF;
+  IF r.bounds IS NULL THEN
+    INSERT INTO work_item (tenant_id, run_id, pool, slots, sort_key)
+      VALUES (p_tenant, p_run, r.pool, r.slots, place);
+    PERFORM engine_ready_1(p_tenant, r.pool);
+  ELSE
+    PERFORM engine_admit_3(p_tenant, r.workflow_id);
+  END IF;
+  PERFORM tenancy_require_1(p_tenant, 'runs_per_month', 1);
+END $$;
+
+-- Starts the run unless something stands otherwise than `p_known` (a digest of the text above), or
+-- p_most runs are open or p_starts began within a minute (p_most null: somebody has counted them
+-- lately): then there is no row and nothing is written. p_audit is the act's row in the audit trail, if it has one.
+CREATE FUNCTION executions_launch_4(
+  p_tenant uuid, p_run uuid, p_workflow uuid, p_place text, p_secrets text[], p_known text,
+  p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real,
+  p_starts bigint, p_most bigint, p_audit jsonb
+) RETURNS TABLE (created_at timestamptz, deadline_at timestamptz)
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF md5(executions_standing_3(p_tenant, p_workflow, p_place, p_secrets))
+     IS DISTINCT FROM p_known THEN
+    RETURN;
+  END IF;
+  IF p_most IS NOT NULL THEN
+    PERFORM FROM run r WHERE r.tenant_id = p_tenant AND r.finished_at IS NULL
+      OFFSET p_most - 1 LIMIT 1;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+    PERFORM FROM run r WHERE r.tenant_id = p_tenant
+        AND r.id >= engine_uuid_floor_1(clock_timestamp() - interval '1 minute')
+      OFFSET p_starts - 1 LIMIT 1;
+    IF FOUND THEN
+      RETURN;
+    END IF;
+  END IF;
+  IF p_audit IS NOT NULL THEN
+    PERFORM tenancy_audit_1(p_tenant, p_audit);
+  END IF;
+  PERFORM executions_start_4(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
+  RETURN QUERY SELECT r.created_at, r.deadline_at FROM run r
+                WHERE r.tenant_id = p_tenant AND r.id = p_run;
+END $$;
+
+-- An ordinary start, with seeds between its first event and its first claim: what is said of single
+-- steps (p_given: [{path, body}]), then the outcomes of the kept steps, copied in the order in which
+-- they came, so that the history of the new run stands by itself.
+CREATE FUNCTION executions_chain_4(
+  p_tenant uuid, p_run uuid, p_source uuid, p_until int, p_kept text[], p_given jsonb,
+  p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real
+) RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  told int;
+  taken int;
+BEGIN
+  PERFORM set_config('app.tenant', p_tenant::text, true);
+  INSERT INTO run_event (tenant_id, run_id, seq, type, path, body)
+    SELECT p_tenant, p_run, 1 + g.o, 'step.given', g.x ->> 'path', g.x -> 'body'
+      FROM jsonb_array_elements(p_given) WITH ORDINALITY AS g(x, o);
+  GET DIAGNOSTICS told = ROW_COUNT;
+  INSERT INTO run_event (tenant_id, run_id, seq, type, path, attempt, body)
+    SELECT p_tenant, p_run, 1 + told + row_number() OVER (ORDER BY e.seq),
+           CASE e.type WHEN 'step.skipped' THEN e.type ELSE 'step.reused' END, e.path, e.attempt,
+           CASE e.type WHEN 'step.completed' THEN e.body || jsonb_build_object('run', p_source)
+                       WHEN 'step.failed' THEN e.body || jsonb_build_object('run', p_source)
+                       ELSE e.body END
+      FROM run_event e
+     WHERE e.tenant_id = p_tenant AND e.run_id = p_source AND e.seq <= p_until
+       AND e.path = ANY (p_kept)
+       AND e.type IN ('step.completed', 'step.failed', 'step.skipped', 'step.reused');
+  GET DIAGNOSTICS taken = ROW_COUNT;
+  PERFORM executions_start_4(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
+  UPDATE run SET head = 1 + told + taken, settled = taken
+   WHERE tenant_id = p_tenant AND id = p_run AND told + taken > 0;
+END $$;
