@@ -18,6 +18,7 @@ DOORS = {
     "WebSocket": {"apps/executions/graphql/stream.py"},
     "engine claim": {
         "apps/executions/asks.py",
+        "apps/executions/unanswered.py",
         "apps/executions/relay.py",
         "apps/executions/runner/platform.py",
         "apps/executions/worker/documents.py",
