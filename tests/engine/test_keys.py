@@ -156,3 +156,13 @@ def test_most_workflows_have_no_keyring() -> None:
     assert owner.keyring is None
     assert keyring_of(owner, None) is None
     assert bound_of(owner.state.steps[0], {}) is None
+
+
+def test_a_join_cancels_whom_it_spares_while_it_waits_for_its_key() -> None:
+    links = [to("n", "j.branches"), to("m", "j.branches")]
+    join = {**a("j"), "type": "control.join", "configuration": {"needed": 1}}
+    world = World(plan_of([a("n", "keyed", concurrency=ONE), a("m"), join], links))
+    world.seconds = {"m": 0.2}
+    state = turn(world, Gates({"n": [Busy(seconds=60.0)]})).state
+    assert state.status is RunStatus.SUCCEEDED
+    assert "step.canceled n" in types(world)

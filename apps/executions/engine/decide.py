@@ -106,7 +106,8 @@ def decide(state: RunState, facts: Facts) -> Commands:
         opening = (RunStarted(),)
     forced = _paused(state, facts) or (() if is_held else _lost(state, facts))
     if forced or is_held:
-        return Commands(events=opening + forced if forced else ())
+        wake_at = _wake_at(state, facts) if is_held else None
+        return Commands(events=opening + forced if forced else (), wake_at=wake_at)
     if state.is_stopping or state.rescue.undoing:
         return _ending(state, facts, opening)
     if (state.broken or state.spare or state.unreached) and (ends := _ends(state, facts)):
@@ -114,7 +115,7 @@ def decide(state: RunState, facts: Facts) -> Commands:
     if state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(events=opening, settled=ended)
     starts, dispatches = _starts(state, facts)
-    maps = map_work(state.mapping, is_paused=state.is_paused) if state.mapping else None
+    maps = _maps(state) if state.mapping else None
     if not (_is_busy(state) or state.waiting or state.mapping):
         return Commands(events=(*opening, *_nothing_left(state)))
     wake_at = _wake_at(state, facts)
@@ -188,7 +189,9 @@ def _spared(state: RunState) -> Iterator[StepCanceled]:
 def _broken(state: RunState, facts: Facts) -> StepFailed | None:
     """A container ends with the failure of a step in it, once nothing in it runs any more."""
     for iteration, failure in state.broken:
-        flying = (state.iteration_of(index) for index in chain(state.in_flight, state.dispatched))
+        mapped = (index for index, progress in state.mapping.items() if progress.open)
+        out = chain(state.in_flight, state.dispatched, mapped)
+        flying = (state.iteration_of(index) for index in out)
         if any(one is not None and one.is_within(iteration) for one in flying):
             continue
         step, record = state.steps[iteration.container], state.records[iteration.container]
@@ -248,6 +251,11 @@ def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
         wake_at = _wake_at(state, facts)
         return Commands(starts=starts, dispatches=dispatches, wake_at=wake_at)
     return Commands(events=(next_event(state, undoing),))
+
+
+def _maps(state: RunState) -> MapWork | None:
+    is_dead = state.is_dead if state.broken else None
+    return map_work(state.mapping, is_paused=state.is_paused, is_dead=is_dead)
 
 
 def _is_busy(state: RunState) -> bool:

@@ -76,7 +76,7 @@ class RunState(OnCall):
         if not self.waiting or self.status is not RunStatus.RUNNING or self.is_stopping:
             return False
         busy = self.ready or self.cut or self.in_flight or self.dispatched or self.unreached
-        return not (busy or self.retrying)
+        return not (busy or self.retrying or self.mapping)
 
     def apply(self, event: Event) -> None:
         """One event further. Raises IllegalTransition for a history that cannot be."""

@@ -254,14 +254,25 @@ class MapWork:
     """Too many items failed, and nothing of them runs any more."""
 
 
-def map_work(mapping: Mapping[int, MapProgress], *, is_paused: bool = False) -> MapWork | None:
-    """None while all that can be done is to wait for chunks; a paused run hands nothing out."""
+def map_work(
+    mapping: Mapping[int, MapProgress],
+    *,
+    is_paused: bool = False,
+    is_dead: Callable[[int], bool] | None = None,
+) -> MapWork | None:
+    """None while all that can be done is to wait for chunks; a paused run hands nothing out.
+
+    `is_dead`: the iteration that the map belongs to has failed; it only comes home.
+    """
     chunks: list[tuple[int, int]] = []
     recalls: list[int] = []
     reduces: list[int] = []
     failures: list[int] = []
     for index, progress in mapping.items():
-        if progress.is_over:
+        if is_dead is not None and is_dead(index):
+            if progress.open and not progress.is_recalled:
+                recalls.append(index)
+        elif progress.is_over:
             if not progress.open:
                 failures.append(index)
             elif not progress.is_recalled:

@@ -174,8 +174,8 @@ class OnCall(Whereabouts, ABC):
         spared = {*self.rescue.standby, *kept}
         for queue in (self.ready, self.unreached, self.retrying, self.waiting, self.broken):
             queue.clear()
-        self.iterating.clear()
-        self.iterated.clear()
+        for held in (self.iterating, self.iterated, self.mapping):
+            held.clear()
         dropped = [
             step
             for step in self.steps

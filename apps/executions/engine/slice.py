@@ -333,23 +333,19 @@ class Slice:
     def _leaving(self, commands: Commands, now: dt.datetime) -> Left | None:
         if self.state.status.is_terminal:
             return Left.FINISHED
-        if self.claim.is_held and not self.state.is_stopping:
-            return Left.PARKED
         if self.flights or commands.starts or commands.dispatches or commands.maps:
             return None
         state = self.state
+        is_held = self.claim.is_held and not state.is_stopping
         waits = sum(at > now for at in state.retrying.values())
         runnable = state.ready or state.cut or waits < len(state.retrying)
-        if runnable and not state.is_paused:
+        if runnable and not (state.is_paused or is_held):
             # If they may start, they wait for a dispatched step to make room for them.
             is_full = self.may_start and bool(state.dispatched)
             return Left.PARKED if is_full else Left.YIELDED
-        soonest = state.due_at(after=now)
-        if soonest is None:
-            return Left.PARKED
         # The timer of a deadline that is this near may have fired already: it is waited for.
-        soonest = min(soonest, self.claim.deadline_at or soonest)
-        return Left.PARKED if soonest > now + SHORT_WAIT else None
+        soonest = commands.wake_at
+        return Left.PARKED if soonest is None or soonest > now + SHORT_WAIT else None
 
     def _leave(self, left: Left) -> Outcome:
         now = self.control.now()

@@ -88,6 +88,8 @@ class Whereabouts(StepGraph):
             self._close(self.iterating.pop(index))
         elif index in self.mapping:
             del self.mapping[index]
+        elif index in self.retrying:
+            del self.retrying[index]  # It waited for its key.
         else:
             self.ready.remove(index)
 
@@ -130,4 +132,5 @@ class Whereabouts(StepGraph):
             self.waiting.pop(index, None)
             self.iterating.pop(index, None)
             self.iterated.pop(index, None)
+            self.mapping.pop(index, None)
             self.spare.pop(index, None)
