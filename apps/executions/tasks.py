@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 DEFAULT_POOL: Final = "io"
 
 
-@dramatiq.actor(queue_name=DEFAULT_POOL, max_retries=0)
+@dramatiq.actor(queue_name=DEFAULT_POOL)
 def wake(pool: str) -> None:
     """Let the loop of this process look for work."""
     bell.ring(pool)
