@@ -16,6 +16,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.production")
 
 http = get_asgi_application()
 
+from config.api_handler import ApiHandler, api_first  # noqa: E402
 from config.body_cap import BodyCap  # noqa: E402
 from config.schema import schema  # noqa: E402 - needs the apps, which the line above loads
 from config.socket import Socket  # noqa: E402
@@ -31,7 +32,7 @@ class Nowhere(AsyncWebsocketConsumer):  # type: ignore[misc]
 
 application: Any = ProtocolTypeRouter(
     {
-        "http": BodyCap(http),
+        "http": BodyCap(api_first(ApiHandler(), http)),
         "websocket": AuthMiddlewareStack(
             URLRouter(
                 [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
-from typing import Any, NoReturn
+from typing import Any
 
 from cross_web import HTTPException
 from django.db import DatabaseError
@@ -18,7 +16,8 @@ from strawberry.http import GraphQLHTTPResponse
 from strawberry.types import ExecutionResult
 from structlog.contextvars import get_contextvars
 
-from apps.kit.errors import ErrorCode, Unauthenticated
+from apps.kit import strict_json
+from apps.kit.errors import ErrorCode, Refusal, Unauthenticated
 from apps.kit.graphql.masking import INTERNAL
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 # A workflow document may have 1 MiB; the query and the envelope around it get the rest.
 MAX_BODY = 1_258_291
-_UNSTORABLE = re.compile(rb"\\u0000|\\u[dD][89a-fA-F]")
 
 
 class _Forgery(CsrfViewMiddleware):
@@ -98,18 +96,11 @@ class ApiView(GraphQLView):
     def decode_json(self, data: str | bytes) -> object:
         """JSON as PostgreSQL can store it: no NaN, no NUL, no half surrogates."""
         raw = data.encode() if isinstance(data, str) else data
+        otherwise = "Send one operation as a JSON object; batches are off."
         try:
-            found: object = json.loads(raw, parse_constant=_no_constant)
-            if _UNSTORABLE.search(raw):
-                text = json.dumps(found, ensure_ascii=False)
-                text.encode()
-                if "\\u0000" in text:
-                    raise HTTPException(400, "Text may not contain the character NUL.")
-        except (RecursionError, UnicodeError):
-            raise HTTPException(400, "The body is not JSON that can be read.") from None
-        if not isinstance(found, dict):
-            raise HTTPException(400, "Send one operation as a JSON object; batches are off.")
-        return found
+            return strict_json.read_object(raw, otherwise=otherwise)
+        except Refusal as refusal:
+            raise HTTPException(400, refusal.message) from None
 
     def process_result(self, request: HttpRequest, result: ExecutionResult) -> GraphQLHTTPResponse:
         """The result as it travels."""
@@ -191,8 +182,3 @@ def _forged(request: HttpRequest) -> str | None:
 def _checked(request: HttpRequest) -> HttpResponse:
     """Stands for a view that is not exempt."""
     return HttpResponse()
-
-
-def _no_constant(name: str) -> NoReturn:
-    message = f"{name} is not JSON"
-    raise json.JSONDecodeError(message, name, 0)

@@ -9,7 +9,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any, Final
 
 import structlog
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from structlog.contextvars import bound_contextvars
 from structlog.typing import Processor
 
@@ -94,19 +94,25 @@ class RequestLog:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer, and say so."""
-        given = request.headers.get(REQUEST_ID_HEADER, "")
-        request_id = given if GIVEN_ID.fullmatch(given) else uuid7().hex
+        request_id = request_id_of(request)
         since = time.perf_counter()
         request.request_id = request_id  # type: ignore[attr-defined]
         with bound_contextvars(request_id=request_id):
             response = self._get_response(request)
             response.headers[REQUEST_ID_HEADER] = request_id
             if request.path not in QUIET_PATHS:
-                _line(request, response, milliseconds=(time.perf_counter() - since) * 1000)
+                line_of(request, response, milliseconds=(time.perf_counter() - since) * 1000)
         return response
 
 
-def _line(request: HttpRequest, response: HttpResponse, *, milliseconds: float) -> None:
+def request_id_of(request: HttpRequest) -> str:
+    """The caller's own, if it is one."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    return given if GIVEN_ID.fullmatch(given) else uuid7().hex
+
+
+def line_of(request: HttpRequest, response: HttpResponseBase, *, milliseconds: float) -> None:
+    """Say what was answered to whom."""
     actor = getattr(request, "actor", None)
     known = {
         "tenant": getattr(actor, "tenant_id", None),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+from weakref import WeakSet
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -15,9 +16,15 @@ _QUERY = """
 """
 
 
+# A pool hands the same connection out again and again, and nobody sets another role on it.
+_FOUND_SAFE: Final[WeakSet[Any]] = WeakSet()
+
+
 def refuse_unsafe_role(connection: BaseDatabaseWrapper, **_: Any) -> None:
     """Receiver of `connection_created`: raises unless the role is bound by the policies."""
     if settings.DATABASE_ROLE == "owner" or connection.vendor != "postgresql":
+        return
+    if connection.connection in _FOUND_SAFE:
         return
     with connection.cursor() as cursor:
         cursor.execute(_QUERY)
@@ -29,3 +36,4 @@ def refuse_unsafe_role(connection: BaseDatabaseWrapper, **_: Any) -> None:
             "has BYPASSRLS or owns protected tables). Set DATABASE_APP_URL and DATABASE_ENGINE_URL "
             "to ordinary roles, or let `make up` create them."
         )
+    _FOUND_SAFE.add(connection.connection)

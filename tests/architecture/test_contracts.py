@@ -20,7 +20,7 @@ TABLE = (
     {"policies"},
     {"actions"},
     {"tasks", "jobs"},
-    {"reactions", "views", "graphql"},
+    {"reactions", "views", "graphql", "rest"},
     {"admin", "urls", "apps", "management", "migrations"},
 )
 ADAPTERS = {"store", "live", "search", "secrets", "runner", "sandbox", "relay", "worker", "doors"}

@@ -10,9 +10,11 @@ from tests.architecture import source
 DOORS = {
     "HTTP": {
         "apps/tenancy/doors/identity.py",
+        "apps/tenancy/doors/keys.py",
         "apps/tenancy/doors/pages.py",
         "apps/tenancy/graphql/context.py",
         "apps/artifacts/views.py",
+        "apps/executions/rest/door.py",
         "config/graphql_view.py",
     },
     "WebSocket": {"apps/executions/graphql/stream.py"},

@@ -8,7 +8,7 @@ from typing import Final
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.history import Event
-from apps.executions.engine.slice_ports import Batch, Claim, Inbox, LeaseLost
+from apps.executions.engine.slice_ports import Batch, Claim, Inbox, LeaseLost, Left
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
 from apps.executions.store.resilient import Patience, append_surely, read_surely
@@ -21,8 +21,8 @@ LOOK_SECONDS: Final = 1.0
 class RunJournal:
     """Strict appends on the caller's connection, pure ones through the process's writer.
 
-    `tell` hears the run's head after each durable batch, `ring` the pools that got tasks, `asked`
-    that a wait has something to ask; none may block.
+    `tell` hears the run's head after each durable batch, and whether it has ended; `ring` the
+    pools that got tasks, `asked` that a wait has something to ask; none may block.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class RunJournal:
         connections: Connections,
         writer: Writer,
         patience: Patience,
-        tell: Callable[[int], None],
+        tell: Callable[[int, bool], None],
         ring: Callable[[Collection[str]], None],
         asked: Callable[[], None],
     ) -> None:
@@ -43,7 +43,7 @@ class RunJournal:
         self._changed = threading.Condition()
         self._waiting = 0
         self._is_lost = False
-        self._tell: Callable[[int], None] = tell
+        self._tell: Callable[[int, bool], None] = tell
         self._ring: Callable[[Collection[str]], None] = ring
         self._asked: Callable[[], None] = asked
         self._settled: Callable[[bool], None] | None = None
@@ -53,7 +53,7 @@ class RunJournal:
         self.flush()
         append_surely(self._connections, self._patience, self._claim, batch)
         crashpoint("append.known")
-        self._tell(batch.head + len(batch.rows))
+        self._tell_of(batch)
         change = batch.change
         if change.tasks or change.chunks:
             self._ring({one.pool for one in change.tasks} | {one.pool for one in change.chunks})
@@ -65,10 +65,8 @@ class RunJournal:
         with self._changed:
             self._refuse_lost()
             self._waiting += 1
-        head = batch.head + len(batch.rows)
         posted = Posted(claim=self._claim, batch=batch)
-        asks = bool(batch.change.asks)
-        self._writer.post(posted, lambda held: self._written(held=held, head=head, asks=asks))
+        self._writer.post(posted, lambda held: self._written(batch, held=held))
 
     def flush(self) -> None:
         """Wait for what was posted. Raises LeaseLost when it was refused."""
@@ -104,7 +102,10 @@ class RunJournal:
             held = not self._is_lost
         callback(held)
 
-    def _written(self, *, held: bool, head: int, asks: bool) -> None:
+    def _tell_of(self, batch: Batch) -> None:
+        self._tell(batch.head + len(batch.rows), batch.change.left is Left.FINISHED)
+
+    def _written(self, batch: Batch, *, held: bool) -> None:
         with self._changed:
             self._waiting -= 1
             self._is_lost = self._is_lost or not held
@@ -112,8 +113,8 @@ class RunJournal:
             settled = self._settled if not self._waiting else None
             lost = self._is_lost
         if held:
-            self._tell(head)
-            if asks:
+            self._tell_of(batch)
+            if batch.change.asks:
                 self._asked()
         if settled is not None:
             settled(not lost)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID, uuid4
 
 from apps.executions.engine.plan import RUN_POOL
@@ -37,11 +37,22 @@ class LoopSettings:
         return self.runs_at_once if pool == RUN_POOL else self.tasks_at_once
 
 
+class Tell(Protocol):
+    """Hears where a run's history is now; 0 when only its logs are new."""
+
+    def __call__(self, run_id: UUID, head: int, *, is_over: bool = False) -> None:
+        """After the commit; `is_over` with the last event."""
+
+
+def tell_nobody(run_id: UUID, head: int, *, is_over: bool = False) -> None:
+    """Where nobody watches."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hooks:
     """What the loop tells the process around it; none may block for long."""
 
-    tell: Callable[[UUID, int], None] = lambda _run_id, _head: None
+    tell: Tell = tell_nobody
     ring: Callable[[Collection[str]], None] = lambda _pools: None
     """There is something to claim in these pools, for other processes too."""
     recycle: Callable[[str], None] = lambda _reason: None

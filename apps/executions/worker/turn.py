@@ -37,6 +37,7 @@ from apps.executions.worker.maps.objects import OpenObjects
 from apps.executions.worker.plans import Plans
 from apps.executions.worker.pool import Pace, SlicePool
 from apps.executions.worker.readings import Readings
+from apps.executions.worker.settings import Tell
 from apps.executions.worker.throttles import Throttles
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Shop:
     steps: Executor
     pace: Pace
     logs: LogBook
-    tell: Callable[[UUID, int], None]
+    tell: Tell
     is_draining: Callable[[], bool]
     is_crowded: Callable[[], bool]
     on_abandoned: Callable[[StepCall], None]
@@ -221,7 +222,7 @@ class Turn:
             connections=self.shop.connections,
             writer=self.shop.writer,
             patience=self.shop.lease,
-            tell=lambda head: self.shop.tell(run_id, head),
+            tell=lambda head, is_over: self.shop.tell(run_id, head, is_over=is_over),
             ring=self.shop.ring,
             asked=self.shop.asked,
         )

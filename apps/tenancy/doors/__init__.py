@@ -2,13 +2,13 @@
 
 from apps.tenancy.doors.identity import (
     Place,
-    actor_of_key,
     place_of,
     places_of,
     signed_in,
     staff_actor,
     still_holds,
 )
+from apps.tenancy.doors.keys import actor_of_key
 from apps.tenancy.doors.pages import (
     PublicRequest,
     StaffRequest,

@@ -7,7 +7,6 @@ of it: a foreign organization and one that does not exist get the same answer.
 
 from __future__ import annotations
 
-import datetime as dt
 import uuid
 from dataclasses import dataclass
 
@@ -15,15 +14,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q
 
 from apps.kit.clock import now
-from apps.kit.errors import Unauthenticated
 from apps.tenancy import scope
-from apps.tenancy.actors import Actor, Permission, Role
+from apps.tenancy.actors import Actor, Role
 from apps.tenancy.models import ApiKey, Membership, Organization, User
 from apps.tenancy.scope import Scope
-from apps.tenancy.tokens import KeyText, parse_key, same
-
-_USE_IS_NOTED_EVERY = dt.timedelta(minutes=1)
-_NO_KEY = KeyText(tenant_id=uuid.UUID(int=0), key_id=uuid.UUID(int=0), secret="").digest
 
 
 @dataclass(frozen=True)
@@ -32,36 +26,6 @@ class Place:
 
     organization: Organization
     actor: Actor
-
-
-def actor_of_key(text: str, *, ip: str | None = None) -> Actor:
-    """The actor behind an API key. Raises Unauthenticated, in one sentence for every reason."""
-    key = parse_key(text)
-    if key is None:
-        raise _bad_key()
-    with scope.enter(Scope(tenant_id=key.tenant_id)), scope.transaction():
-        row = ApiKey.objects.filter(pk=key.key_id).select_related("user").first()
-        stored = bytes(row.digest) if row is not None else _NO_KEY()
-        if not same(stored, key.digest()) or row is None:
-            raise _bad_key()
-        if row.revoked_at is not None or (row.expires_at and row.expires_at <= now()):
-            raise _bad_key()
-        membership = Membership.objects.filter(user_id=row.user_id).first()
-        if membership is None or not row.user.is_active:
-            raise _bad_key()
-        noted = now() - _USE_IS_NOTED_EVERY
-        if row.last_used_at is None or row.last_used_at < noted:
-            stale = Q(last_used_at=None) | Q(last_used_at__lt=noted)
-            ApiKey.objects.filter(stale, pk=row.pk).update(last_used_at=now())
-        person = Actor.member(
-            tenant_id=key.tenant_id,
-            user_id=row.user_id,
-            role=Role(membership.role),
-            name=f"{row.user.display_name} (key {row.name})",
-            ip=ip,
-        )
-        scopes = frozenset(p for p in Permission if p.value in row.scopes)
-        return person.narrowed(scopes, api_key_id=row.pk)
 
 
 def places_of(user: User, *, ip: str | None = None, limit: int = 50) -> list[Place]:
@@ -135,10 +99,3 @@ def _place(user: User, row: Membership, ip: str | None) -> Place:
         ip=ip,
     )
     return Place(organization=row.tenant, actor=actor)
-
-
-def _bad_key() -> Unauthenticated:
-    return Unauthenticated(
-        "The API key is unknown, expired or revoked. Create a new one in the organization's "
-        "settings and send it as `Authorization: Bearer nsx_…`."
-    )

@@ -6,7 +6,8 @@ from django.http import HttpRequest
 
 from apps.kit.errors import Unauthenticated
 from apps.tenancy.actors import Actor
-from apps.tenancy.doors.identity import actor_of_key, place_of, signed_in, staff_actor
+from apps.tenancy.doors.identity import place_of, signed_in, staff_actor
+from apps.tenancy.doors.keys import actor_of_key
 from apps.tenancy.doors.pages import SESSION_KEY, request_ip
 
 TENANT_HEADER = "X-NStarX-Tenant"

@@ -59,4 +59,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     @property
     def display_name(self) -> str:
         """What others see."""
-        return self.name or self.email.split("@", 1)[0]
+        return self.shown(self.name, self.email)
+
+    @staticmethod
+    def shown(name: str, email: str) -> str:
+        """What others see of a person with this name and address."""
+        return name or email.split("@", 1)[0]

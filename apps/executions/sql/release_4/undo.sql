@@ -1,4 +1,5 @@
 -- Back to the third release.
+DROP FUNCTION executions_run_4;
 DROP TRIGGER ask_for_child ON ask;
 DROP FUNCTION ask_for_child_4, engine_claim_4, executions_start_4, executions_launch_4,
   executions_chain_4;

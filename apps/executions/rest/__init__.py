@@ -1,0 +1,1 @@
+"""Runs over REST: start one and wait for its end, look, cancel."""

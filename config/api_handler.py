@@ -1,0 +1,71 @@
+"""The REST API's own way through Django: programs have no session, no cookie and no form.
+
+What every answer has stays: an id, a line in the log, TLS and its headers, the check of the host.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from django.core.exceptions import DisallowedHost
+from django.core.handlers.asgi import ASGIHandler
+from django.core.handlers.exception import convert_exception_to_response
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.middleware.security import SecurityMiddleware
+from structlog.contextvars import bound_contextvars
+
+from config.logs import REQUEST_ID_HEADER, line_of, request_id_of
+
+PREFIX: Final = "/api/v1/"
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class ApiHandler(ASGIHandler):
+    """Django without the middleware of pages."""
+
+    def load_middleware(self, is_async: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's
+        """None but ours; the views are Django's own, found by the URLconf."""
+        self._view_middleware: list[Any] = []
+        self._template_response_middleware: list[Any] = []
+        self._exception_middleware: list[Any] = []
+        inner: Any = self._get_response_async  # type: ignore[attr-defined]
+        self._middleware_chain = _Edge(convert_exception_to_response(inner))
+
+
+class _Edge:
+    """What the first middleware do for pages."""
+
+    def __init__(self, get_response: Any) -> None:
+        self._get_response = get_response
+        self._security = SecurityMiddleware(lambda _: HttpResponse())
+
+    async def __call__(self, request: HttpRequest) -> Any:
+        """Answer, and say so."""
+        since = time.perf_counter()
+        request_id = request_id_of(request)
+        request.request_id = request_id  # type: ignore[attr-defined]
+        with bound_contextvars(request_id=request_id):
+            response: Any = self._refusal(request) or await self._get_response(request)
+            self._security.process_response(request, response)
+            response.headers[REQUEST_ID_HEADER] = request_id
+            line_of(request, response, milliseconds=(time.perf_counter() - since) * 1000)
+        return response
+
+    def _refusal(self, request: HttpRequest) -> HttpResponseBase | None:
+        try:
+            request.get_host()
+        except DisallowedHost:
+            return HttpResponse("This host is not served here.", "text/plain", status=400)
+        return self._security.process_request(request)
+
+
+def api_first(api: Asgi, pages: Asgi) -> Asgi:
+    """One application of both."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        chosen = api if scope["path"].startswith(PREFIX) else pages
+        await chosen(scope, receive, send)
+
+    return application
