@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from apps.executions.engine.asking import HUMAN_KINDS, unanswered
 from apps.executions.engine.codec import Row, decode, encode
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.failure import Failure
@@ -29,6 +30,7 @@ from apps.executions.engine.slice_ports import (
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.step import EVERY_POOL
 from apps.executions.engine.storable import BODY_LIMIT, INLINE_LIMIT, Unstorable, dumps
+from apps.executions.engine.wait_events import StepAnswer
 from apps.executions.store.maps import ItemRecord
 from apps.executions.worker.maps.pools import Pools
 from apps.executions.worker.throttles import WorkflowThrottle
@@ -37,7 +39,7 @@ from apps.workflows.graph.declaration import Json
 RESULT: Final = "result"
 """The inner port that takes what the body made of an item."""
 
-Commit = Callable[[ItemRecord], bool]
+Commit = Callable[[ItemRecord, Sequence[TransactionalWrite]], bool]
 
 
 @dataclass
@@ -51,19 +53,25 @@ class Item:
 
     @property
     def is_settled(self) -> bool:
-        """It has an outcome to record; a stopped one has none.
+        """It has an outcome to record; a stopped one has none."""
+        return self.state.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.FAILED)
 
-        A step that waits for a person is one: the chunk cannot wait with it.
-        """
-        return bool(self.state.waiting) or self.state.status in (
-            RunStatus.SUCCEEDED,
-            RunStatus.PARTIAL,
-            RunStatus.FAILED,
+    def unanswered(self) -> tuple[StepAnswer, ...]:
+        """Nobody can be asked about a step in an item: its next rule decides, as if in vain."""
+        state = self.state
+        return tuple(
+            StepAnswer(
+                path=state.steps[index].path,
+                attempt=state.records[index].attempt,
+                outcome=unanswered(wait),
+            )
+            for index, wait in state.waiting.items()
+            if wait.kind in HUMAN_KINDS
         )
 
     def outcome(self) -> tuple[ItemRecord, Mapping[str, Json] | None]:
         """What is kept of it, and its failure if it failed."""
-        error = self._undecided() or self.state.error
+        error = self.state.error
         if error is None:
             try:
                 output = dumps(self._output(), limit=INLINE_LIMIT)
@@ -73,11 +81,6 @@ class Item:
                 return ItemRecord(idx=self.idx, state="done", output=output), None
         failure = {"index": self.idx, **error.to_json()}
         return failed_record(self.idx, failure), failure
-
-    def _undecided(self) -> Failure | None:
-        """The failure that outside of a map a person would be asked about."""
-        asked = next(iter(self.state.waiting.values()), None)
-        return None if asked is None else Failure.from_json(asked.payload["failure"])
 
     def _output(self) -> Any:
         if self.state.plan.exits:
@@ -92,6 +95,7 @@ class ItemJournal:
         self.rows = rows
         self.writes: list[TransactionalWrite] = []
         self.has_begun = False
+        self.answers: tuple[StepAnswer, ...] = ()
         self._idx = idx
         self._commit = commit
         self._state: RunState | None = None
@@ -108,8 +112,9 @@ class ItemJournal:
             self.has_begun = True
             history = [[row.type, row.path, row.attempt, row.body] for row in self.rows]
             text = dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
-            if not self._commit(ItemRecord(idx=self._idx, state="begun", output=text)):
+            if not self._commit(ItemRecord(idx=self._idx, state="begun", output=text), self.writes):
                 raise LeaseLost
+            self.writes = []
 
     def post(self, batch: Batch) -> None:
         """Keep."""
@@ -120,8 +125,9 @@ class ItemJournal:
         """Nothing is on its way."""
 
     def inbox(self) -> Inbox:
-        """Asked for only when the map stops."""
-        return Inbox(cancel=CancelRequest())
+        """Asked for when a step has its answer, else only when the map stops."""
+        answers, self.answers = self.answers, ()
+        return Inbox(answers=answers) if answers else Inbox(cancel=CancelRequest())
 
     def _is_intent(self, row: Row) -> bool:
         state = self._state
@@ -163,12 +169,13 @@ class ItemRunner:
 
     def turn(self, item: Item) -> Left:
         """One slice of an item. Raises LeaseLost."""
+        item.journal.answers = item.unanswered()
         claim = replace(
             self.claim,
             head=item.state.head,
             slots=1,
             crashes=0,
-            has_inbox=False,
+            has_inbox=bool(item.journal.answers),
             pool=EVERY_POOL,
         )
         pool = self.pools.open()

@@ -54,9 +54,9 @@ class Ledger:
             if strict or is_due or len(self._records) >= self._most:
                 self._flush()
 
-    def commit(self, record: ItemRecord) -> bool:
-        """An intent, durable on return."""
-        return self._write((record,))
+    def commit(self, record: ItemRecord, writes: Sequence[TransactionalWrite] = ()) -> bool:
+        """An intent, durable on return, with what steps before it have declared."""
+        return self._write((record,), writes=_text_of(writes))
 
     def flush(self) -> None:
         """All there is."""
@@ -76,8 +76,11 @@ class Ledger:
         self._since = time.monotonic()
         if not records:
             return
-        text = None
-        if writes:
-            text = json.dumps([{"key": one.key, "value": one.value} for one in writes])
-        if not self._write(records, writes=text, soon=soon):
+        if not self._write(records, writes=_text_of(writes), soon=soon):
             raise LeaseLost
+
+
+def _text_of(writes: Sequence[TransactionalWrite]) -> str | None:
+    if not writes:
+        return None
+    return json.dumps([{"key": one.key, "value": one.value} for one in writes])

@@ -20,6 +20,10 @@ class ItemsGone(Exception):
     """The object that holds the items cannot be read (any more)."""
 
 
+class _Closed(Exception):
+    """Another object took its place since it was looked up."""
+
+
 class Lines:
     """One open object, and where each of its lines begins."""
 
@@ -29,8 +33,10 @@ class Lines:
         self._starts = array("Q", _starts(stream))
 
     def read(self, low: int, high: int) -> list[Any]:
-        """The values from `low` to before `high`; fewer where the lines end."""
+        """The values from `low` to before `high`; fewer where the lines end. Raises _Closed."""
         with self._lock:
+            if self._stream.closed:
+                raise _Closed
             found = []
             for start in self._starts[low:high]:
                 self._stream.seek(start)
@@ -54,11 +60,15 @@ class ItemSource:
         """Items of a slice. Raises ItemsGone."""
         if isinstance(items, list):
             return items[span.start : span.stop]
-        found = self._lines(ArtifactRef.from_json(items), tenant_id, objects)
-        try:
-            values = found.read(span.start, span.stop)
-        except ValueError as error:  # Closed by another chunk in between, or no JSON.
-            raise ItemsGone(f"The items cannot be read: {error}.") from error
+        reference = ArtifactRef.from_json(items)
+        while True:
+            try:
+                values = self._lines(reference, tenant_id, objects).read(span.start, span.stop)
+                break
+            except _Closed:
+                continue
+            except ValueError as error:
+                raise ItemsGone(f"The items cannot be read: {error}.") from error
         if len(values) != len(span):
             raise ItemsGone("There are fewer items than there were; start a new run.")
         return values

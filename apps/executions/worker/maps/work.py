@@ -147,12 +147,12 @@ class Work:
         return self.runner.begin(idx, value, history=history)
 
     def _back(self, item: Item, left: Left) -> None:
-        settled = left is not Left.YIELDED and item.is_settled
+        settled = left is Left.FINISHED and item.is_settled
         with self._lock:
             self._running -= 1
-            if left is Left.PARKED and not settled:
+            if left is Left.PARKED:
                 self._waiting.append(item)
-        if settled or left is Left.FINISHED:
+        if left is Left.FINISHED:
             self._count(item.state.totals)
         if settled:
             self._settle(item)
