@@ -23,10 +23,11 @@ from apps.tenancy import scope
 from apps.tenancy.actors import Actor
 from apps.tenancy.models import EnvironmentKind
 
-_LAUNCH: Final = (
-    "SELECT * FROM executions_launch_4(%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb,"
-    " %s, %s, %s, %s, %s, %s::jsonb)"
+_GIVEN: Final = (
+    "%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb, %s, %s, %s, %s, %s, %s::jsonb"
 )
+_LAUNCH: Final = f"SELECT * FROM executions_launch_4({_GIVEN})"  # noqa: S608 - constants
+_LAUNCH_ALONE: Final = f"CALL executions_launch_alone_4({_GIVEN}, NULL, NULL)"
 ABI: Final = 4
 """Of the release whose functions write here."""
 _COLUMNS: Final = (
@@ -52,16 +53,16 @@ def launched(
     except RunRefused:
         return None  # By a version that may have been replaced.
     if not connection.in_atomic_block:
-        return _launched(ready, actor=actor, named=str(environment))
+        return _launched(ready, actor=actor, named=str(environment), by=_LAUNCH_ALONE)
     with scope.transaction():  # A refusal here shall not end theirs.
-        return _launched(ready, actor=actor, named=str(environment))
+        return _launched(ready, actor=actor, named=str(environment), by=_LAUNCH)
 
 
-def _launched(ready: Order, *, actor: Actor, named: str) -> Run | None:
+def _launched(ready: Order, *, actor: Actor, named: str, by: str) -> Run | None:
     tenant_id, run_id = scope.current_tenant_id(), uuid7()
     known = ready.standing
     row = write(
-        _LAUNCH,
+        by,
         [
             tenant_id,
             run_id,
@@ -79,7 +80,7 @@ def _launched(ready: Order, *, actor: Actor, named: str) -> Run | None:
             _act(ready, actor=actor, run_id=run_id),
         ],
     )
-    if row is None:
+    if row is None or row[0] is None:
         return None
     events.publish_durable(RunReady(tenant_id=tenant_id, run_id=run_id, pool=POOL))
     if ready.facts.get("bounds") is not None:

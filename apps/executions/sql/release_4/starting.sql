@@ -1,9 +1,9 @@
 -- Starts, fourth edition: they write runs that workers of the third release leave alone, and runs that
 -- another run has started.
 
--- T0. Facts: the columns of the run that do not change; `bounds` among them are its workflow's. The
--- rows that a tenant's starts share come last: the gate's, then the quota's.
-CREATE FUNCTION executions_start_4(
+-- What a start writes. Facts: the columns of the run that do not change; `bounds` among them are its
+-- workflow's, whose gate all its starts share: it comes last.
+CREATE FUNCTION executions_queue_4(
   p_tenant uuid, p_run uuid, p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real
 ) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -67,12 +67,49 @@ BEGIN
   ELSE
     PERFORM engine_admit_3(p_tenant, r.workflow_id);
   END IF;
+END $$;
+
+-- T0. The quota's row is shared by all of a tenant's starts, so it comes last.
+CREATE FUNCTION executions_start_4(
+  p_tenant uuid, p_run uuid, p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real
+) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM executions_queue_4(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
   PERFORM tenancy_require_1(p_tenant, 'runs_per_month', 1);
 END $$;
 
--- Starts the run unless something stands otherwise than `p_known` (a digest of the text above), or
--- p_most runs are open or p_starts began within a minute (p_most null: somebody has counted them
--- lately): then there is no row and nothing is written. p_audit is the act's row in the audit trail, if it has one.
+-- Whether all stands as the caller knows it: `p_known` is a digest of executions_standing_3, fewer than
+-- p_most runs are open and fewer than p_starts began within a minute (p_most null: somebody has counted
+-- them lately).
+CREATE FUNCTION executions_may_launch_4(
+  p_tenant uuid, p_workflow uuid, p_place text, p_secrets text[], p_known text,
+  p_starts bigint, p_most bigint
+) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF md5(executions_standing_3(p_tenant, p_workflow, p_place, p_secrets))
+     IS DISTINCT FROM p_known THEN
+    RETURN false;
+  END IF;
+  IF p_most IS NOT NULL THEN
+    PERFORM FROM run r WHERE r.tenant_id = p_tenant AND r.finished_at IS NULL
+      OFFSET p_most - 1 LIMIT 1;
+    IF FOUND THEN
+      RETURN false;
+    END IF;
+    PERFORM FROM run r WHERE r.tenant_id = p_tenant
+        AND r.id >= engine_uuid_floor_1(clock_timestamp() - interval '1 minute')
+      OFFSET p_starts - 1 LIMIT 1;
+    IF FOUND THEN
+      RETURN false;
+    END IF;
+  END IF;
+  RETURN true;
+END $$;
+
+-- Starts the run inside the caller's transaction, or returns no row and writes nothing. p_audit is the
+-- act's row in the audit trail, if it has one.
 CREATE FUNCTION executions_launch_4(
   p_tenant uuid, p_run uuid, p_workflow uuid, p_place text, p_secrets text[], p_known text,
   p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real,
@@ -80,22 +117,9 @@ CREATE FUNCTION executions_launch_4(
 ) RETURNS TABLE (created_at timestamptz, deadline_at timestamptz)
 LANGUAGE plpgsql AS $$
 BEGIN
-  IF md5(executions_standing_3(p_tenant, p_workflow, p_place, p_secrets))
-     IS DISTINCT FROM p_known THEN
+  IF NOT executions_may_launch_4(p_tenant, p_workflow, p_place, p_secrets, p_known, p_starts, p_most)
+  THEN
     RETURN;
-  END IF;
-  IF p_most IS NOT NULL THEN
-    PERFORM FROM run r WHERE r.tenant_id = p_tenant AND r.finished_at IS NULL
-      OFFSET p_most - 1 LIMIT 1;
-    IF FOUND THEN
-      RETURN;
-    END IF;
-    PERFORM FROM run r WHERE r.tenant_id = p_tenant
-        AND r.id >= engine_uuid_floor_1(clock_timestamp() - interval '1 minute')
-      OFFSET p_starts - 1 LIMIT 1;
-    IF FOUND THEN
-      RETURN;
-    END IF;
   END IF;
   IF p_audit IS NOT NULL THEN
     PERFORM tenancy_audit_1(p_tenant, p_audit);
@@ -103,6 +127,33 @@ BEGIN
   PERFORM executions_start_4(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
   RETURN QUERY SELECT r.created_at, r.deadline_at FROM run r
                 WHERE r.tenant_id = p_tenant AND r.id = p_run;
+END $$;
+
+-- The same as transactions of its own: the quota is taken and let go before anything waits for a disk,
+-- or all of a tenant's starts would stand in line for the flush of each. Its commit is in the log before
+-- that of the run, so no run goes uncounted; a start that dies between the two has been counted.
+CREATE PROCEDURE executions_launch_alone_4(
+  p_tenant uuid, p_run uuid, p_workflow uuid, p_place text, p_secrets text[], p_known text,
+  p_facts jsonb, p_event jsonb, p_slots int, p_runs int, p_weight real,
+  p_starts bigint, p_most bigint, p_audit jsonb,
+  INOUT p_created_at timestamptz, INOUT p_deadline_at timestamptz
+)
+LANGUAGE plpgsql AS $$
+BEGIN
+  IF NOT executions_may_launch_4(p_tenant, p_workflow, p_place, p_secrets, p_known, p_starts, p_most)
+  THEN
+    RETURN;
+  END IF;
+  PERFORM set_config('synchronous_commit', 'off', true);
+  PERFORM tenancy_require_1(p_tenant, 'runs_per_month', 1);
+  COMMIT;
+  PERFORM set_config('app.tenant', p_tenant::text, true);
+  IF p_audit IS NOT NULL THEN
+    PERFORM tenancy_audit_1(p_tenant, p_audit);
+  END IF;
+  PERFORM executions_queue_4(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
+  SELECT r.created_at, r.deadline_at INTO p_created_at, p_deadline_at FROM run r
+   WHERE r.tenant_id = p_tenant AND r.id = p_run;
 END $$;
 
 -- An ordinary start, with seeds between its first event and its first claim: what is said of single

@@ -2,7 +2,8 @@
 DROP FUNCTION executions_run_4;
 DROP TRIGGER ask_for_child ON ask;
 DROP FUNCTION ask_for_child_4, engine_claim_4, executions_start_4, executions_launch_4,
-  executions_chain_4;
+  executions_chain_4, executions_queue_4, executions_may_launch_4;
+DROP PROCEDURE executions_launch_alone_4;
 DELETE FROM ask WHERE child_at IS NOT NULL;
 ALTER TABLE ask DROP COLUMN child_at;
 DROP TABLE open_child;
