@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -53,6 +54,28 @@ _LATER: Final = """
               FROM ask WHERE tenant_id = %s AND run_id = %s AND seq = %s) waits
      WHERE tenant_id = %s AND run_id = %s AND seq = %s
 """
+# A step has left its wait by an event of its own, of a container around it, or of the whole run.
+_ENDS: Final = """
+    (e.path = w.path OR e.type = 'run.compensating'
+     OR starts_with(w.path, e.path || '[') AND e.type = ANY (
+       '{step.completed,step.failed,step.canceled,step.attempt_failed}'))
+"""
+_GONE_ON: Final = f"""
+    SELECT FROM run_event w
+      JOIN run_event e ON (e.tenant_id, e.run_id) = (w.tenant_id, w.run_id) AND e.seq > w.seq
+     WHERE w.tenant_id = %s AND w.run_id = %s AND w.seq = %s AND {_ENDS} LIMIT 1
+"""
+_WITHDRAWN: Final = f"""
+    SELECT w.path, w.attempt FROM run_event c
+      JOIN run_event w ON (w.tenant_id, w.run_id) = (c.tenant_id, c.run_id) AND w.seq < c.seq
+       AND w.type = 'step.waiting'
+       AND (c.type = 'run.compensating' OR w.path = c.path OR starts_with(w.path, c.path || '['))
+     WHERE c.tenant_id = %s AND c.run_id = %s AND c.seq = %s
+       AND NOT EXISTS (
+         SELECT FROM run_event e
+          WHERE (e.tenant_id, e.run_id) = (w.tenant_id, w.run_id)
+            AND e.seq > w.seq AND e.seq < c.seq AND {_ENDS})
+"""  # noqa: S608 - a text of ours
 
 
 @dataclass(frozen=True)
@@ -90,10 +113,10 @@ def _asked(ask: _Ask) -> bool:
             cursor.execute(_TAKE, ask.key)
             if not cursor.rowcount:
                 return False  # Another process has it.
-            event = _event(ask, is_open=is_open)
-            if event is not None:
+            found = tuple(_events(ask, is_open=is_open))
+            for event in found:
                 events.publish(event)
-            return event is not None
+            return bool(found)
     except Exception:
         logger.exception("the %s of run %s was not passed on", ask.kind, ask.run_id)
         with connection.cursor() as cursor:
@@ -101,23 +124,36 @@ def _asked(ask: _Ask) -> bool:
         return False
 
 
-def _event(ask: _Ask, *, is_open: bool) -> Event | None:
-    """None for a step that does not wait any more: it was answered before it was asked."""
+def _events(ask: _Ask, *, is_open: bool) -> Iterator[Event]:
+    """None of a step that does not wait any more: it was answered before it was asked."""
     row = RunEvent.objects.get(run_id=ask.run_id, seq=ask.seq)
-    if ask.kind != AskKind.WAITING:
-        return WaitOver(
+    if ask.kind == AskKind.WITHDRAWN:
+        for path, attempt in _withdrawn(ask):
+            yield WaitOver(tenant_id=ask.tenant_id, run_id=ask.run_id, path=path, attempt=attempt)
+    elif ask.kind != AskKind.WAITING:
+        yield WaitOver(
             tenant_id=ask.tenant_id, run_id=ask.run_id, path=row.path, attempt=row.attempt
         )
-    if not is_open or row.path is None or row.attempt is None:
-        return None
-    later = RunEvent.objects.filter(run_id=ask.run_id, path=row.path, seq__gt=ask.seq)
-    if later.exists():
-        return None
-    waiting = read_waiting(row.path, row.attempt, row.body or {})
-    return StepAsks(
-        tenant_id=ask.tenant_id,
-        run_id=ask.run_id,
-        path=row.path,
-        attempt=row.attempt,
-        wait=waiting.wait,
-    )
+    elif is_open and row.path is not None and row.attempt is not None and _waits_still(ask):
+        waiting = read_waiting(row.path, row.attempt, row.body or {})
+        yield StepAsks(
+            tenant_id=ask.tenant_id,
+            run_id=ask.run_id,
+            path=row.path,
+            attempt=row.attempt,
+            wait=waiting.wait,
+        )
+
+
+def _waits_still(ask: _Ask) -> bool:
+    """Neither the step has gone on, nor did the container around it end, nor is the run undone."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GONE_ON, ask.key)
+        return not cursor.rowcount
+
+
+def _withdrawn(ask: _Ask) -> list[tuple[str, int]]:
+    """The waits that were open as the event came that ended them."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHDRAWN, ask.key)
+        return list(cursor.fetchall())

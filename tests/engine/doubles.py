@@ -76,8 +76,8 @@ class MemoryJournal:
             self.world.dispatched[task.path, task.attempt] += 1
             self.world.tasks.append(task)
         self.world.maps.take(batch.change, self.world.say)
-        if batch.change.recall:
-            for task in tuple(self.world.tasks):
+        for task in tuple(self.world.tasks):
+            if batch.change.recall or task.path in batch.change.halts:
                 stopped = StepStopped(reason=StopReason.CANCELED)
                 self.world.finish_task(task, stopped, started_at=self.world.now)
 
@@ -115,6 +115,7 @@ class ScriptedPool:
         self.journal = journal
         self.flying: dict[int, tuple[StepCall, dt.datetime]] = {}
         self.reason: StopReason | None = None
+        self.halted: set[int] = set()
 
     def submit(self, index: int, call: StepCall, *, light: bool) -> None:
         self.check(call)
@@ -182,8 +183,11 @@ class ScriptedPool:
         if call.path in self.world.stuck:
             return False
         if call.path in self.world.patient:
-            return self.reason is not None
+            return self.reason is not None or self.is_halted(call)
         return at <= until
+
+    def is_halted(self, call: StepCall) -> bool:
+        return any(self.flying[one][0] is call for one in self.halted & self.flying.keys())
 
     def arrive(self, index: int) -> Arrival:
         call, _ = self.flying.pop(index)
@@ -202,6 +206,10 @@ class ScriptedPool:
     def stop(self, reason: StopReason) -> None:
         self.reason = reason
         self.world.stops.append(reason)
+
+    def halt(self, index: int) -> None:
+        self.halted.add(index)
+        self.world.halted.append(self.flying[index][0].path)
 
     def abandon(self, index: int) -> None:
         call, _ = self.flying.pop(index)

@@ -98,6 +98,8 @@ class World:
     seconds: dict[str, float] = field(default_factory=dict)
     stops: list[StopReason] = field(default_factory=list)
     abandoned: list[str] = field(default_factory=list)
+    halted: list[str] = field(default_factory=list)
+    """Steps that were asked to stop for themselves."""
     mail_after: dict[str, Inbox] = field(default_factory=dict)
     """What comes into the inbox when a step comes back."""
     mail_at: tuple[dt.datetime, Inbox] | None = None

@@ -15,14 +15,17 @@ from apps.executions.engine.ports import (
     StepFailed,
     StepOutcome,
     StepRepeats,
+    StepStopped,
     StepWaits,
+    StopReason,
 )
+from apps.executions.engine.slice_ports import AskKind
 from apps.executions.engine.state import RunStatus
 from apps.workflows.graph.declaration import Wait, WaitKind
 from apps.workflows.graph.validate import read_and_validate
 from tests.engine.cases import completed, failing, only, plan_of, statuses, types
 from tests.engine.doubles import Cut
-from tests.engine.simulator import Script, World, echo
+from tests.engine.simulator import START, Script, World, echo
 from tests.factories.graphs import CATALOGUE, a, raw, to
 
 
@@ -154,12 +157,58 @@ def test_too_few_values_skip_the_join() -> None:
     assert (statuses(world)["j"], statuses(world)["e"]) == ("SKIPPED", "SKIPPED")
 
 
-def test_a_dispatched_branch_ends_by_itself() -> None:
+def test_a_branch_that_runs_is_asked_to_stop_and_the_others_go_on() -> None:
+    nodes = [a("quick"), a("slow", "keyed"), join(1), a("e", "keyed")]
+    links = [*into("quick", "slow"), to("j", "e")]
+    world = World(
+        plan_of(nodes, links),
+        patient={"slow": StepStopped(reason=StopReason.CANCELED)},
+        seconds={"e": 3},
+    )
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert (statuses(world)["slow"], statuses(world)["e"]) == ("CANCELED", "SUCCEEDED")
+    assert (world.halted, world.stops) == (["slow"], [])
+
+
+def test_an_effect_that_happened_all_the_same_is_recorded() -> None:
+    nodes = [a("quick"), a("slow", "unsafe"), join(1)]
+    world = World(plan_of(nodes, into("quick", "slow")), patient={"slow": StepDone(outputs={})})
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert statuses(world)["slow"] == "SUCCEEDED"
+    assert world.halted == ["slow"]
+
+
+def test_a_branch_that_does_not_stop_is_given_up() -> None:
+    plan = plan_of([a("quick"), a("slow"), join(1)], into("quick", "slow"))
+    world = World(plan, stuck={"slow"})
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert statuses(world)["slow"] == "CANCELED"
+    assert world.abandoned == ["slow"]
+    assert world.now - START < dt.timedelta(seconds=11)
+
+
+def test_a_dispatched_branch_is_called_back_once_the_winner_is_durable() -> None:
     nodes = [a("quick"), a("far", resources={"pool": "cpu"}), join(1)]
     world = World(plan_of(nodes, into("quick", "far")))
     assert world.finish().status is RunStatus.SUCCEEDED
-    assert statuses(world)["far"] == "SUCCEEDED"
+    assert statuses(world)["far"] == "CANCELED"
+    halted = [batch.head + len(batch.rows) for batch in world.batches if batch.change.halts]
+    assert halted
+    assert types(world).index("step.completed quick") < halted[0]
     assert RUN_POOL == "io"
+
+
+def test_what_people_were_asked_is_withdrawn() -> None:
+    nodes = [a("quick", "keyed"), a("asks"), join(1), a("e")]
+    links = [*into("quick", "asks"), to("j", "e")]
+    script = only("asks", lambda _: StepWaits(wait=Wait(kind=WaitKind.APPROVAL)))
+    world = World(plan_of(nodes, links), script=script, seconds={"quick": 5})
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert statuses(world)["asks"] == "CANCELED"
+    at = types(world).index("step.canceled asks") + 1
+    asks = [(ask.kind, ask.seq) for batch in world.batches for ask in batch.change.asks]
+    assert (AskKind.WITHDRAWN, at) in asks
+    assert AskKind.OVER not in dict(asks)
 
 
 @pytest.mark.parametrize(("kind", "status"), [("pure", "CANCELED"), ("reconcilable", "SUCCEEDED")])
@@ -197,6 +246,32 @@ def test_a_join_inside_a_body_and_a_loop_in_a_branch() -> None:
     world = World(plan_of(body, links), script=script, seconds={"c[0]/y": 2, "c[1]/y": 2})
     assert world.finish().status is RunStatus.SUCCEEDED
     assert types(world).count("step.completed c[1]/j") == 1
+
+
+def test_an_open_body_nobody_needs_closes_once_nothing_in_it_runs() -> None:
+    def script(call: StepCall) -> StepOutcome:
+        return StepRepeats(values={}) if call.node.id == "c" else echo(call)
+
+    nodes = [a("quick"), a("c", "box"), a("x", parentId="c"), a("y", parentId="c"), join(1)]
+    plan = plan_of(nodes, [*into("quick", "c"), to("x", "y")])
+    stopped: dict[str, StepOutcome] = {"c[0]/x": StepStopped(reason=StopReason.CANCELED)}
+    world = World(plan, script=script, seconds={"quick": 1}, patient=stopped)
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert world.halted == ["c[0]/x"]
+    found = statuses(world)
+    assert {found[name] for name in ("c", "c[0]/x", "c[0]/y")} == {"CANCELED"}
+    # Its handler opens one more after the join has had enough.
+    world = World(plan, script=script, seconds={"quick": 1, "c": 2})
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert statuses(world)["c"] == "CANCELED"
+
+
+def test_a_loop_in_a_branch_ends_with_it() -> None:
+    def script(call: StepCall) -> StepOutcome:
+        if call.node.id == "c" and (call.inside is None or call.inside.index < 1):
+            return StepRepeats(values={})
+        return StepDone(outputs={"value": call.path})
+
     nodes = [a("quick"), a("c", "box"), a("x", parentId="c"), join(1)]
     world = World(
         plan_of(nodes, into("quick", "c")), script=script, seconds={"quick": 1, "c[0]/x": 2}

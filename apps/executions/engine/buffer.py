@@ -8,9 +8,16 @@ from uuid import UUID
 
 from apps.executions.engine.codec import Row, encode, result_text
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.history import Event, RunEnded
+from apps.executions.engine.history import (
+    AttemptFailed,
+    Event,
+    RunEnded,
+    StepCanceled,
+    StepFailed,
+)
 from apps.executions.engine.mapping import Chunk
 from apps.executions.engine.ports import TransactionalWrite
+from apps.executions.engine.rescue_events import RunCompensating
 from apps.executions.engine.slice_ports import Ask, AskKind, Batch, Change, Journal, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task
@@ -19,6 +26,10 @@ from apps.executions.engine.wait_events import StepWaiting
 BUFFER_AGE: Final = dt.timedelta(milliseconds=15)
 BUFFER_ROWS: Final = 256
 RESULT_LIMIT: Final = 64 * 1024
+
+_WITHDRAWS: Final = frozenset({StepCanceled, StepFailed, AttemptFailed, RunCompensating})
+"""Events by which waits of other steps may end."""
+_NOBODY: Final[frozenset[int]] = frozenset()
 
 
 class Buffer:
@@ -41,6 +52,7 @@ class Buffer:
         self.tasks: list[Task] = []
         self.asks: list[Ask] = []
         self.recall = False
+        self.halts: list[str] = []
         self.chunks: list[Chunk] = []
         self.recalls: list[str] = []
         self.is_strict = False
@@ -57,14 +69,29 @@ class Buffer:
         """Encode, apply, keep. Raises Unstorable before anything has changed."""
         row = encode(event)
         is_over = type(event) is RunEnded and self.state.is_asking
+        asked = self._asked() if type(event) in _WITHDRAWS and self.state.waiting else _NOBODY
         self.state.apply(event)
         if not self.rows:
             self.due_at = now + BUFFER_AGE
         self.rows.append(row)
         if is_over:
             self.asks.append(Ask(kind=AskKind.OVER, seq=self.state.head))
+        if asked and self._has_withdrawn(asked, event):
+            self.asks.append(Ask(kind=AskKind.WITHDRAWN, seq=self.state.head))
         if type(event) is StepWaiting and event.wait.kind.is_asked:
             self.asks.append(Ask(kind=AskKind.WAITING, seq=self.state.head))
+
+    def _asked(self) -> frozenset[int]:
+        """Steps whose wait somebody was told of."""
+        waiting = self.state.waiting.items()
+        return frozenset(index for index, wait in waiting if wait.kind.is_asked)
+
+    def _has_withdrawn(self, asked: frozenset[int], event: Event) -> bool:
+        """Whether a wait has ended by what became of other steps."""
+        ended = asked.difference(self.state.waiting)
+        if isinstance(event, StepFailed | AttemptFailed):
+            ended -= {self.state.step(event.path).index}  # It was answered, or overdue.
+        return bool(ended)
 
     def barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
         """Make durable what must be before the steps that are about to start."""
@@ -112,6 +139,7 @@ class Buffer:
             writes=tuple(self.writes),
             tasks=tuple(self.tasks),
             recall=self.recall,
+            halts=tuple(self.halts),
             asks=tuple(self.asks),
             signals=self._signals if kept != self._signals else None,
             chunks=tuple(self.chunks),

@@ -19,17 +19,17 @@ from apps.executions.engine.history import (
     RunEnded,
     RunStarted,
     SkipReason,
-    StepCanceled,
     StepEvent,
     StepFailed,
     StepSkipped,
 )
+from apps.executions.engine.joins import needless, runs_within, spared
 from apps.executions.engine.mapping import MapWork, are_open, map_work
 from apps.executions.engine.pausing import PauseRequest, pausing
 from apps.executions.engine.plan import RUN_POOL
 from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import RunCompensating
-from apps.executions.engine.state import RunStatus, StepStatus
+from apps.executions.engine.state import RunStatus
 from apps.executions.engine.undoing import RUN_TIMEOUT, TIMEOUT_MESSAGE, failure_of, next_event
 from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.engine.waits import Settled, settled
@@ -39,9 +39,6 @@ LOST_MESSAGE = "Workers died with this step three times. Give it less data or mo
 DOUBT_MESSAGE = (
     "A worker died after this step had started and before it ended; whether its effect "
     "happened is unknown. Check the other system, then say what became of it."
-)
-_HELD = frozenset(
-    {StepStatus.READY, StepStatus.RETRY_WAIT, StepStatus.WAITING, StepStatus.IN_DOUBT}
 )
 
 
@@ -87,6 +84,8 @@ class Commands:
     wake_at: dt.datetime | None = None
     maps: MapWork | None = None
     """What open maps need."""
+    halts: frozenset[int] = frozenset()
+    """Steps that run and shall stop: nobody needs them any more."""
 
 
 def decide(state: RunState, facts: Facts) -> Commands:
@@ -114,13 +113,21 @@ def decide(state: RunState, facts: Facts) -> Commands:
         return Commands(events=(*opening, *ends))
     if state.waiting and (ended := tuple(settled(state, facts.now))):
         return Commands(events=opening, settled=ended)
+    halts = frozenset(needless(state) if state.spare or state.broken else ())
     starts, dispatches = _starts(state, facts)
-    maps = _maps(state) if state.mapping else None
+    maps = None
+    if state.mapping:
+        maps = map_work(state.mapping, is_paused=state.is_paused, halted=halts)
     if not (_is_busy(state) or state.waiting or state.mapping):
         return Commands(events=(*opening, *_nothing_left(state)))
     wake_at = _wake_at(state, facts)
     return Commands(
-        events=opening, starts=starts, dispatches=dispatches, wake_at=wake_at, maps=maps
+        events=opening,
+        starts=starts,
+        dispatches=dispatches,
+        wake_at=wake_at,
+        maps=maps,
+        halts=halts,
     )
 
 
@@ -168,31 +175,18 @@ def _ends(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
     """Steps that end without running: a broken container, or whom nobody needs or reaches."""
     if broken := _broken(state, facts):
         return (broken,)
-    if state.spare and (spared := tuple(_spared(state))):
-        return spared
+    if state.spare and (ended := tuple(spared(state))):
+        return ended
     return tuple(
         StepSkipped(path=state.steps[index].path, reason=reason)
         for index, reason in state.unreached
     )
 
 
-def _spared(state: RunState) -> Iterator[StepCanceled]:
-    """Whom a join needs no longer: what has not begun, waits, or may run again at no harm."""
-    for index in state.spare:
-        record = state.records[index]
-        is_open = index in state.in_flight or index in state.dispatched
-        has_begun = index in state.cut and not state.steps[index].is_pure
-        if not is_open and (index in state.cut or record.status in _HELD) and not has_begun:
-            yield StepCanceled(path=state.steps[index].path, attempt=record.attempt)
-
-
 def _broken(state: RunState, facts: Facts) -> StepFailed | None:
     """A container ends with the failure of a step in it, once nothing in it runs any more."""
     for iteration, failure in state.broken:
-        mapped = (index for index, progress in state.mapping.items() if progress.open)
-        out = chain(state.in_flight, state.dispatched, mapped)
-        flying = (state.iteration_of(index) for index in out)
-        if any(one is not None and one.is_within(iteration) for one in flying):
+        if runs_within(state, iteration):
             continue
         step, record = state.steps[iteration.container], state.records[iteration.container]
         outcome = ports.StepFailed(code=failure.code, message=failure.message)
@@ -251,11 +245,6 @@ def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
         wake_at = _wake_at(state, facts)
         return Commands(starts=starts, dispatches=dispatches, wake_at=wake_at)
     return Commands(events=(next_event(state, undoing),))
-
-
-def _maps(state: RunState) -> MapWork | None:
-    is_dead = state.is_dead if state.broken else None
-    return map_work(state.mapping, is_paused=state.is_paused, is_dead=is_dead)
 
 
 def _is_busy(state: RunState) -> bool:

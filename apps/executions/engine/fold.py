@@ -206,6 +206,7 @@ class RunState(OnCall):
             if not one.awaits:
                 self._classify(one)
         iteration = self.iterating[step.index]
+        iteration.is_broken = step.index in self.spare
         if not iteration.left:
             self.ask_again(iteration)
 
@@ -243,7 +244,10 @@ class RunState(OnCall):
         if taken_by(self, join) >= needed:
             self.undecided[join.index] = 0
             self._classify(join)
-            self.spare.update(dict.fromkeys(spared_by(self, join)))
+            for index in spared_by(self, join):
+                self.spare[index] = None
+                if index in self.iterating:
+                    self.iterating[index].is_broken = True
         elif not self.undecided[join.index]:
             self.unreached.append((join.index, SkipReason.NOT_REACHED))
 

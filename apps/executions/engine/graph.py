@@ -152,8 +152,8 @@ class StepGraph:
         steps, links = iteration.copies(first_link=len(self.links))
         if not self.inside:
             self.positions = dict(self.positions)
-        self.steps = _grown(self.steps, steps)
-        self.links = _grown(self.links, links)
+        self.steps = grown(self.steps, steps)
+        self.links = grown(self.links, links)
         self.positions.update((one.path, one.index) for one in steps)
         self.records += [StepRecord(StepStatus.BLOCKED) for _ in steps]
         self.inside += [iteration] * len(steps)
@@ -164,7 +164,7 @@ class StepGraph:
         return steps
 
 
-def _grown(known: Sequence[T], more: list[T]) -> list[T]:
+def grown(known: Sequence[T], more: list[T]) -> list[T]:
     """The list with more in it; of a plan's own tuple, which all runs share, a copy."""
     grown = known if isinstance(known, list) else list(known)
     grown += more

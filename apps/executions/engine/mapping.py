@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -258,18 +258,18 @@ def map_work(
     mapping: Mapping[int, MapProgress],
     *,
     is_paused: bool = False,
-    is_dead: Callable[[int], bool] | None = None,
+    halted: Collection[int] = (),
 ) -> MapWork | None:
     """None while all that can be done is to wait for chunks; a paused run hands nothing out.
 
-    `is_dead`: the iteration that the map belongs to has failed; it only comes home.
+    `halted`: nobody needs these maps any more, they only come home.
     """
     chunks: list[tuple[int, int]] = []
     recalls: list[int] = []
     reduces: list[int] = []
     failures: list[int] = []
     for index, progress in mapping.items():
-        if is_dead is not None and is_dead(index):
+        if index in halted:
             if progress.open and not progress.is_recalled:
                 recalls.append(index)
         elif progress.is_over:

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, assert_never
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.frames import copied
+from apps.executions.engine.graph import grown
 from apps.executions.engine.history import (
     Handling,
     StepFailed,
@@ -145,8 +146,10 @@ class OnCall(Whereabouts, ABC):
         base = 0 if iteration is None else iteration.base
         copy = copy_of(template, index=index, path=path, caller=caller, role=role, base=base)
         self.rescue.standby.pop(template.index, None)
-        self.steps = [*self.steps, copy]
-        self.positions = {**self.positions, path: index}
+        if not self.inside:
+            self.positions = dict(self.positions)
+        self.steps = grown(self.steps, [copy])
+        self.positions[path] = index
         self.records.append(StepRecord(StepStatus.BLOCKED))
         self.undecided.append(0)
         self.inside.append(iteration)

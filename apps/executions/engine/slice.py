@@ -37,8 +37,6 @@ BUDGET: Final = dt.timedelta(milliseconds=500)
 """How long a run may hold its slot while another lane waits."""
 ANNOUNCE_AFTER: Final = dt.timedelta(milliseconds=500)
 """A step that runs longer is announced to those who watch."""
-GRACE: Final = dt.timedelta(seconds=10)
-"""How long a step may overrun its deadline, or ignore a stop, before it is abandoned."""
 SHORT_WAIT: Final = dt.timedelta(seconds=1)
 """A retry due within this is waited for; a later one parks the run."""
 CRASH_LIMIT: Final = 3
@@ -55,7 +53,8 @@ class Slice:
         self.flights: dict[int, Flight] = {}
         self.cancel: CancelRequest | None = None
         self.pause: PauseRequest | None = None
-        self.stop_at: dt.datetime | None = None
+        self.has_stopped = False
+        self.halted: set[int] = set()
         self.worker_lost = claim.crashes >= CRASH_LIMIT
         self.buffer = Buffer(state, self.journal)
         self.may_start = True
@@ -74,8 +73,6 @@ class Slice:
                 self._read_inbox()
             now = self.control.now()
             commands = decide(self.state, self._facts(now))
-            if commands.stop_running:
-                self._stop(now)
             if self._obey(commands, now) and not self.state.status.is_terminal:
                 continue
             if self.keyring is not None and self.keyring.holds_back(commands, now):
@@ -88,7 +85,11 @@ class Slice:
                 self._receive(commands.wake_at, now)
 
     def _obey(self, commands: Commands, now: dt.datetime) -> bool:
-        """Record what has been decided; whether anything has."""
+        """Stop what shall not go on, record what has been decided; whether anything has."""
+        if commands.stop_running:
+            self._stop(now)
+        if commands.halts:
+            self._halt(commands.halts, now)
         for event in commands.events:
             self.buffer.record(event, now=now)
         for one in commands.settled:
@@ -237,7 +238,7 @@ class Slice:
             flight = self.flights.pop(arrival.index)
             self._conclude(flight, arrival.outcome, now=now, fraction=arrival.fraction)
         for flight in tuple(self.flights.values()):
-            if now >= self._abandon_at(flight):
+            if now >= flight.abandon_at:
                 self._abandon(flight, now)
             elif not flight.announced and now >= flight.started_at + ANNOUNCE_AFTER:
                 self._announce(flight, now=now)
@@ -246,7 +247,7 @@ class Slice:
     def _patience(self, wake_at: dt.datetime | None, now: dt.datetime) -> float:
         instants = [wake_at] if wake_at else []
         for flight in self.flights.values():
-            instants.append(self._abandon_at(flight))
+            instants.append(flight.abandon_at)
             if not flight.announced:
                 instants.append(flight.started_at + ANNOUNCE_AFTER)
         if self.buffer.rows:
@@ -304,15 +305,29 @@ class Slice:
     # --- stopping
 
     def _stop(self, now: dt.datetime) -> None:
-        if self.stop_at is None:
-            self.stop_at = now
+        if not self.has_stopped:
+            self.has_stopped = True
             self.pool.stop(ports.StopReason.CANCELED)
+            for flight in self.flights.values():
+                flight.stop_at = flight.stop_at or now
             if self.state.dispatched or are_open(self.state.mapping):
                 self.buffer.recall = self.buffer.is_strict = True
 
-    def _abandon_at(self, flight: Flight) -> dt.datetime:
-        latest = flight.deadline_at if self.stop_at is None else self.stop_at
-        return min(latest, flight.deadline_at) + GRACE
+    def _halt(self, needless: frozenset[int], now: dt.datetime) -> None:
+        """Ask steps to stop whose outcome nobody needs: each once, and then what made them so.
+
+        What other processes run comes back only when it is durable that nobody needs it.
+        """
+        for index in needless - self.halted:
+            if index in self.flights:
+                self.flights[index].stop_at = now
+                self.pool.halt(index)
+            elif index in self.state.dispatched:
+                self.buffer.halts.append(self.state.steps[index].path)
+        self.halted |= needless
+        if self.buffer.halts:
+            self.buffer.is_strict = True
+            self.buffer.barrier(now, touches_world=False)
 
     def _abandon(self, flight: Flight, now: dt.datetime) -> None:
         step = flight.step
@@ -324,7 +339,7 @@ class Slice:
             message=f"The step did not end within {seconds:g} s and could not be stopped.",
             retryable=True,
         )
-        if self.stop_at is not None:
+        if flight.stop_at is not None:
             outcome = ports.StepStopped(reason=ports.StopReason.CANCELED)
         self._conclude(flight, outcome, now=now, fraction=1.0)
 

@@ -108,6 +108,7 @@ class AskKind(StrEnum):
     """What the rest of the product is told about a wait, in the append that records it."""
 
     WAITING = "step.waiting"  # somebody shall answer
+    WITHDRAWN = "step.withdrawn"  # nobody need answer any more: other steps made it needless
     OVERDUE = "step.overdue"  # nobody need answer any more: its time was over
     OVER = "run.over"  # nor any other step of the run: it has ended
 
@@ -138,6 +139,8 @@ class Change:
     """Attempts for workers of other pools; their events are in the same batch."""
     recall: bool = False
     """Tasks nobody has begun come back at once, those that run are asked to stop."""
+    halts: tuple[str, ...] = ()
+    """The same for the tasks of some steps, once the rest is durable."""
     asks: tuple[Ask, ...] = ()
     signals: int | None = None
     """How many nobody has taken, when that has changed."""
@@ -163,6 +166,7 @@ class Change:
             writes=self.writes + later.writes,
             tasks=self.tasks + later.tasks,
             recall=self.recall or later.recall,
+            halts=self.halts + later.halts,
             asks=self.asks + later.asks,
             signals=self.signals if later.signals is None else later.signals,
             chunks=self.chunks + later.chunks,
@@ -223,6 +227,9 @@ class StepPool(Protocol):
 
     def stop(self, reason: StopReason) -> None:
         """Ask every running step to stop."""
+
+    def halt(self, index: int) -> None:
+        """Ask one running step to stop: it is canceled, the others go on."""
 
     def abandon(self, index: int) -> None:
         """Give up a step that does not stop: its outcome will not be delivered."""

@@ -130,7 +130,7 @@ class Whereabouts(StepGraph):
             self.retrying.pop(index, None)
             self.cut.pop(index, None)
             self.waiting.pop(index, None)
+            self.mapping.pop(index, None)
             self.iterating.pop(index, None)
             self.iterated.pop(index, None)
-            self.mapping.pop(index, None)
             self.spare.pop(index, None)

@@ -55,6 +55,12 @@ class RunJournal:
         crashpoint("append.known")
         self._tell_of(batch)
         change = batch.change
+        if change.halts:
+            read_surely(
+                self._connections,
+                self._patience,
+                lambda c: statements.recall(c, self._claim, change.halts),
+            )
         if change.tasks or change.chunks:
             self._ring({one.pool for one in change.tasks} | {one.pool for one in change.chunks})
         if change.asks:

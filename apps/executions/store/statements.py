@@ -35,6 +35,7 @@ ABI: Final = 4
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
 _HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
 _INBOX: Final = "SELECT * FROM engine_inbox_1(%s::uuid, %s::uuid)"
+_RECALL: Final = "SELECT engine_recall_tasks_4(%s::uuid, %s::uuid, %s::uuid, %s::text[])"
 _REGISTER: Final = (
     "INSERT INTO worker (id, host, pid, pools, slots, lease_until, labels, abi)"
     " VALUES (%s, %s, %s, %s::text[], %s, clock_timestamp() + %s * interval '1 second',"
@@ -115,6 +116,11 @@ def history(connection: Connection, claim: Claim, *, after: int = 0) -> list[Eve
     """The events of a run behind a sequence, in order."""
     rows = connection.execute(_HISTORY, (claim.tenant_id, claim.run_id, after)).fetchall()
     return [decode(kind, path=path, attempt=n, body=body) for kind, path, n, body in rows]
+
+
+def recall(connection: Connection, claim: Claim, paths: Sequence[str]) -> None:
+    """Ask the tasks of these steps to stop, if the run is still ours; may be repeated."""
+    connection.execute(_RECALL, (claim.tenant_id, claim.run_id, claim.token, list(paths)))
 
 
 def inbox(connection: Connection, claim: Claim) -> Inbox:

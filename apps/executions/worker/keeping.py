@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from apps.executions.engine.flight import GRACE
 from apps.executions.engine.ports import StepCall
-from apps.executions.engine.slice import GRACE
 from apps.executions.store import statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.worker.lease import Lease

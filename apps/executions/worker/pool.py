@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 QUICK_SECONDS: Final = 0.005
 TURN_SECONDS: Final = 0.015
 SMOOTHING: Final = 0.2
+SETTLES: Final = -1
+"""No step has this position: what only evaluates conditions is never stopped by itself."""
 
 
 class Pace:
@@ -51,26 +53,47 @@ class Pace:
         self._seconds[key] = max(before + SMOOTHING * (seconds - before), seconds * 0.5)
 
 
-class Stop:
-    """The stop signal of a slice."""
+class Stops:
+    """Who of a slice shall stop: all its steps, or single ones."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
-        self._reason: StopReason | None = None
+        self.changed = threading.Condition()
+        self.reason: StopReason | None = None
+        self.halted: set[int] = set()
 
     def set(self, reason: StopReason) -> None:
         """Ask every step of the slice to stop."""
-        self._reason = reason
-        self._event.set()
+        with self.changed:
+            self.reason = reason
+            self.changed.notify_all()
+
+    def halt(self, index: int) -> None:
+        """Ask one step to stop."""
+        with self.changed:
+            self.halted.add(index)
+            self.changed.notify_all()
+
+
+class Stop:
+    """The stop signal of one step."""
+
+    __slots__ = ("_index", "_stops")
+
+    def __init__(self, stops: Stops, index: int) -> None:
+        self._stops = stops
+        self._index = index
 
     def stopped(self) -> StopReason | None:
         """None while the step should go on."""
-        return self._reason
+        if self._index in self._stops.halted:
+            return StopReason.CANCELED
+        return self._stops.reason
 
     def wait(self, *, seconds: float) -> StopReason | None:
         """Sleep at most that long."""
-        self._event.wait(seconds)
-        return self._reason
+        with self._stops.changed:
+            self._stops.changed.wait_for(self.stopped, timeout=seconds)
+        return self.stopped()
 
 
 class SlicePool:
@@ -90,7 +113,7 @@ class SlicePool:
         self._pace = pace
         self._open_log = open_log
         self._on_abandoned = on_abandoned
-        self._stop = Stop()
+        self._stops = Stops()
         self._quick: deque[tuple[int, StepCall]] = deque()
         self._back: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
         self._flying: dict[int, StepCall] = {}
@@ -124,12 +147,16 @@ class SlicePool:
 
     def settle(self, call: StepCall) -> StepOutcome:
         """Evaluate conditions on an outcome from elsewhere; nothing of the node runs."""
-        return self._run(call)
+        return self._run(SETTLES, call)
 
     def stop(self, reason: StopReason) -> None:
         """Ask every running step to stop."""
-        self._stop.set(reason)
+        self._stops.set(reason)
         self.nudge()
+
+    def halt(self, index: int) -> None:
+        """Ask one running step to stop."""
+        self._stops.halt(index)
 
     def abandon(self, index: int) -> None:
         """Its outcome will not be delivered; the process is told, for its thread is stuck."""
@@ -164,16 +191,17 @@ class SlicePool:
 
     def _arrival(self, index: int, call: StepCall) -> Arrival:
         began = time.monotonic()
-        outcome = self._run(call)
+        outcome = self._run(index, call)
         self._pace.learn(call.node_type.key, seconds=time.monotonic() - began)
         chance = random.random()  # noqa: S311 - jitter
         return Arrival(index=index, attempt=call.attempt, outcome=outcome, fraction=chance)
 
-    def _run(self, call: StepCall) -> StepOutcome:
+    def _run(self, index: int, call: StepCall) -> StepOutcome:
         bound = bind_contextvars(step=call.path)
         try:
             crashpoint("step.begun")
-            outcome = self._runner.run(call, stop=self._stop, logs=self._open_log(call))
+            stop = Stop(self._stops, index)
+            outcome = self._runner.run(call, stop=stop, logs=self._open_log(call))
             crashpoint("step.returned")
             return outcome
         except Exception:

@@ -19,6 +19,7 @@ from apps.executions.engine.decide import (
     DOUBT_MESSAGE,
     LOST_MESSAGE,
 )
+from apps.executions.engine.flight import GRACE
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.mapping import MapProgress
 from apps.executions.engine.plan import RUN_POOL, PlanRefused
@@ -29,7 +30,7 @@ from apps.executions.engine.ports import (
     StepStopped,
     StopReason,
 )
-from apps.executions.engine.slice import ANNOUNCE_AFTER, CRASH_LIMIT, GRACE
+from apps.executions.engine.slice import ANNOUNCE_AFTER, CRASH_LIMIT
 from apps.executions.engine.slice_ports import LeaseLost, TaskClaim
 from apps.executions.engine.task import TaskResult, TaskStarted
 from apps.executions.store import maps, tasks

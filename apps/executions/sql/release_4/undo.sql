@@ -1,6 +1,7 @@
 -- Back to the third release.
 DROP FUNCTION executions_run_4;
 DROP TRIGGER ask_for_child ON ask;
+DROP FUNCTION engine_recall_tasks_4;
 DROP FUNCTION ask_for_child_4, engine_claim_4, executions_start_4, executions_launch_4,
   executions_chain_4, executions_queue_4, executions_may_launch_4;
 DROP PROCEDURE executions_launch_alone_4;
