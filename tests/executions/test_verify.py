@@ -27,6 +27,9 @@ BREAKS = {
     "I19": "UPDATE work_item SET run_id = gen_random_uuid()",
     "I20": "UPDATE lane SET has_ready = false",
     "I29": "UPDATE run SET held_key = now()",
+    "I31": "INSERT INTO run_event (tenant_id, run_id, seq, type, path, attempt, body)"
+    """ SELECT tenant_id, id, 9, 'step.waiting', 'n0', 1, '{"kind": "CHILD"}' FROM run""",
+    "I32": "UPDATE run SET parent_id = id, parent_kind = 'STEP'",
     "I25": "INSERT INTO run_inbox (tenant_id, run_id, id, kind)"
     " SELECT tenant_id, gen_random_uuid(), gen_random_uuid(), 'x' FROM run",
 }
@@ -35,7 +38,7 @@ BREAKS = {
 def test_the_file_has_a_query_for_each() -> None:
     assert [name.split()[0] for _, name, _ in _queries()] == [
         "I1", "I28", "I2", "I5", "I6", "I9", "I13", "I27", "I16", "I30",
-        "I19", "I20", "I25", "I29", "I4",
+        "I19", "I20", "I25", "I29", "I4", "I31", "I32",
     ]  # fmt: skip
 
 

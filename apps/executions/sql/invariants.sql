@@ -123,3 +123,21 @@ SELECT r.id FROM run r WHERE r.finished_at IS NULL AND r.held_key IS NOT NULL AN
 SELECT w.id FROM work_item w LEFT JOIN worker k ON k.id = w.worker_id
  WHERE w.worker_id IS NOT NULL
    AND (k.id IS NULL OR k.lease_until < clock_timestamp() - interval '20 seconds')
+
+-- TENANT I31 a step that waits for a child has its ask, its child, or its answer; a child's end is not lost
+SELECT e.run_id || ' ' || e.path FROM run_event e JOIN run r
+    ON r.tenant_id = e.tenant_id AND r.id = e.run_id AND r.finished_at IS NULL
+ WHERE e.type = 'step.waiting' AND e.body ->> 'kind' = 'CHILD'
+   AND NOT EXISTS (SELECT FROM run_event l WHERE l.tenant_id = e.tenant_id AND l.run_id = e.run_id
+         AND l.path = e.path AND l.seq > e.seq)
+   AND NOT EXISTS (SELECT FROM ask a WHERE a.tenant_id = e.tenant_id AND a.run_id = e.run_id
+         AND a.seq = e.seq)
+   AND NOT EXISTS (SELECT FROM run c JOIN open_child o ON o.tenant_id = c.tenant_id
+         AND o.run_id = c.id WHERE c.tenant_id = e.tenant_id AND c.parent_id = e.run_id
+         AND c.parent_kind = 'STEP' AND c.parent_path = e.path AND c.parent_attempt = e.attempt)
+   AND NOT EXISTS (SELECT FROM run_inbox i WHERE i.tenant_id = e.tenant_id
+         AND i.run_id = e.run_id AND i.kind = 'answer' AND i.body ->> 'path' = e.path)
+
+-- TENANT I32 a child is below its parent by one; retention may have taken the parent
+SELECT c.id FROM run c JOIN run p ON p.tenant_id = c.tenant_id AND p.id = c.parent_id
+ WHERE c.depth <> p.depth + 1

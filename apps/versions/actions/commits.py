@@ -11,6 +11,7 @@ from apps.tenancy.actors import Actor
 from apps.tenancy.idempotency import remembered
 from apps.tenancy.policies import require
 from apps.versions import comparison, policies
+from apps.versions.calls import require_callees
 from apps.versions.errors import NothingToCommit, VersionConflict, VersionInvalid
 from apps.versions.events import VersionCommitted
 from apps.versions.models import MAIN, WorkflowVersion
@@ -176,6 +177,7 @@ def _runnable(workflow: Workflow) -> Document:
     document = workflow.document
     with refusing(path=()):
         require_valid(document, catalogue.INSTALLED)
+        require_callees(document)
     return document
 
 
