@@ -26,8 +26,11 @@ from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import RunStatus, StepStatus
 from apps.executions.engine.wait_events import StepWaiting
+from apps.workflows.graph.callees import SUBWORKFLOW
 from apps.workflows.graph.declaration import Json
-from apps.workflows.graph.waits import Wait
+from apps.workflows.graph.waits import Wait, WaitKind
+
+_CHILD: Final = WaitKind.CHILD
 
 _SILENT: Final[Mapping[type[StepEvent], StepStatus]] = {
     StepSkipped: StepStatus.SKIPPED,
@@ -55,6 +58,11 @@ class Attempt:
     origin: Origin | None = None
     reused_from: str | None = None
     """The run whose outcome this is."""
+
+    @property
+    def is_call(self) -> bool:
+        """Whether a run of its own stands for it."""
+        return self.type == SUBWORKFLOW or (self.wait is not None and self.wait.kind is _CHILD)
 
     @property
     def around(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from apps.executions.engine.codec import decode
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.history import EVENTS_AT_ONCE, events_after
-from apps.executions.models import LogLine, Run
+from apps.executions.models import LogLine, ParentKind, Run
 from apps.executions.queueing import reasons
 from apps.executions.timeline import Attempt, attempts_of
 from apps.executions.views.controlling import SignalForm
@@ -53,6 +53,8 @@ class Row:
     duration_ms: float | None
     outputs: tuple[Output, ...]
     is_forkable: bool = False
+    child: Run | None = None
+    """The run that this attempt waits, or waited, for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,9 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "environment": Environment.objects.filter(pk=found.environment_id).first(),
             "may_run": policies.can_run_workflow(request.actor),
             "chain": lineages.chain(found),
+            "parent": Run.objects.filter(pk=found.parent_id).summary().first()
+            if found.parent_id
+            else None,
             "may_cancel": policies.can_cancel_run(request.actor),
             "may_pause": policies.can_pause_run(request.actor),
             "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
@@ -141,7 +146,8 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
     pages = max(1, -(-len(attempts) // SHOWN_ROWS))
     page = min(max(page, 1), pages)
     shown = attempts[(page - 1) * SHOWN_ROWS : page * SHOWN_ROWS]
-    rows = [_row(one, found, present) for one in shown]
+    below = _children(found, {one.path for one in shown if one.is_call})
+    rows = [_row(one, found, present, below) for one in shown]
     latest = {one.path: one for one in attempts}
     # Of a body, the drawing shows the latest iteration.
     by_node = {node_of(path): one for path, one in latest.items()}
@@ -168,6 +174,7 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
         "logs": list(reversed(lines[:SHOWN_LINES])),
         "is_log_cut": len(lines) > SHOWN_LINES,
         "metrics": _metrics(found.pk),
+        "handlers": _handlers(found),
         "cpu_ms": found.cpu_seconds * 1000,
     }
 
@@ -203,7 +210,26 @@ def _history(run_id: uuid.UUID) -> Iterator[tuple[dt.datetime, Any]]:
         seq = events[-1].seq
 
 
-def _row(one: Attempt, found: Run, present: dt.datetime) -> Row:
+def _handlers(found: Run) -> list[Run]:
+    """Runs that handle the failure of this one."""
+    if found.error is None:
+        return []
+    rows = Run.objects.children(found.pk).filter(parent_kind=ParentKind.HANDLER)
+    return list(rows.summary()[:SHOWN_ROWS])
+
+
+def _children(found: Run, paths: Collection[str]) -> dict[tuple[str, int], Run]:
+    """Runs that these steps wait for, by step and attempt."""
+    if not paths:
+        return {}
+    rows = Run.objects.children(found.pk).filter(parent_path__in=paths).summary()
+    below = rows.filter(parent_kind=ParentKind.STEP)
+    return {(one.parent_path or "", one.parent_attempt or 0): one for one in below}
+
+
+def _row(
+    one: Attempt, found: Run, present: dt.datetime, below: Mapping[tuple[str, int], Run]
+) -> Row:
     begin, width = one.bar(since=found.started_at, until=present)
     return Row(
         attempt=one,
@@ -213,6 +239,7 @@ def _row(one: Attempt, found: Run, present: dt.datetime) -> Row:
         duration_ms=one.duration_ms(until=present),
         outputs=tuple(_output(port, value) for port, value in one.outputs.items()),
         is_forkable=_is_forkable(one, found),
+        child=below.get((one.path, one.attempt)),
     )
 
 
