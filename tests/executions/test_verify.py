@@ -28,7 +28,8 @@ BREAKS = {
     "I20": "UPDATE lane SET has_ready = false",
     "I29": "UPDATE run SET held_key = now()",
     "I31": "INSERT INTO run_event (tenant_id, run_id, seq, type, path, attempt, body)"
-    """ SELECT tenant_id, id, 9, 'step.waiting', 'n0', 1, '{"kind": "CHILD", "startedAt": 0}' FROM run""",
+    " SELECT tenant_id, id, 9, 'step.waiting', 'n0', 1,"
+    """ '{"kind": "CHILD", "startedAt": 0}' FROM run""",
     "I32": "UPDATE run SET parent_id = id, parent_kind = 'STEP'",
     "I25": "INSERT INTO run_inbox (tenant_id, run_id, id, kind)"
     " SELECT tenant_id, gen_random_uuid(), gen_random_uuid(), 'x' FROM run",
