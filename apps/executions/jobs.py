@@ -19,6 +19,12 @@ def expire_runs() -> None:
     periodic.for_each_tenant(_expire)
 
 
+@periodic.every(dt.timedelta(hours=1))
+def forget_results() -> None:
+    """Cached results whose time is over, every tenant's."""
+    periodic.for_each_tenant(lambda _: retention.forget_results())
+
+
 @periodic.every(dt.timedelta(hours=6))
 def check_months() -> None:
     """A run that begins in a month without a table could not be written."""

@@ -1,4 +1,4 @@
-"""Which artifacts runs refer to: those in their history, their input and their result."""
+"""Which artifacts runs refer to: in their history, their input and result, and cached results."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from apps.executions.models import Run, RunEvent
+from apps.executions.models import CachedResult, Run, RunEvent
 from apps.tenancy import scope
 
 _REFERENCE: Final = re.compile(r'"\$artifact": "(sha256:[0-9a-f]{64})"')
@@ -22,6 +22,8 @@ def artifacts_in_history() -> Iterator[str]:
         bodies = RunEvent.objects.filter(type="step.completed").values_list("body", flat=True)
         for body in bodies.iterator(AT_ONCE):
             yield from _digests(body)
+        for kept in CachedResult.objects.values_list("outputs", flat=True).iterator(AT_ONCE):
+            yield from _digests(kept)
 
 
 def _digests(value: Any) -> Iterator[str]:

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from apps.billing.plans import PLANS
-from apps.executions.models import Run
+from apps.executions.models import CachedResult, Run
 from apps.kit.clock import now
 from apps.tenancy import limits, periodic, scope
 from apps.tenancy.limits import Metric
@@ -59,6 +59,12 @@ def expire_tenant(*, at: dt.datetime | None = None) -> int:
         total += gone
         if gone < BATCH:
             return total
+
+
+def forget_results(*, at: dt.datetime | None = None) -> int:
+    """Delete the cached results of the tenant in force that are over; returns how many."""
+    gone, _ = CachedResult.objects.filter(expires_at__lte=at or now()).delete()
+    return int(gone)
 
 
 def months() -> list[Month]:

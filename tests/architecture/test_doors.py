@@ -22,7 +22,7 @@ DOORS = {
         "apps/executions/asks.py",
         "apps/executions/unanswered.py",
         "apps/executions/relay.py",
-        "apps/executions/runner/platform.py",
+        "apps/executions/runner/inside.py",
         "apps/executions/worker/documents.py",
         "apps/executions/verify.py",
     },

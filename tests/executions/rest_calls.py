@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from apps.executions import live
-from apps.executions.engine.ports import StepOutcome
+from apps.executions.engine.ports import StepOutcome, StepRunner
 from apps.executions.models import Run
 from apps.executions.worker.documents import document_of
 from apps.executions.worker.loop import EngineLoop
@@ -83,13 +83,16 @@ def deployed(tenant: make.Tenant, effect: str = "pure", steps: int = 2) -> uuid.
 
 @contextmanager
 def engine(
-    script: Callable[..., StepOutcome] | None = None, *, tells: bool = True
+    script: Callable[..., StepOutcome] | None = None,
+    *,
+    tells: bool = True,
+    runner: StepRunner | None = None,
 ) -> Iterator[None]:
     """A worker of this process that finds the versions in the database."""
     announcer = live.Announcer()
     loop = EngineLoop(
         LoopSettings(conninfo=database.url("engine"), pools=[POOL]),
-        runner=ScriptedRunner(script=script),
+        runner=runner or ScriptedRunner(script=script),
         documents=document_of,
         catalogue=catalogue.INSTALLED,
         hooks=Hooks(tell=announcer.announce) if tells else Hooks(),

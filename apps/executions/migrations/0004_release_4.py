@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import django.db.models.deletion
 from django.db import migrations, models
 
 from apps.executions.sql import release, undo
@@ -53,6 +54,37 @@ _CHILDREN = [
         models.DateTimeField(help_text="Instead, where a child is asked for.", null=True),
     ),
 ]
+_STEP_CACHE = migrations.CreateModel(
+    name="CachedResult",
+    fields=[
+        (
+            "pk",
+            models.CompositePrimaryKey(
+                "tenant",
+                "digest",
+                blank=True,
+                editable=False,
+                primary_key=True,
+                serialize=False,
+            ),
+        ),
+        ("digest", models.BinaryField()),
+        ("node_type", models.TextField()),
+        ("outputs", models.JSONField()),
+        ("created_at", models.DateTimeField()),
+        ("expires_at", models.DateTimeField()),
+        (
+            "tenant",
+            models.ForeignKey(
+                db_constraint=False,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="tenancy.organization",
+            ),
+        ),
+    ],
+    options={"db_table": "step_cache", "base_manager_name": "objects"},
+)
 
 
 class Migration(migrations.Migration):
@@ -61,7 +93,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(4), undo(4))],
-            state_operations=_CHILDREN,
+            state_operations=[*_CHILDREN, _STEP_CACHE],
         ),
         IsolateTenant("OpenChild", engine=True),
+        IsolateTenant("CachedResult"),
     ]

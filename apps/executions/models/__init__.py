@@ -13,6 +13,7 @@ from apps.executions.models.queue import (
     WorkflowGate,
     WorkItem,
 )
+from apps.executions.models.results import CachedResult
 from apps.executions.models.runs import (
     EnvironmentName,
     LogLine,
@@ -26,6 +27,7 @@ from apps.executions.models.runs import (
 
 __all__ = [
     "Ask",
+    "CachedResult",
     "EnvironmentName",
     "InboxMessage",
     "KeyHolder",

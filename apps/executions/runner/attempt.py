@@ -24,10 +24,10 @@ from apps.executions.engine.ports import (
     StopSignal,
     Usage,
 )
-from apps.executions.runner import conditions, configuration, json_values, outputs
+from apps.executions.runner import cache, conditions, configuration, json_values, outputs
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import WorkDirectory
-from apps.executions.runner.doors import Doors
+from apps.executions.runner.doors import Doors, ResultCache
 from apps.executions.runner.execution import Execution, Executor, StoppedError, Work, find
 from apps.executions.runner.files import StepArtifacts
 from apps.executions.runner.http import GuardedHttp, declared_hosts
@@ -74,6 +74,7 @@ class Attempt:
         self._parameters: Mapping[str, Any] = {}
         self._context: StepContext | None = None
         self._execution = Execution()
+        self._entry: cache.Entry | None = None
 
     def run(self, open_doors: Callable[[StepCall], Doors]) -> StepOutcome:
         """The outcome; raises only what is the runner's own mistake."""
@@ -87,7 +88,8 @@ class Attempt:
             ready = prepared(self.call)
             if self.call.given is not None:
                 return self._given(ready, self.call.given)
-            return self._done(ready, self._execute(ready))
+            done = self._done(ready, self._execute(ready))
+            return self._entry.settled(done) if self._entry and isinstance(done, StepDone) else done
         except StoppedError as stopped:
             return StepStopped(reason=stopped.reason, usage=self.usage())
         except (NodeError, Refusal) as error:
@@ -162,6 +164,10 @@ class Attempt:
         self._parameters = parameters
         model = configuration.read(call.node_type, parameters, text=ready.text)
         inputs = outputs.checked_inputs(call, ready, objects=doors.objects)
+        if ready.cached_seconds and doors.results is not None:
+            kept = self._cached(ready, doors.results)
+            if kept is not None:
+                return kept
         context = self._context = StepContext(self)
         work = Work(
             call=call,
@@ -179,6 +185,16 @@ class Attempt:
             if found is not None:
                 return found
         return self._executor.run(work)
+
+    def _cached(self, ready: Prepared, results: ResultCache) -> dict[str, Any] | None:
+        """What an equal step gave before; whatever this one gives is kept for the next."""
+        self._entry = cache.Entry(results, self.call, seconds=ready.cached_seconds)
+        # A marker has a random part; the secret's name has none.
+        parameters = self.book.hide(self._parameters)
+        digest = cache.digest_of(
+            self.call, ready, parameters, sandbox=self.sandbox, objects=self._doors.objects
+        )
+        return self._entry.look(ready, digest)
 
     def _given(self, ready: Prepared, given: StepDone | StepFailed) -> StepOutcome:
         """What the step came to elsewhere, with its conditions evaluated."""

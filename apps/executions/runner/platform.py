@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from typing import BinaryIO, NamedTuple
 from uuid import UUID
-
-from django.db import close_old_connections, connection
 
 from apps.artifacts.actions import store_artifact
 from apps.artifacts.contents import open_artifact
 from apps.artifacts.errors import ArtifactMissing, DigestMismatch
 from apps.executions.engine.ports import StepCall
 from apps.executions.runner.doors import Doors, ObjectStore
+from apps.executions.runner.inside import inside
+from apps.executions.runner.results import Results
 from apps.kit.egress import EgressClient, policy_for
-from apps.tenancy import scope
 from apps.vault.errors import SecretMissing, SecretUnreadable
 from apps.vault.secrets import open_secret
 from apps.workflows.graph.context import ArtifactRef, NodeError
@@ -27,6 +25,7 @@ def doors(call: StepCall) -> Doors:
         secrets=_Vault(tenant_id=call.tenant_id, environment_id=call.environment_id),
         objects=_Store(tenant_id=call.tenant_id, run_id=call.run_id),
         egress=_egress,
+        results=Results(tenant_id=call.tenant_id, environment_id=call.environment_id),
     )
 
 
@@ -39,23 +38,6 @@ def _egress(hosts: frozenset[str]) -> AbstractContextManager[EgressClient]:
     return EgressClient(policy_for(hosts))
 
 
-@contextmanager
-def _inside(tenant_id: UUID) -> Iterator[None]:
-    """The tenant's scope, without a transaction, on a connection that is alive.
-
-    Steps run in threads that may have slept for hours, and in some that end with the step: a
-    connection that was opened for this alone is closed again.
-    """
-    close_old_connections()
-    was_open = connection.connection is not None
-    try:
-        with scope.enter(scope.Scope(tenant_id=tenant_id)):
-            yield
-    finally:
-        if not was_open:
-            connection.close()
-
-
 class _Vault(NamedTuple):
     """Secrets of one environment."""
 
@@ -64,7 +46,7 @@ class _Vault(NamedTuple):
 
     def open(self, name: str) -> str:
         try:
-            with _inside(self.tenant_id):
+            with inside(self.tenant_id):
                 return open_secret(name, self.environment_id)
         except SecretMissing as error:
             raise LookupError(name) from error
@@ -80,7 +62,7 @@ class _Store(NamedTuple):
 
     def open(self, reference: ArtifactRef) -> BinaryIO:
         try:
-            with _inside(self.tenant_id):
+            with inside(self.tenant_id):
                 return open_artifact(reference.digest)
         except ArtifactMissing as error:
             raise LookupError(reference.digest) from error
@@ -88,6 +70,6 @@ class _Store(NamedTuple):
             raise ValueError(error.message) from error
 
     def put(self, content: BinaryIO, *, media_type: str) -> ArtifactRef:
-        with _inside(self.tenant_id):
+        with inside(self.tenant_id):
             stored = store_artifact(content, media_type=media_type, run_id=self.run_id)
         return ArtifactRef(digest=stored.digest, media_type=stored.media_type, bytes=stored.bytes)

@@ -12,7 +12,7 @@ from apps.executions.engine.ports import StepCall
 from apps.executions.runner import configuration
 from apps.workflows.graph import templates
 from apps.workflows.graph.context import NodeError
-from apps.workflows.graph.declaration import NodeType
+from apps.workflows.graph.declaration import Effect, NodeType
 from apps.workflows.graph.expressions import Expression, ExpressionInvalid
 from apps.workflows.graph.interface import interface_of
 from apps.workflows.graph.ports import ERROR_PORT, PortSpec
@@ -47,6 +47,13 @@ class Prepared:
     needed: tuple[str, ...]
     """Input ports without which the step cannot run."""
     conditions: tuple[Condition, ...]
+    cached_seconds: int
+    """How long what it gives may be taken for what an equal step would; 0 for never."""
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What the configuration names."""
+        return self.plan.secrets if self.plan is not None else frozenset()
 
     def is_of(self, call: StepCall) -> bool:
         """The very objects: what is equal may still be another version's."""
@@ -99,7 +106,15 @@ def _prepare(call: StepCall) -> Prepared:
             for connection in call.outgoing
             if connection.condition is not None
         ),
+        cached_seconds=_cached_seconds(node, node_type),
     )
+
+
+def _cached_seconds(node: Node, node_type: NodeType) -> int:
+    """Only what has no effect, and no body of its own, is the same whoever runs it."""
+    if node.cache is None or node_type.container or node_type.effect is not Effect.PURE:
+        return 0
+    return node.cache.ttl_seconds
 
 
 def _condition(connection: Connection, node_type: NodeType) -> Condition:

@@ -1,5 +1,6 @@
 -- Back to the third release.
-DROP FUNCTION executions_run_4;
+DROP FUNCTION executions_run_4, engine_cached_4, engine_cache_4;
+DROP TABLE step_cache;
 DROP TRIGGER ask_for_child ON ask;
 DROP FUNCTION engine_recall_tasks_4;
 DROP FUNCTION ask_for_child_4, engine_claim_4, executions_start_4, executions_launch_4,
