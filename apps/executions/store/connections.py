@@ -19,7 +19,7 @@ from psycopg.pq.abc import PGresult
 OPTIONS: Final = (
     "-c timezone=UTC -c statement_timeout=10s -c lock_timeout=5s"
     " -c idle_in_transaction_session_timeout=15s"
-    # What a function does is planned once, not anew for its first calls or where that seems cheaper.
+    # What a function does is planned once, not anew for its first calls.
     " -c plan_cache_mode=force_generic_plan"
 )
 _DONE: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
