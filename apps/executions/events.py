@@ -70,7 +70,7 @@ class RunFinished(Event):
 
     `state` is the API's ExecutionStatus (SUCCEEDED PARTIAL FAILED CANCELED TIMED_OUT); `cost_minor`
     is in minor units of USD; `wall_ms` is from start to finish. `parent_kind` is set where another
-    run started it: STEP, a step of that waits; HANDLER, it handles that one's failure.
+    run started it (models.ParentKind).
     """
 
     tenant_id: UUID

@@ -14,7 +14,7 @@ from apps.executions import (
 )
 from apps.executions.actions import approving, children
 from apps.executions.events import ChildOpen, RunFinished, RunReady, StepAsks, WaitOver
-from apps.executions.models import ParentKind
+from apps.executions.models import AWAITED
 from apps.executions.references import artifacts_in_history
 from apps.kit.events import on
 from apps.versions.events import ApprovalDecided
@@ -54,7 +54,7 @@ def hand_over_usage(event: RunFinished) -> None:
 @on(RunFinished)
 def answer_parent(event: RunFinished) -> None:
     """A step of another run waited for this."""
-    if event.parent_kind == ParentKind.STEP:
+    if event.parent_kind in AWAITED:
         children.answer(event.run_id)
 
 

@@ -64,3 +64,12 @@ def failure_of(child: Run) -> StepFailed:
             "nodeId": error.get("nodeId"),
         },
     )
+
+
+def too_large(child: Run) -> StepFailed:
+    """Of a child whose result no event can hold: history has the names of its nodes only."""
+    message = (
+        "The result of the sub-workflow is too large to be passed on. Let its last nodes give less,"
+        " or a reference to a stored object."
+    )
+    return StepFailed(code="OUTPUT_TOO_LARGE", message=message, details={"run": str(child.pk)})

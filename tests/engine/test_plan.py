@@ -86,10 +86,12 @@ def test_a_rule_that_calls_a_disabled_node_is_not_there() -> None:
     assert step.compensation is None
 
 
-def test_error_actions_that_are_not_built_are_refused() -> None:
+def test_no_workflow_stands_in_for_a_container() -> None:
     rule = {"do": "fallback", "with": {"workflow": "b"}}
-    error = refusal(a("a", onError=[rule]), a("b"))
+    error = refusal(a("a", "box", onError=[rule]), a("b"))
     assert (error.code, error.node_id) == ("ON_ERROR_NOT_SUPPORTED", "a")
+    step = compile_plan(document([a("a", onError=[rule])]), CATALOGUE).step("a")
+    assert step.rule("X", retryable=False).workflow == "b"
 
 
 def test_who_is_called_must_be_there() -> None:
@@ -98,6 +100,7 @@ def test_who_is_called_must_be_there() -> None:
 
 def test_what_is_not_built_is_refused_by_name() -> None:
     assert refusal(a("a"), errorHandler="a").code == "ERROR_HANDLER_NOT_SUPPORTED"
+    compile_plan(document([a("a")], errorHandler={"workflow": "w"}), CATALOGUE)
 
 
 def test_a_document_that_is_no_graph_is_refused() -> None:

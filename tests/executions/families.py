@@ -21,7 +21,7 @@ from apps.tenancy import scope
 from apps.tenancy.models import EnvironmentKind
 from apps.versions.actions import commit_version, deploy_version
 from apps.versions.models import WorkflowVersion
-from apps.workflows.actions import create_workflow, save_draft
+from apps.workflows.actions import archive_workflow, create_workflow, save_draft
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.callees import SUBWORKFLOW
 from apps.workflows.graph.declaration import NodeError, Wait, WaitKind
@@ -74,6 +74,11 @@ class Family:
         """`sub` runs the child; `after` comes behind."""
         links = [to("sub.result", "after")]
         return self.draw(call(child.pk, **fields), a("after"), links=links)
+
+    def archive_all(self, *, but: Workflow) -> None:
+        with scope.tenant(self.tenant.id, actor=self.tenant.owner):
+            for one in Workflow.objects.exclude(pk=but.pk):
+                archive_workflow(actor=self.tenant.owner, workflow_id=one.pk)
 
     def deploy(self, drawn: Workflow) -> WorkflowVersion:
         with scope.tenant(self.tenant.id, actor=self.tenant.owner):

@@ -11,12 +11,12 @@ from apps.executions import asks, relay
 from apps.executions.actions import cancel_run, retry_run
 from apps.executions.engine.ports import StepCall, StepFailed, StepOutcome
 from apps.executions.errors import EffectsNeedConsent
-from apps.executions.models import Ask, InboxMessage, OpenChild, OutboxEntry, Run
+from apps.executions.models import Ask, InboxMessage, OpenChild, OutboxEntry, Run, RunEvent
 from apps.tenancy import scope
 from apps.tenancy.models import AuditRow, EnvironmentKind
 from tests.executions.families import Family, call
 from tests.executions.world import types
-from tests.factories.graphs import a
+from tests.factories.graphs import a, to
 from tests.factories.tenancy import Tenant
 
 pytestmark = [
@@ -219,3 +219,47 @@ def test_a_retry_of_the_parent_asks_before_it_calls_again(acme: Tenant) -> None:
 
 def _no(call: StepCall, path: str) -> StepOutcome | None:
     return StepFailed(code="NO", message="no") if call.path == path else None
+
+
+def _standing_in(family: Family, **configuration: Any) -> Any:
+    """`pay` fails; the workflow drawn from `configuration` stands in."""
+    takes = [{"name": "failure"}, {"name": "value"}]
+    other = family.draw(a("cash"), parameters=takes, **configuration)
+    rules = [{"do": "fallback", "with": {"workflow": str(other.pk)}}, {"do": "continue"}]
+    nodes = (a("first"), a("pay", "keyed", onError=rules), a("after"))
+    links = [to("first", "pay"), to("pay", "after")]
+    return family.draw(*nodes, links=links)
+
+
+def test_a_workflow_stands_in_for_a_step_that_failed(acme: Tenant) -> None:
+    family = Family(acme, lambda call: _no(call, "pay"))
+    run_id = family.start(_standing_in(family))
+    with family.working():
+        run = family.ended(run_id)
+    assert (run.state, run.error) == ("SUCCEEDED", None)
+    (child,) = family.children(run_id)
+    assert (child.parent_kind, child.parent_path) == ("FALLBACK", "pay")
+    assert child.parameters["value"] == "first"
+    assert child.parameters["failure"]["code"] == "NO"
+    with scope.tenant(acme.id):
+        (done,) = RunEvent.objects.filter(run_id=run_id, path="pay", type="step.completed")
+    assert done.body is not None
+    assert done.body["outputs"] == {"value": "cash"}
+
+
+def test_where_the_one_that_stands_in_fails_the_next_rule_decides(acme: Tenant) -> None:
+    family = Family(acme, lambda call: _no(call, "pay") or _no(call, "cash"))
+    run_id = family.start(_standing_in(family))
+    with family.working():
+        assert family.ended(run_id).state == "PARTIAL"
+    assert len(family.children(run_id)) == 1
+
+
+def test_a_workflow_that_cannot_stand_in_leaves_the_failure(acme: Tenant) -> None:
+    family = Family(acme, lambda call: _no(call, "pay"))
+    drawn = _standing_in(family)
+    run_id = family.start(drawn)
+    family.archive_all(but=drawn)
+    with family.working():
+        assert family.ended(run_id).state == "PARTIAL"
+    assert family.children(run_id) == []

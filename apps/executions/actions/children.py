@@ -14,53 +14,70 @@ from apps.executions.actions.orders import order
 from apps.executions.actions.parents import Parent
 from apps.executions.actions.starting import begin, looked_at
 from apps.executions.actions.telling import answer_step, tell
+from apps.executions.compiled import compiled_of
+from apps.executions.engine.asking import unhelped
 from apps.executions.engine.ports import StepDone, StepFailed
 from apps.executions.engine.state import RunStatus
-from apps.executions.engine.wait_events import StepAnswer
+from apps.executions.engine.wait_events import StepAnswer, read_wait
 from apps.executions.errors import RunRefused
 from apps.executions.events import StepAsks
-from apps.executions.models import ParentKind, Run, RunEvent, TriggerKind
-from apps.executions.subworkflows import failure_of, refusal_of
-from apps.kit.errors import Refusal
+from apps.executions.lineages import state_at
+from apps.executions.models import AWAITED, ParentKind, Run, RunEvent, TriggerKind
+from apps.executions.subworkflows import failure_of, refusal_of, too_large
+from apps.kit.errors import NotFound, Refusal
 from apps.tenancy import idempotency, scope
 from apps.tenancy.actors import Actor
 from apps.versions.actions import version_to_run
+from apps.versions.actions.commits import found as version_of
 from apps.versions.actions.deployments import environment_of
+from apps.workflows.graph.callees import workflow_id_of
 from apps.workflows.graph.declaration import Json
 
 DEPTH_LIMIT: Final = 16
 """Runs below each other: what calls itself ends here."""
 WAITING: Final = "step.waiting"
+_GOOD: Final = (RunStatus.SUCCEEDED, RunStatus.PARTIAL)
 _CLOSE: Final = "DELETE FROM open_child WHERE tenant_id = %s AND run_id = %s"
 
 
 def ask(event: StepAsks) -> None:
     """Start the child that a step waits for; what cannot be started fails the step."""
     asked = event.wait.payload
-    parent = Parent(
-        run=found(event.run_id), kind=ParentKind.STEP, path=event.path, attempt=event.attempt
-    )
+    stands_in = "failure" in asked
+    kind = ParentKind.FALLBACK if stands_in else ParentKind.STEP
+    parent = Parent(run=found(event.run_id), kind=kind, path=event.path, attempt=event.attempt)
+    workflow_id = workflow_id_of(asked["workflow"])
     try:
+        if workflow_id is None:
+            raise NotFound.of("workflow")
         start_child(
             parent,
-            workflow_id=uuid.UUID(asked["workflow"]),
+            workflow_id=workflow_id,
             version=asked.get("version"),
-            parameters=asked.get("parameters") or {},
+            parameters=_inputs(parent, asked["failure"])
+            if stands_in
+            else asked.get("parameters") or {},
+            is_offered=stands_in,
         )
     except Refusal as refusal:
-        _answer(event.run_id, event.path, event.attempt, refusal_of(refusal))
+        outcome = refusal_of(refusal)
+        if stands_in:
+            outcome = unhelped(event.wait, message=outcome.message)
+        _answer(event.run_id, event.path, event.attempt, outcome)
 
 
 def start_child(
     parent: Parent,
     *,
     workflow_id: uuid.UUID,
-    version: str | None,
+    version: str | None = None,
     parameters: Mapping[str, Any],
+    is_offered: bool = False,
 ) -> Run:
     """An ordinary start on behalf of a run, in its environment; once for each attempt of a step.
 
-    Raises what a start raises; nothing is written then.
+    Of parameters that are only offered it gets those that it declares. Raises what a start raises;
+    nothing is written then.
     """
     above = parent.run
     if above.depth >= DEPTH_LIMIT:
@@ -84,9 +101,11 @@ def start_child(
         chosen = version_to_run(
             actor=actor, workflow_id=workflow_id, environment=place, version=version
         )
-        ready = order(
-            looked_at(chosen, place), actor=actor, trigger=TriggerKind.EVENT, given=parameters
-        )
+        seen = looked_at(chosen, place)
+        if is_offered:
+            declared = {one.name for one in seen.compiled.document.configuration.parameters}
+            parameters = {name: value for name, value in parameters.items() if name in declared}
+        ready = order(seen, actor=actor, trigger=TriggerKind.EVENT, given=parameters)
         return begin(ready, actor=actor, memory=memory, parent=parent)
 
 
@@ -108,22 +127,25 @@ def look_after(run_id: uuid.UUID) -> None:
         answer(run_id)
         return
     above = Run.objects.filter(pk=child.parent_id).summary().first()
-    later = RunEvent.objects.filter(
-        run_id=child.parent_id, path=child.parent_path, attempt=child.parent_attempt
-    )
-    newest = later.order_by("-seq").first()
-    is_waited_for = newest is not None and newest.type == WAITING
+    newest = _events_of(child).order_by("-seq").first()
+    is_waited_for = newest is not None and newest.type == WAITING and _is_of(newest, child)
     if above is None or above.finished_at is not None or not is_waited_for:
         _stop(child)
 
 
 def cancel(*, run_id: uuid.UUID, path: str | None = None, attempt: int | None = None) -> None:
     """Ask the children of a run, or of one attempt of a step, to stop. Repeatable."""
-    below = Run.objects.children(run_id).open().filter(parent_kind=ParentKind.STEP)
+    below = Run.objects.children(run_id).open().filter(parent_kind__in=AWAITED)
     if path is not None:
         below = below.filter(parent_path=path, parent_attempt=attempt)
     for child in below.summary():
         _stop(child)
+
+
+def _is_of(waiting: RunEvent, child: Run) -> bool:
+    """Whether the wait is this child's: another may stand in where this one failed."""
+    stands_in = "failure" in (waiting.body or {}).get("payload", {})
+    return stands_in is (child.parent_kind == ParentKind.FALLBACK)
 
 
 def _stop(child: Run) -> None:
@@ -132,10 +154,41 @@ def _stop(child: Run) -> None:
 
 
 def _outcome(child: Run) -> StepDone | StepFailed:
-    if child.status not in (RunStatus.SUCCEEDED, RunStatus.PARTIAL):
+    if child.status in _GOOD and "$omitted" in (child.result or {}):
+        return too_large(child)
+    if child.parent_kind == ParentKind.FALLBACK:
+        return _stood_in(child)
+    if child.status not in _GOOD:
         return failure_of(child)
     facts: Json = {"id": str(child.pk), "status": child.state, "version": child.version}
     return StepDone(outputs={"result": child.result, "run": facts})
+
+
+def _stood_in(child: Run) -> StepDone | StepFailed:
+    """What its last nodes give by the ports of the step leaves by them; else the failure stands."""
+    asked = _events_of(child).filter(type=WAITING).order_by("-seq")[0]
+    wait = read_wait(asked.body or {})
+    if child.status not in _GOOD:
+        return unhelped(wait, message=failure_of(child).message)
+    given: dict[str, Json] = {}
+    for outputs in (child.result or {}).values():
+        if isinstance(outputs, dict):
+            given = {**outputs, **given}
+    return StepDone(outputs={name: given[name] for name in wait.payload["ports"] if name in given})
+
+
+def _inputs(parent: Parent, failure: Mapping[str, Any]) -> dict[str, Any]:
+    """What the step was given, by port, and why it failed."""
+    run = parent.run
+    state = state_at(run, compiled_of(version_of(run.version_id)).plan, seq=run.head)
+    return {**state.inputs_of(state.step(parent.path)), "failure": dict(failure)}
+
+
+def _events_of(child: Run) -> Any:
+    """What history says of the attempt that waits for it."""
+    return RunEvent.objects.filter(
+        run_id=child.parent_id, path=child.parent_path, attempt=child.parent_attempt
+    )
 
 
 def _answer(run_id: uuid.UUID, path: str, attempt: int, outcome: StepDone | StepFailed) -> None:

@@ -1,4 +1,4 @@
-"""Failures that a person decides: effects nobody knows about, and what a rule escalates."""
+"""Failures that somebody else decides: a person, or a workflow that stands in for the step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from apps.executions.engine.ports import Decided, StepFailed
 from apps.executions.engine.retry_budget import cause_of
 from apps.executions.engine.step import Step
 from apps.executions.engine.wait_events import StepWaiting
-from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.declaration import ERROR_PORT, Effect
+from apps.workflows.graph.interface import interface_of
 from apps.workflows.graph.waits import Wait, WaitKind
 
 EFFECT_IN_DOUBT: Final = "EFFECT_IN_DOUBT"
@@ -33,10 +34,15 @@ HUMAN_KINDS: Final = frozenset({WaitKind.DOUBT, WaitKind.ESCALATION})
 
 
 def rule_for(step: Step, outcome: StepFailed) -> Rule:
-    """The first rule that matches; once a person has decided, none asks again."""
+    """The first rule that matches; once a person has decided, none asks again.
+
+    Nor does a workflow stand in where one has failed to.
+    """
     rules = step.on_error
     if outcome.decided is not None:
         rules = tuple(rule for rule in rules if rule.handling is not Handling.ESCALATE)
+    if outcome.decided is Decided.UNHELPED:
+        rules = tuple(rule for rule in rules if rule.workflow is None)
     codes = {outcome.code, cause_of(outcome)}
     matching = (
         rule
@@ -55,18 +61,22 @@ def question(
     started_at: dt.datetime,
     now: dt.datetime,
 ) -> StepWaiting | None:
-    """The wait for a person's word, where the failure is not for the engine to decide.
+    """The wait for a person's word, or for a workflow, where the failure is not ours to decide.
 
     A rule that names the doubt (by code or class) wins over asking.
     """
-    if outcome.decided is not None:
-        return None
     rule = rule_for(step, outcome)
-    in_doubt = step.effect is Effect.UNSAFE and cause_of(outcome) in DOUBTFUL
+    is_open = outcome.decided is None
+    in_doubt = is_open and step.effect is Effect.UNSAFE and cause_of(outcome) in DOUBTFUL
     if rule.handling is Handling.ESCALATE:
         seconds = rule.seconds
     elif in_doubt and not (rule.codes or rule.classes):
         seconds = None
+    elif rule.workflow is not None:
+        wait = _stand_in(step, failure, outcome, rule.workflow)
+        return StepWaiting(
+            path=step.path, attempt=attempt, started_at=started_at, wait=wait, usage=outcome.usage
+        )
     else:
         return None
     wait = Wait(
@@ -77,6 +87,27 @@ def question(
     return StepWaiting(
         path=step.path, attempt=attempt, started_at=started_at, wait=wait, usage=outcome.usage
     )
+
+
+def _stand_in(step: Step, failure: Failure, outcome: StepFailed, workflow: str) -> Wait:
+    """For a run of that workflow; what it gives leaves by the step's own ports."""
+    ports = interface_of(step.node, step.node_type).outputs
+    return Wait(
+        kind=WaitKind.CHILD,
+        payload={
+            "workflow": workflow,
+            "failure": failure.to_json(),
+            "retryable": outcome.retryable,
+            "ports": [
+                name for name, port in ports.items() if name != ERROR_PORT and not port.inner
+            ],
+        },
+    )
+
+
+def unhelped(wait: Wait, *, message: str) -> StepFailed:
+    """The failure that a workflow was to make up for, and did not."""
+    return replace(given_up(wait, message=message), decided=Decided.UNHELPED)
 
 
 def unanswered(wait: Wait) -> StepFailed:

@@ -132,7 +132,7 @@ def failed(
 ) -> StepFailed:
     """The step's end, as its rules have it; where nobody can be asked any more, it fails."""
     rule = rule_for(step, outcome)
-    if rule.handling is Handling.ESCALATE:
+    if rule.handling is Handling.ESCALATE or rule.workflow is not None:
         rule = NO_RULE
     if rule.handling is Handling.ROUTE and not _has_route(step, outcome):
         rule = NO_RULE

@@ -49,6 +49,8 @@ class Rule:
     handling: Handling
     target: str | None = None
     """Id of the node that is called."""
+    workflow: str | None = None
+    """Or of the workflow that stands in."""
     seconds: int | None = None
     """How long people have to answer."""
 
@@ -100,5 +102,6 @@ def _rule(rule: ErrorRule) -> Rule:
         classes=frozenset(rule.match.classes),
         handling=_HANDLINGS[rule.do],
         target=given.then if rule.do is ErrorAction.COMPENSATE else given.node,
+        workflow=given.workflow,
         seconds=given.timeout_seconds,
     )

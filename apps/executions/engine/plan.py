@@ -134,6 +134,12 @@ class _Compiler:
         for name in sorted(called - self.nodes.keys()):
             message = f"{node.id} calls {name}, which is not there."
             raise PlanRefused("DOCUMENT_INVALID", message, node_id=node.id)
+        if step.node_type.container and any(rule.arguments.workflow for rule in node.on_error):
+            message = (
+                f"No workflow can stand in for the container {node.id}: name a node, or move the"
+                " container into a workflow of its own and call that."
+            )
+            raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
         undone_by = None if node.compensation in self.disabled else node.compensation
         return replace(
             step, on_error=rules_of(node, disabled=self.disabled), compensation=undone_by
@@ -216,14 +222,12 @@ def _step(
 
 
 def _refuse_unbuilt(document: Document) -> None:
-    if document.configuration.error_handler is not None:
-        message = "Runs with an error handler are not supported yet: remove errorHandler."
+    if isinstance(document.configuration.error_handler, str):
+        message = (
+            "A node cannot handle the failure of its run: name a workflow by"
+            " errorHandler: {workflow: …}."
+        )
         raise PlanRefused("ERROR_HANDLER_NOT_SUPPORTED", message)
-    for node in document.nodes:
-        for rule in node.on_error:
-            if rule.arguments.workflow is not None:
-                message = f"onError {rule.do} with a workflow is not supported yet: name a node."
-                raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
 
 
 def _node_type(node: Node, catalogue: Catalogue) -> NodeType:

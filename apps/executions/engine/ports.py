@@ -136,10 +136,11 @@ class StepDone:
 
 
 class Decided(StrEnum):
-    """What a person has said of a failure."""
+    """What somebody has said of a failure."""
 
     FAIL = "FAIL"
     AGAIN = "AGAIN"
+    UNHELPED = "UNHELPED"  # the workflow that was to stand in has failed too
 
 
 @dataclass(frozen=True, kw_only=True)

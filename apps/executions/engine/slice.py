@@ -144,7 +144,8 @@ class Slice:
         if has_conditions(step, outcome):
             result = replace(self.pool.settle(self._call(flight, given=given)), usage=usage)
         self._conclude(flight, result, now=now, fraction=0.5)
-        if settled.is_overdue and wait.kind.is_asked:
+        is_over = settled.index not in self.state.waiting
+        if settled.is_overdue and wait.kind.is_asked and is_over:
             self.buffer.asks.append(Ask(kind=AskKind.OVERDUE, seq=self.state.head))
 
     def _facts(self, now: dt.datetime) -> Facts:

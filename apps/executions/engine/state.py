@@ -85,14 +85,15 @@ SETTLED_STEPS = frozenset(
 _ENDS = frozenset({_S.SUCCEEDED, _S.CACHED, _S.RETRY_WAIT, _S.FAILED, _S.CANCELED})
 
 # RUNNING → READY: a container whose iteration has ended is asked again.
+# WAITING → WAITING: what it waited for failed, and its rules have it wait for somebody else.
 # READY → SUCCEEDED: a pure or keyed attempt needs no intent, its completion is its only event.
 STEP_TRANSITIONS: Mapping[StepStatus, frozenset[StepStatus]] = MappingProxyType(
     {
         _S.BLOCKED: frozenset({_S.READY, _S.SKIPPED, _S.CANCELED}),
         _S.READY: _ENDS | {_S.RUNNING, _S.WAITING, _S.IN_DOUBT},
         _S.RUNNING: _ENDS | {_S.WAITING, _S.IN_DOUBT, _S.READY},
-        _S.WAITING: _ENDS,
-        _S.IN_DOUBT: _ENDS,
+        _S.WAITING: _ENDS | {_S.WAITING, _S.IN_DOUBT},
+        _S.IN_DOUBT: _ENDS | {_S.WAITING},
         _S.RETRY_WAIT: frozenset({_S.READY, _S.CANCELED}),
         _S.SUCCEEDED: frozenset({_S.COMPENSATED}),
         _S.CACHED: frozenset({_S.COMPENSATED}),

@@ -16,7 +16,11 @@ _CHILDREN = [
         "run",
         "parent_kind",
         models.TextField(
-            choices=[("STEP", "a step waits for its end"), ("HANDLER", "it handles the failure")],
+            choices=[
+                ("STEP", "a step waits for its end"),
+                ("FALLBACK", "it stands in for a step that failed"),
+                ("HANDLER", "it handles the failure"),
+            ],
             null=True,
         ),
     ),

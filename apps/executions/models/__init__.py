@@ -15,6 +15,7 @@ from apps.executions.models.queue import (
 )
 from apps.executions.models.results import CachedResult
 from apps.executions.models.runs import (
+    AWAITED,
     EnvironmentName,
     LogLine,
     NodeState,
@@ -26,6 +27,7 @@ from apps.executions.models.runs import (
 )
 
 __all__ = [
+    "AWAITED",
     "Ask",
     "CachedResult",
     "EnvironmentName",

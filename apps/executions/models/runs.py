@@ -31,7 +31,12 @@ class ParentKind(models.TextChoices):
     """What a run is to the one that started it."""
 
     STEP = "STEP", "a step waits for its end"
+    FALLBACK = "FALLBACK", "it stands in for a step that failed"
     HANDLER = "HANDLER", "it handles the failure"
+
+
+AWAITED = (ParentKind.STEP, ParentKind.FALLBACK)
+"""Children whose end a step waits for."""
 
 
 class EnvironmentName(models.TextChoices):

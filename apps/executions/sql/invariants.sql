@@ -134,7 +134,7 @@ SELECT e.run_id || ' ' || e.path FROM run_event e JOIN run r
          AND a.seq = e.seq)
    AND NOT EXISTS (SELECT FROM run c JOIN open_child o ON o.tenant_id = c.tenant_id
          AND o.run_id = c.id WHERE c.tenant_id = e.tenant_id AND c.parent_id = e.run_id
-         AND c.parent_kind = 'STEP' AND c.parent_path = e.path AND c.parent_attempt = e.attempt)
+         AND c.parent_kind IN ('STEP', 'FALLBACK') AND c.parent_path = e.path AND c.parent_attempt = e.attempt)
    AND NOT EXISTS (SELECT FROM run_inbox i WHERE i.tenant_id = e.tenant_id
          AND i.run_id = e.run_id AND i.kind = 'answer' AND i.body ->> 'path' = e.path)
 

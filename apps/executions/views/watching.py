@@ -20,7 +20,7 @@ from apps.executions.engine.codec import decode
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.history import EVENTS_AT_ONCE, events_after
-from apps.executions.models import LogLine, ParentKind, Run
+from apps.executions.models import AWAITED, LogLine, ParentKind, Run
 from apps.executions.queueing import reasons
 from apps.executions.timeline import Attempt, attempts_of
 from apps.executions.views.controlling import SignalForm
@@ -223,7 +223,7 @@ def _children(found: Run, paths: Collection[str]) -> dict[tuple[str, int], Run]:
     if not paths:
         return {}
     rows = Run.objects.children(found.pk).filter(parent_path__in=paths).summary()
-    below = rows.filter(parent_kind=ParentKind.STEP)
+    below = rows.filter(parent_kind__in=AWAITED)
     return {(one.parent_path or "", one.parent_attempt or 0): one for one in below}
 
 

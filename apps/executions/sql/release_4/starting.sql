@@ -33,7 +33,7 @@ BEGIN
       coalesce(r.parameters, '{}'), coalesce(r.variables, '{}'),
       r.bounds IS NOT NULL, 4, CASE WHEN r.bounds IS NOT NULL THEN place END,
       r.parent_id, r.parent_kind, r.parent_path, r.parent_attempt, coalesce(r.depth, 0));
-  IF r.parent_kind = 'STEP' THEN
+  IF r.parent_kind IN ('STEP', 'FALLBACK') THEN
     INSERT INTO open_child (tenant_id, run_id) VALUES (p_tenant, p_run);
   END IF;
   INSERT INTO run_event (tenant_id, run_id, seq, type, body)
