@@ -65,7 +65,8 @@ model: bootstrap ## The state machine on a real database, EXAMPLES=2000
 	@NSTARX_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest tests/chaos/test_machine.py
 
 simulate: bootstrap ## The engine in memory, cut at every point of SEEDS=20000 drawn workflows
-	@NSTARX_EXAMPLES=$(or $(SEEDS),20000) $(BIN)/python -m pytest tests/engine/test_simulator.py -s
+	@NSTARX_EXAMPLES=$(or $(SEEDS),20000) $(BIN)/python -m pytest -n 2 tests/engine/test_simulator.py \
+	  tests/engine/test_simulator_levels.py tests/engine/test_waits_simulator.py
 
 fairness: bootstrap ## 100,000 queued runs of one tenant beside 500 tenants with one each
 	@FAIRNESS_RUNS=$${FAIRNESS_RUNS:-100000} FAIRNESS_TENANTS=$${FAIRNESS_TENANTS:-500} \

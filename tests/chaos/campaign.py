@@ -33,6 +33,8 @@ from tests.factories.tenancy import Tenant
 
 Weather: TypeAlias = Callable[[Crew], Sequence[Monkey]]
 CROWD = 500
+SEEN_SECONDS = 2.0
+"""By when others have what a dead worker held, if its parent saw it die."""
 DEAD_TUPLES = 50_000
 TABLE_BYTES = 200 << 20
 GROWTH = 1.5
@@ -127,6 +129,13 @@ class Campaign:
         seed, servers = self.seed, self.servers
         self.blow("calm", 300)
         self.blow("kills", 800, lambda crew: [killer(crew, seed)])
+        self.blow(
+            "kills that are seen",
+            200,
+            lambda crew: [killer(crew, seed)],
+            seen=True,
+            due=SEEN_SECONDS,
+        )
         self.blow(
             "maps, kills, stops",
             60,

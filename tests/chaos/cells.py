@@ -104,8 +104,9 @@ def effects_of(document: Mapping[str, Any]) -> set[str]:
         if around is None:
             paths.add(name)
         else:
-            items = around["configuration"]["say"]["items"]
-            paths |= {f"{around['id']}[{index}]/{name}" for index in range(items)}
+            told = around["configuration"]
+            times = told.get("max_iterations") or told["say"]["items"]
+            paths |= {f"{around['id']}[{index}]/{name}" for index in range(times)}
     return paths
 
 

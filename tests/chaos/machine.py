@@ -8,16 +8,24 @@ from __future__ import annotations
 import datetime as dt
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from apps.executions.engine.plan import compile_plan
-from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome, StepWaits
+from apps.executions.engine.ports import (
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepRepeats,
+    StepWaits,
+)
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import Around, Batch, Claim, Inbox, LeaseLost
-from apps.executions.engine.wait_events import SignalReceived, signal_json
+from apps.executions.engine.wait_events import SignalReceived, StepAnswer, answer_json, signal_json
 from apps.executions.store import appends, statements
 from apps.executions.store.connections import Connection
 from apps.executions.verify import verify_tenant
@@ -48,17 +56,63 @@ DOCUMENTS: Final = {
         [said("a"), said("b", say={"signal": "go"}), said("c", "keyed")],
         [to("a", "b"), to("b.payload", "c")],
     ),
+    "asks": line(said("a", "keyed"), said("b", say={"asks": True}), said("c", "keyed")),
+    "loops": raw(
+        [
+            said("a", "keyed"),
+            said("l", "box", {"times": 2}),
+            said("x", "keyed", parentId="l"),
+            said("y", "reconcilable", parentId="l"),
+            said("z", "keyed"),
+        ],
+        [to("a", "l"), to("l.item", "x"), to("x", "y"), to("y", "l.next"), to("l", "z")],
+    ),
+    "joins": raw(
+        [
+            said("a", "keyed"),
+            said("b", "keyed", {"failures": 1}, **_AGAIN),
+            said("c", say={"asks": True}),
+            {"id": "j", "type": "control.join", "configuration": {"needed": 1}},
+            said("z", "keyed"),
+        ],
+        [*(to(name, "j.branches") for name in "abc"), to("j", "z")],
+    ),
+    "replaced": raw(
+        [
+            said("a", "keyed"),
+            said("b", say={"failures": 9}, onError=[{"do": "fallback", "with": {"node": "s"}}]),
+            said("s", "keyed"),
+            said("c", "keyed"),
+        ],
+        [to("a", "b"), to("b", "c")],
+    ),
+    "undone": raw(
+        [
+            said("a", "keyed", compensation="u"),
+            said("b", "transactional", compensation="u"),
+            said("c", say={"failures": 9}, onError=[{"do": "compensate"}]),
+            said("u", "keyed"),
+        ],
+        [to("a", "b"), to("b", "c")],
+    ),
 }
-_ENDS: Final = {"fails": {"FAILED"}, "doubt": {"SUCCEEDED", "FAILED"}}
+_ENDS: Final = {"fails": {"FAILED"}, "doubt": {"SUCCEEDED", "FAILED"}, "undone": {"FAILED"}}
+_OWED: Final = {"loops": {"a", "x", "y", "z"}, "joins": {"z"}, "replaced": {"a", "s", "c"}}
+"""Effects of a run that succeeded, where the drawing does not say it."""
 
 
 def answer(call: StepCall) -> StepOutcome:
     """As the node says."""
     if call.given is not None:
         return call.given
-    told = call.node.configuration["say"]
+    told = call.node.configuration.get("say") or {}
     if call.attempt <= told.get("failures", 0):
         return StepFailed(code="NO", message="not yet", retryable=True)
+    index = call.inside.index + 1 if call.inside else 0
+    if index < told.get("times", 0):
+        return StepRepeats(values={"item": index, "index": index})
+    if told.get("asks"):
+        return StepWaits(wait=Wait(kind=WaitKind.APPROVAL))
     if told.get("wait"):
         due = {"value": call.path}
         return StepWaits(wait=Wait(kind=WaitKind.TIMER, seconds=told["wait"], due=due))
@@ -171,13 +225,19 @@ class Engine(RuleBasedStateMachine):
             statements.fire_timers(self.connection)
 
     @precondition(lambda self: self.worlds)
-    @rule(which=st.integers(0, 99), kind=st.sampled_from(["cancel", "signal"]))
+    @rule(which=st.integers(0, 99), kind=st.sampled_from(["cancel", "signal", "pause", "resume"]))
     def somebody_speaks(self, which: int, kind: str) -> None:
         """To any run, ended or not."""
         run_id = list(self.worlds)[which % len(self.worlds)]
         if kind == "cancel":
             self.canceled.add(run_id)
         self._tell(run_id, kind)
+
+    @precondition(lambda self: self.worlds)
+    @rule(which=st.integers(0, 99))
+    def somebody_answers(self, which: int) -> None:
+        """What a step of the run waits for, if one does."""
+        self._answer(list(self.worlds)[which % len(self.worlds)])
 
     @invariant()
     def nothing_is_violated(self) -> None:
@@ -197,6 +257,8 @@ class Engine(RuleBasedStateMachine):
                 self.time_passes()
                 for run_id in open_runs:
                     self._tell(run_id, "signal")
+                    self._tell(run_id, "resume")
+                    self._answer(run_id)
         assert not self._open(), "a run does not end"
         while self.zombies:
             self.zombie_appends(0)
@@ -231,11 +293,22 @@ class Engine(RuleBasedStateMachine):
         statements.give_up(self.connection, item_id=claim.item_id, token=claim.token, broken=False)
 
     def _tell(self, run_id: uuid.UUID, kind: str) -> None:
-        body = signal_json(SignalReceived(id=str(uuid.uuid4()), name="go", payload=1))
+        self._put(run_id, kind, signal_json(SignalReceived(id=f"{uuid.uuid4()}", name="go")))
+
+    def _put(self, run_id: uuid.UUID, kind: str, body: Mapping[str, Any]) -> None:
         self.connection.execute(
             "SELECT executions_tell_1(%s, %s, %s, %s, %s::jsonb)",
             (self.tenant.id, run_id, uuid.uuid4(), kind, json.dumps(body)),
         )
+
+    def _answer(self, run_id: uuid.UUID) -> None:
+        state = self.worlds[run_id][1].folded()
+        for index, wait in state.waiting.items():
+            if wait.kind is WaitKind.APPROVAL:
+                path, attempt = state.steps[index].path, state.records[index].attempt
+                outcome = StepDone(outputs={"value": 1})
+                said = answer_json(StepAnswer(path=path, attempt=attempt, outcome=outcome))
+                self._put(run_id, "answer", said)
 
     def _states(self) -> dict[uuid.UUID, tuple[str, bool, str | None]]:
         """(state, whether it has ended, the code of its error), in the tenant's scope."""
@@ -261,7 +334,8 @@ class Engine(RuleBasedStateMachine):
         if run_id in self.deaths and code in ("WORKER_LOST", "EFFECT_IN_DOUBT"):
             allowed.add("FAILED")
         assert state in allowed, f"{name} ended {state} {code}"
-        effects = {step.path for step in world.plan.steps if not step.is_pure}
+        drawn = {step.path for step in world.plan.steps if not step.is_pure}
+        effects = _OWED.get(name, drawn)
         done = {key.rsplit("/", 3)[1] for key in world.effects}
         assert state != "SUCCEEDED" or effects <= done, f"{name} never did {effects - done}"
         unsafe = [k for k in world.effects if k.rsplit("/", 3)[1] == "b" and name == "doubt"]

@@ -219,7 +219,18 @@ class Matrix:
 def begin(tenant: Tenant, version_id: uuid.UUID, *, pool: str, slots: int = 4) -> uuid.UUID:
     """T0 of a version that the workers know."""
     run_id = uuid7()
-    facts = {
+    facts = facts_of(tenant, version_id, pool=pool, slots=slots)
+    with scope.tenant(tenant.id), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT executions_start_4(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
+            [tenant.id, run_id, json.dumps(facts), '{"trigger": "API"}', SLOTS, SLOTS],
+        )
+    return run_id
+
+
+def facts_of(tenant: Tenant, version_id: uuid.UUID, *, pool: str, slots: int = 4) -> dict[str, Any]:
+    """What a start says of its run."""
+    return {
         "workflow_id": str(uuid7()),
         "version_id": str(version_id),
         "environment_id": str(tenant.environments["DEVELOPMENT"].pk),
@@ -229,12 +240,6 @@ def begin(tenant: Tenant, version_id: uuid.UUID, *, pool: str, slots: int = 4) -
         "pool": pool,
         "slots": slots,
     }
-    with scope.tenant(tenant.id), connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT executions_start_1(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
-            [tenant.id, run_id, json.dumps(facts), '{"trigger": "API"}', SLOTS, SLOTS],
-        )
-    return run_id
 
 
 def ended(tenant: Tenant, run_id: uuid.UUID, *, seconds: float) -> Run | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.chaos.cells import effects_of, line, mapped, said
@@ -13,6 +13,7 @@ from tests.factories.graphs import raw, to
 SUCCEEDED: Final = frozenset({"SUCCEEDED"})
 DOUBTFUL: Final = frozenset({"SUCCEEDED", "FAILED"})
 """Whoever dies with an unsafe effect leaves a doubt, and the run says so."""
+FAILED: Final = frozenset({"FAILED"})
 CANCELED: Final = frozenset({"SUCCEEDED", "CANCELED"})
 SIGNAL: Final = "go"
 ELSEWHERE: Final[dict[str, Any]] = {"resources": {"pool": "cpu"}}
@@ -27,11 +28,21 @@ class Shape:
     document: dict[str, Any]
     ends: frozenset[str] = SUCCEEDED
     poke: str = ""
+    called: frozenset[str] | None = None
+    """What must have happened where steps call others: by the paths of the copies."""
+    kept: tuple[str, ...] = ()
+    """Of a fork: the steps it does not repeat."""
 
-    @property
-    def effects(self) -> set[str]:
-        """The steps that must have delivered when the run has succeeded."""
-        return effects_of(self.document)
+    def owed(self, state: str) -> set[str]:
+        """The steps that must have delivered when the run has ended like that."""
+        if self.called is not None:
+            return set(self.called) if state in self.ends else set()
+        return effects_of(self.document) - set(self.kept) if state == "SUCCEEDED" else set()
+
+    def forked(self) -> Shape:
+        """The run that goes on from one of these: its first half is kept."""
+        names = [node["id"] for node in self.document["nodes"]]
+        return replace(self, name="fork", poke="", kept=tuple(names[: len(names) // 2]))
 
 
 def _chain(chance: random.Random) -> dict[str, Any]:
@@ -114,6 +125,77 @@ def _canceled(chance: random.Random) -> dict[str, Any]:
     return line(said("a", "keyed"), said("b", say={"seconds": 0.5}), said("c", "keyed"))
 
 
+def _looped(chance: random.Random) -> dict[str, Any]:
+    times = chance.randint(2, 5)
+    rounds = {"max_iterations": times, "at_limit": "leave"}
+    nodes = [
+        said("a", "keyed"),
+        {"id": "l", "type": "control.loop", "configuration": rounds},
+        said("x", chance.choice(KINDS), parentId="l"),
+        said("y", "keyed", parentId="l", **chance.choice([{}, ELSEWHERE])),
+        said("z", "keyed"),
+    ]
+    links = [to("a", "l"), to("l.item", "x"), to("x", "y"), to("y", "l.next"), to("l", "z")]
+    return raw(nodes, links)
+
+
+def _joined(chance: random.Random) -> dict[str, Any]:
+    """Whoever loses is stopped: only what follows the join must happen."""
+    width = chance.randint(2, 5)
+    seconds = [0.05, *(chance.choice([0.1, 3.0]) for _ in range(width - 1))]
+    nodes = [
+        said(
+            f"b{i}",
+            chance.choice(KINDS),
+            {"seconds": seconds[i], "silent": True},
+            **chance.choice([{}, ELSEWHERE]),
+        )
+        for i in range(width)
+    ]
+    join = {"id": "j", "type": "control.join", "configuration": {"needed": 1}}
+    links = [to(node["id"], "j.branches") for node in nodes]
+    return raw([*nodes, join, said("z", "keyed")], [*links, to("j.first", "z")])
+
+
+def _replaced(chance: random.Random) -> dict[str, Any]:
+    rule = [{"do": "fallback", "with": {"node": "spare"}}]
+    bad = said("b", say={"failures": 99}, onError=rule, **chance.choice([{}, ELSEWHERE]))
+    links = [to("a", "b"), to("b", "c")]
+    return raw([said("a", "keyed"), bad, said("c", "keyed"), said("spare", "keyed")], links)
+
+
+def _undone(chance: random.Random) -> dict[str, Any]:
+    nodes = [
+        said("a", "keyed", compensation="undo"),
+        said("b", "transactional", compensation="undo"),
+        said("c", say={"failures": 99}, onError=[{"do": "compensate"}]),
+        said("undo", "keyed"),
+    ]
+    return raw(nodes, [to("a", "b"), to("b", "c")])
+
+
+def _instead(chance: random.Random) -> dict[str, Any]:
+    rule = [{"do": "compensate", "with": {"then": "d"}}]
+    nodes = [
+        said("a", "keyed", compensation="undo"),
+        said("c", say={"failures": 99}, onError=rule),
+        said("undo", "keyed", **chance.choice([{}, ELSEWHERE])),
+        said("d", "keyed"),
+        said("e", "keyed"),
+    ]
+    return raw(nodes, [to("a", "c"), to("d", "e")])
+
+
+def _approved(chance: random.Random) -> dict[str, Any]:
+    question = {"id": "b", "type": "control.approval", "configuration": {"title": "Go on?"}}
+    links = [to("a", "b"), to("b.approved", "c")]
+    return raw([said("a", "keyed"), question, said("c", "keyed")], links)
+
+
+def _forked(chance: random.Random) -> dict[str, Any]:
+    return line(*(said(f"n{i}", chance.choice(KINDS)) for i in range(chance.randint(2, 8))))
+
+
 _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]] = {
     "chain": (6, _chain),
     "diamond": (6, _diamond),
@@ -127,9 +209,28 @@ _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]
     "signaled": (3, _signaled),
     "canceled": (2, _canceled),
     "mapped": (3, _mapped),
+    "looped": (3, _looped),
+    "joined": (3, _joined),
+    "replaced": (2, _replaced),
+    "undone": (2, _undone),
+    "instead": (2, _instead),
+    "approved": (3, _approved),
+    "paused": (3, _chain),
+    "forked": (3, _forked),
 }
-_ENDS: Final = {"unsafe": DOUBTFUL, "canceled": CANCELED}
-_POKES: Final = {"signaled": "signal", "canceled": "cancel"}
+_ENDS: Final = {"unsafe": DOUBTFUL, "canceled": CANCELED, "undone": FAILED}
+_POKES: Final = {
+    "signaled": "signal",
+    "canceled": "cancel",
+    "approved": "approve",
+    "paused": "pause",
+    "forked": "fork",
+}
+_CALLED: Final = {
+    "replaced": frozenset({"a", "b/spare", "c"}),
+    "undone": frozenset({"a", "b", "a/undo", "b/undo"}),
+    "instead": frozenset({"a", "a/undo", "d", "e"}),
+}
 
 
 def drawn(chance: random.Random) -> Shape:
@@ -147,6 +248,7 @@ def shape(name: str, chance: random.Random) -> Shape:
         document=draw(chance),
         ends=_ENDS.get(name, SUCCEEDED),
         poke=_POKES.get(name, ""),
+        called=_CALLED.get(name),
     )
 
 

@@ -8,6 +8,7 @@ import random
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -42,21 +43,28 @@ def ask(url: str, query: str, given: Sequence[Any] = (), *, seconds: float = 300
 class Crew:
     """So many workers at any time: who dies is replaced. `recoveries` in seconds."""
 
-    def __init__(self, nursery: Nursery, url: str, *, size: int, **told: Any) -> None:
+    def __init__(
+        self, nursery: Nursery, url: str, *, size: int, seen: bool = False, **told: Any
+    ) -> None:
         self.nursery = nursery
         self.url = url
         self.size = size
+        self.seen = seen
+        """Whether somebody sees each death and says so at once."""
         self.told = told
         self.workers: list[Worker] = []
         self.everybody: list[Worker] = []
         self.held: set[str] = set()
         self.recoveries: list[float] = []
+        self.deaths: Counter[str] = Counter()
+        """By run: how many workers died, or lost their lease, with an item of it."""
         self.kills = 0
         self.restarts = 0
         self.chores: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """For the main thread: a server dies with the thread that started it."""
         self._lock = threading.Lock()
         self._orphans: dict[int, tuple[str, float]] = {}
+        self._mourned: set[str] = set()
         self._over = threading.Event()
         self._threads = [self._thread(self._replace), self._thread(self._watch)]
 
@@ -87,10 +95,31 @@ class Crew:
         """Somebody must take over what it held."""
         self.nursery.kill(worker)
         self.kills += 1
-        query = "SELECT id FROM work_item WHERE worker_id = %s"
         now = time.monotonic()
-        for (item,) in ask(self.url, query, [worker.worker_id]):
+        for item in self.mourn(worker):
             self._orphans.setdefault(item, (str(worker.worker_id), now))
+        if self.seen:
+            # As the supervisor does, which is the parent of its workers.
+            ask(self.url, "SELECT engine_worker_died_1(%s)", [worker.worker_id])
+
+    def restarted(self) -> None:
+        """The database is back: nobody could take anything over before."""
+        self.restarts += 1
+        now = time.monotonic()
+        for item, (dead, _) in dict(self._orphans).items():
+            if item in self._orphans:
+                self._orphans[item] = (dead, now)
+
+    def mourn(self, worker: Worker) -> list[int]:
+        """The items that die with a worker; once for each worker."""
+        with self._lock:
+            if worker.id in self._mourned:
+                return []
+            self._mourned.add(worker.id)
+        query = "SELECT id, run_id::text FROM work_item WHERE worker_id = %s"
+        held = ask(self.url, query, [worker.worker_id])
+        self.deaths.update({run_id for _, run_id in held})
+        return [item for item, _ in held]
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, daemon=True)
@@ -100,6 +129,8 @@ class Crew:
     def _replace(self) -> None:
         number = 0
         while not self._over.wait(0.05):
+            for worker in [one for one in self.workers if one.died]:
+                self.mourn(worker)
             with self._lock:
                 self.workers = [worker for worker in self.workers if not worker.died]
                 while len(self.workers) < self.size:
@@ -147,6 +178,7 @@ def stopper(crew: Crew, seed: str) -> Monkey:
             if worker is not None and len(crew.held) < crew.size // 2:
                 crew.held.add(worker.id)
                 worker.signal(signal.SIGSTOP)
+                crew.mourn(worker)
                 back = threading.Timer(
                     chance.uniform(1.1, 2.0) * LEASE, _resume, args=(crew, worker)
                 )
@@ -198,7 +230,7 @@ def postgres_monkey(crew: Crew, servers: Backends, seed: str) -> Monkey:
             while servers.cluster.exit_code() is None:
                 time.sleep(0.02)
             servers.cluster.start()
-            crew.restarts += 1
+            crew.restarted()
         back.set()
 
     def work(over: threading.Event) -> None:

@@ -18,13 +18,14 @@ from typing import Any
 
 from django.db import InterfaceError, OperationalError, connection
 
+from apps.executions.engine.slice import CRASH_LIMIT
 from apps.executions.engine.wait_events import SignalReceived, signal_json
 from apps.kit.ids import uuid7
 from config.supervisor.backends import Backends
 from tests import database
 from tests.architecture.source import ROOT
-from tests.chaos import house, mix
-from tests.chaos.matrix import begin, trail
+from tests.chaos import house, mix, people
+from tests.chaos.matrix import RECOVERY_LIMIT, begin, trail
 from tests.chaos.mix import Shape
 from tests.chaos.monkeys import Crew, Monkey, ask
 from tests.chaos.nursery import Nursery
@@ -35,6 +36,7 @@ from tests.factories.tenancy import Tenant
 LIVELY_SECONDS = 60.0
 """Without one event for so long while runs are open, something hangs."""
 SHOWN = 5
+PAUSE_SECONDS = 1.0
 WORKERS = 8
 
 
@@ -48,6 +50,11 @@ class Storm:
     servers: Backends
     runs: dict[str, tuple[Tenant, Shape]] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    later: list[tuple[float, uuid.UUID]] = field(default_factory=list)
+    """Paused runs, and when somebody resumes each."""
+    sources: list[uuid.UUID] = field(default_factory=list)
+    """Runs that are forked when they have ended."""
+    has_questions: bool = False
     given_up: int = 0
     """Ended WORKER_LOST: three workers died with one step, which is what it is for."""
 
@@ -63,9 +70,10 @@ class Storm:
         runs: int,
         draw: Callable[[random.Random], Shape],
         monkeys_of: Callable[[Crew], Sequence[Monkey]],
+        due: float = RECOVERY_LIMIT,
         **told: Any,
     ) -> None:
-        """Start, wait, reckon, one row of the table."""
+        """Start, wait, reckon, one row of the table; recovery is `due` in so many seconds."""
         shapes = {uuid7(): draw(self.chance) for _ in range(min(runs, 60))}
         workers.know({str(version): shape.document for version, shape in shapes.items()})
         absorbed = workers.sink.absorbed()
@@ -80,7 +88,9 @@ class Storm:
         finally:
             crew.close()
             self._chores(crew)
-        self._reckon(workers.sink)
+        self._reckon(workers.sink, crew)
+        if crew.recoveries and (p95 := percentile(crew.recoveries, 0.95)) > due:
+            self.violations.append(f"recovery p95 {p95:.1f} s, due in {due:g} s")
         table.row(
             f"{self.name} ({len(self.runs) / seconds:.0f} runs/s)",
             runs=len(self.runs),
@@ -105,10 +115,22 @@ class Storm:
             tenant = self.tenants[number % len(self.tenants)]
             run_id = self._surely(lambda: begin(tenant, version, pool="io"), crew)  # noqa: B023
             self.runs[str(run_id)] = (tenant, shapes[version])
-            if shapes[version].poke == "signal":
+            self._poke(crew, run_id, shapes[version].poke)
+
+    def _poke(self, crew: Crew, run_id: uuid.UUID, poke: str) -> None:
+        """What somebody does to a run that has just begun."""
+        match poke:
+            case "signal":
                 self._tell(crew, run_id, "signal", self._signal(run_id))
-            elif shapes[version].poke == "cancel" and self.chance.random() < 0.5:
+            case "cancel" if self.chance.random() < 0.5:
                 self._tell(crew, run_id, "cancel", {})
+            case "pause":
+                self._tell(crew, run_id, "pause", {})
+                self.later.append((time.monotonic() + PAUSE_SECONDS, run_id))
+            case "fork":
+                self.sources.append(run_id)
+            case _:
+                self.has_questions = self.has_questions or poke == "approve"
 
     def _signal(self, run_id: uuid.UUID) -> dict[str, Any]:
         return signal_json(SignalReceived(id=f"{run_id}", name=mix.SIGNAL, payload=1))
@@ -135,16 +157,33 @@ class Storm:
             while True:
                 crew.chores.get_nowait()()
 
+    def _attend(self, crew: Crew) -> None:
+        """What people do meanwhile: resume what they paused, decide what they are asked, fork."""
+        while self.later and self.later[0][0] <= time.monotonic():
+            self._tell(crew, self.later.pop(0)[1], "resume", {})
+        with suppress(OperationalError, InterfaceError):
+            if self.has_questions:
+                people.decide_all(self.tenants)
+        if self.sources:
+            query = "SELECT id FROM run WHERE id = ANY (%s) AND finished_at IS NOT NULL"
+            for (source,) in ask(self.url, query, [self.sources]):
+                self.sources.remove(source)
+                tenant, shape = self.runs[str(source)]
+                fork = shape.forked()
+                run_id = self._surely(lambda: people.fork(tenant, source, fork), crew)  # noqa: B023
+                self.runs[str(run_id)] = (tenant, fork)
+
     def _wait(self, crew: Crew) -> None:
         """Until nothing is open; fails when nothing moves."""
         moved, seen = time.monotonic(), (-1, -1)
         while True:
             self._chores(crew)
+            self._attend(crew)
             query = ("SELECT count(*) FILTER (WHERE finished_at IS NULL), coalesce(sum(head), 0)"
                      " FROM run")  # fmt: skip
             ((open_runs, heads),) = ask(self.url, query)
             ((unheard,),) = ask(self.url, "SELECT count(*) FROM outbox")
-            if not open_runs and not unheard:
+            if not open_runs and not unheard and not self.sources:
                 return
             if (now := (heads, unheard)) != seen:
                 moved, seen = time.monotonic(), now
@@ -157,11 +196,12 @@ class Storm:
                 return
             time.sleep(0.25)
 
-    def _reckon(self, receiver: Sink) -> None:
+    def _reckon(self, receiver: Sink, crew: Crew) -> None:
         rows = ask(self.url, "SELECT id::text, state, error ->> 'code' FROM run")
         states = {run_id: state for run_id, state, _ in rows}
         lost = {run_id for run_id, _, code in rows if code == "WORKER_LOST"}
         self.given_up = len(lost)
+        self.violations += self._unearned(lost, crew)
         heard = Counter(
             row[0] for row in ask(self.url, "SELECT run_id::text FROM billing_usageentry")
         )
@@ -171,13 +211,27 @@ class Storm:
                 self.violations.append(
                     f"{shape.name} {run_id} ended {state}: {trail(self.url, run_id)}"
                 )
-            elif state == "SUCCEEDED" and (never := shape.effects - receiver.done(run_id)):
+            elif never := shape.owed(str(state)) - receiver.done(run_id):
                 self.violations.append(f"LOST: {shape.name} {run_id} never did {never}")
             if heard[run_id] != 1:
                 self.violations.append(f"the ledger heard {heard[run_id]} times of {run_id}")
         self.violations += receiver.doubled()
         self.violations += verified()
         self.violations[:] = self.violations[: SHOWN * 4]
+
+    def _unearned(self, lost: set[str], crew: Crew) -> list[str]:
+        """Runs that were given up although fewer workers died with them than that takes."""
+        return [
+            f"{run_id} ended WORKER_LOST after {crew.deaths[run_id]} deaths"
+            for run_id in lost
+            if crew.deaths[run_id] + crew.restarts < CRASH_LIMIT
+        ]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[round(share * (len(ordered) - 1))]
 
 
 def verified() -> list[str]:
@@ -205,6 +259,7 @@ def emptied(servers: Backends) -> Iterator[None]:
     """A storm reckons with its own runs alone."""
     yield
     tables = (
-        "run, run_event, run_inbox, work_item, timer, outbox, lane, worker, map_chunk, map_item"
+        "run, run_event, run_inbox, work_item, timer, outbox, ask, open_child, lane, worker,"
+        " map_chunk, map_item"
     )
     ask(house.everything(servers), f"TRUNCATE {tables}")

@@ -13,6 +13,7 @@ from apps.executions.engine.state import RunStatus
 from tests.engine.cases import plan_of
 from tests.engine.simulator import World
 from tests.engine.test_simulator import KINDS
+from tests.examples import examples
 from tests.factories.graphs import a, to
 
 LEVELS = (None, "c", "d")
@@ -110,7 +111,7 @@ def survives(world: World) -> None:
     assert not world.tasks
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(nested(joins=False), st.integers(0, 5), st.data())
 def test_loops_cut_anywhere_end_the_same(
     workflow: tuple[Plan, dict[str, Any]], seed: int, data: st.DataObject
@@ -124,7 +125,7 @@ def test_loops_cut_anywhere_end_the_same(
         survives(world)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 @given(nested(joins=True), st.integers(0, 5), st.data())
 def test_joins_cut_anywhere_end(
     workflow: tuple[Plan, dict[str, Any]], seed: int, data: st.DataObject

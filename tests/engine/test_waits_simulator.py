@@ -14,6 +14,7 @@ from apps.executions.engine.state import RunStatus
 from apps.workflows.graph.declaration import Wait, WaitKind
 from tests.engine.cases import plan_of, statuses, types
 from tests.engine.simulator import World
+from tests.examples import examples
 from tests.factories.graphs import a, to
 
 ANSWERS: Any = {kind: StepDone(outputs={"value": 1, "payload": 1}) for kind in WaitKind}
@@ -53,7 +54,7 @@ def world_of(case: tuple[list[Any], list[Any], dict[str, str | None]], **fields:
     return World(plan_of(nodes, links), script=script, answers=answered, **fields)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), st.integers(0, 2**16), st.integers(1, 60))
 def test_a_death_changes_nothing(case: Any, seed: int, cut_at: int) -> None:
     calm = world_of(case, seed=seed)
@@ -69,7 +70,7 @@ def test_a_death_changes_nothing(case: Any, seed: int, cut_at: int) -> None:
     assert all(count == 1 for count in cut.asked.values())
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases(), st.integers(0, 2**16), st.integers(1, 5))
 def test_a_pause_anywhere_loses_nothing(case: Any, seed: int, path: int) -> None:
     pause = Inbox(pause=PauseRequest(is_wanted=True))
