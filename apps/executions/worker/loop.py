@@ -175,14 +175,14 @@ class EngineLoop:
             self._bell.clear()
             try:
                 self._read_mail()
-                claimed = self._claim_all()
+                more = self._claim_all()
             except Exception as error:
                 logger.warning("claiming failed: %s", error)
                 self._connections.drop()
-                claimed = False
+                more = set()
                 self._keeper.pause(random.uniform(0.1, 1.0))  # noqa: S311
-            if claimed:
-                self._look(self.settings.pools)
+            if more:
+                self._look(more)
             else:
                 # A round looks at a few lanes only; with room left the next one looks on soon.
                 has_room = any(map(self._room, self.settings.pools))
@@ -190,11 +190,11 @@ class EngineLoop:
                 if not self._bell.wait(pause * random.uniform(0.8, 1.2)):  # noqa: S311
                     self._look(self.settings.pools)
 
-    def _claim_all(self) -> bool:
-        """One round over the pools; whether a pool may have more than there was room for."""
+    def _claim_all(self) -> set[str]:
+        """One round over the pools; those that may have more than there was room for."""
+        more: set[str] = set()
         if self._keeper.is_draining() or self._lease.is_lost():
-            return False
-        claimed = False
+            return more
         with self._lock:
             wanted, self._wanted = self._wanted, set()
         for pool in self.settings.pools:
@@ -212,11 +212,12 @@ class EngineLoop:
             )
             for claim in claims:
                 self._dispatch(self._turn(claim))
-            claimed = claimed or len(claims) >= room
-        if not claimed:
+            if len(claims) >= room:
+                more.add(pool)
+        if not more:
             connection = self._connections.get()
             self._crowded = statements.is_crowded(connection, pools=self.settings.pools)
-        return claimed
+        return more
 
     def _look(self, pools: Collection[str]) -> None:
         """Let the claimer look into these."""
