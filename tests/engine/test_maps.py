@@ -77,6 +77,12 @@ def test_chunks_go_out_as_many_as_may_and_the_results_come_in_order() -> None:
     assert state.totals.cpu_seconds == 0.25 + 4 * 0.5
 
 
+def test_what_a_run_in_quarantine_hands_out_goes_to_everybody() -> None:
+    it = world()
+    it.slice(pool="quarantine")
+    assert {chunk.pool for chunk in it.maps.chunks} == {"io"}
+
+
 def test_an_empty_map_gathers_nothing() -> None:
     it = world(dataclasses.replace(OPENING, total=0, items=[]))
     assert it.finish().status == "SUCCEEDED"

@@ -9,7 +9,7 @@ from apps.executions.engine.buffer import Buffer
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import StepDispatched
 from apps.executions.engine.mapping import Chunk, ChunkDispatched, ChunkResult, MapProgress, MapWork
-from apps.executions.engine.plan import Step
+from apps.executions.engine.plan import QUARANTINE_POOL, RUN_POOL, Step
 from apps.executions.engine.task import Task
 
 MAP_FRACTION: Final = 0.5
@@ -19,7 +19,11 @@ MAP_FRACTION: Final = 0.5
 def hand_out(
     work: MapWork, state: RunState, buffer: Buffer, *, pool: str
 ) -> Iterator[ChunkDispatched | StepDispatched]:
-    """The events to record; what becomes durable with them is in the buffer before."""
+    """The events to record; what becomes durable with them is in the buffer before.
+
+    `pool` is where the run is owned; what is handed out of quarantine did nothing wrong.
+    """
+    pool = RUN_POOL if pool == QUARANTINE_POOL else pool
     buffer.is_strict = True
     for index, number in work.chunks:
         step, progress = state.steps[index], state.mapping[index]

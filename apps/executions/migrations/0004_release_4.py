@@ -8,6 +8,14 @@ from django.db import migrations, models
 from apps.executions.sql import release, undo
 from apps.tenancy.operations import IsolateTenant
 
+_QUARANTINE = [
+    migrations.AddField(
+        "workitem",
+        "home",
+        models.TextField(default="", help_text="Its pool, while it is in quarantine."),
+    ),
+]
+
 _CHILDREN = [
     migrations.AddField(
         "run", "parent_id", models.UUIDField(help_text="The run that started it.", null=True)
@@ -97,7 +105,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(4), undo(4))],
-            state_operations=[*_CHILDREN, _STEP_CACHE],
+            state_operations=[*_QUARANTINE, *_CHILDREN, _STEP_CACHE],
         ),
         IsolateTenant("OpenChild", engine=True),
         IsolateTenant("CachedResult"),

@@ -54,6 +54,7 @@ class WorkItem(models.Model):
     has_mail = models.BooleanField(default=False)
     attempt = models.IntegerField(default=0, help_text="Of the step, for a task.")
     has_begun = models.BooleanField(default=False, help_text="A task's effect may have happened.")
+    home = models.TextField(default="", help_text="Its pool, while it is in quarantine.")
 
     class Meta:
         db_table = "work_item"

@@ -45,17 +45,19 @@ def release(number: int) -> str:
 
 def undo(number: int) -> str:
     """Back to the release before."""
-    again = {3: _claim_2, 4: _claim_3}[number]()
+    again = "".join(_as_it_was(name, file) for name, file in _REPLACED[number].items())
     return sql(f"release_{number}/undo") + again
 
 
-def _claim_3() -> str:
-    """The claim of the third release as it was: the fourth narrows it."""
-    return sql("release_3/claim").replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
+_REPLACED: Final = {
+    3: {"engine_claim_2": "functions_2"},
+    4: {"engine_claim_3": "release_3/claim", "engine_change_3": "release_3/append"},
+}
+"""Functions of earlier releases that a release narrows or mends, and where they are from."""
 
 
-def _claim_2() -> str:
-    """The claim of the second release as it was: the third narrows it."""
-    _, _, rest = sql("functions_2").partition("CREATE FUNCTION engine_claim_2")
+def _as_it_was(function: str, file: str) -> str:
+    """The text that puts a function back."""
+    _, _, rest = sql(file).partition(f"CREATE FUNCTION {function}(")
     body, end, _ = rest.partition("\nEND $$;")
-    return f"CREATE OR REPLACE FUNCTION engine_claim_2{body}{end}"
+    return f"CREATE OR REPLACE FUNCTION {function}({body}{end}"

@@ -180,7 +180,7 @@ def is_crowded(connection: Connection, *, pools: Sequence[str]) -> bool:
 
 def reap(connection: Connection, *, lease_seconds: float) -> set[str]:
     """Make items of dead workers ready; the pools that got some."""
-    rows = connection.execute("SELECT engine_reap_3(%s::float8)", (lease_seconds,)).fetchall()
+    rows = connection.execute("SELECT engine_reap_4(%s::float8)", (lease_seconds,)).fetchall()
     crashpoint("reap.committed")
     return {row[0] for row in rows}
 

@@ -1,6 +1,10 @@
 -- Back to the third release.
 DROP FUNCTION executions_run_4, engine_cached_4, engine_cache_4;
 DROP TABLE step_cache;
+DROP FUNCTION engine_reap_4;
+UPDATE work_item SET pool = home WHERE home <> '';
+UPDATE lane SET has_ready = true WHERE NOT has_ready;
+ALTER TABLE work_item DROP COLUMN home;
 DROP TRIGGER ask_for_child ON ask;
 DROP FUNCTION engine_recall_tasks_4;
 DROP FUNCTION ask_for_child_4, engine_claim_4, executions_start_4, executions_launch_4,
