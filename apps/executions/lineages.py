@@ -14,6 +14,7 @@ from django.db.models.functions import Cast
 from apps.executions.engine.asking import DOUBTFUL
 from apps.executions.engine.codec import decode
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.paths import node_of
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
 from apps.executions.errors import PastEffect
@@ -63,8 +64,7 @@ def past_effects(
     """
     found: dict[tuple[str, bool], PastEffect] = {}
     for path, at, kind in _ends(lineage_id, _tops(types)):
-        # The second copy of a node on call is `refund~2`.
-        node_id = path.rpartition("/")[2].partition("~")[0]
+        node_id = node_of(path)
         if node_id not in types:
             continue
         step, node_type = types[node_id]

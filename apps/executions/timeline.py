@@ -216,7 +216,7 @@ def _silent(
 def _closed(lines: Sequence[Attempt], run: RunStatus) -> Sequence[Attempt]:
     """What still ran when the run ended was stopped with it."""
     last = lines[-1]
-    if not run.is_terminal or last.status not in (StepStatus.RUNNING, StepStatus.WAITING):
+    if not run.is_terminal or last.status.is_settled:
         return lines
     return [
         *lines[:-1],

@@ -11,6 +11,9 @@ BOX_HEIGHT: Final = 58
 COLUMN: Final = 240
 ROW: Final = 92
 MARGIN: Final = 28
+GAP: Final = ROW - BOX_HEIGHT
+INSET: Final = 18
+"""Around the body of a container."""
 NAME_LIMIT: Final = 20
 # Beside a state's dot, or a duration, there is less room.
 MARKED_LIMIT: Final = 18
@@ -97,7 +100,10 @@ def draw(
         and str(c.get("source")) in known
         and str(c.get("target")) in known
     ]
-    places = _drawn(nodes) or _layered([str(n["id"]) for n in nodes], _edges(connections))
+    parents = _parents(nodes)
+    # What leads into a container's body and out of it is said by the frame around both.
+    connections = [c for c in connections if not _is_inner(c, parents)]
+    places = _drawn(nodes, parents) or _layered(nodes, connections, parents)
     boxes = tuple(_box(n, places, marks or {}, notes or {}) for n in nodes)
     width = max((b.x + BOX_WIDTH for b in boxes), default=0) + MARGIN
     height = max((b.y + BOX_HEIGHT for b in boxes), default=0) + MARGIN
@@ -106,13 +112,28 @@ def draw(
         height=height,
         boxes=boxes,
         wires=tuple(_wire(c, places) for c in connections),
-        regions=_regions(nodes, places),
+        regions=_regions(parents, places),
         omitted=omitted,
     )
 
 
-def _edges(connections: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    return [(str(c["source"]), str(c["target"])) for c in connections]
+def _parents(nodes: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The container of each node that is in one; parents that form a circle count as none."""
+    known = [str(n["id"]) for n in nodes]
+    parents = {str(n["id"]): str(n["parentId"]) for n in nodes if str(n.get("parentId")) in known}
+    for key in known:
+        seen, at = {key}, parents.get(key)
+        while at is not None and at not in seen:
+            seen.add(at)
+            at = parents.get(at)
+        if at is not None:
+            parents.pop(key, None)
+    return parents
+
+
+def _is_inner(connection: Mapping[str, Any], parents: Mapping[str, str]) -> bool:
+    source, target = str(connection["source"]), str(connection["target"])
+    return parents.get(target) == source or parents.get(source) == target
 
 
 def _box(
@@ -142,8 +163,13 @@ def _short(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _drawn(nodes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
-    """The document's positions, moved to the margin; empty if one is missing or two overlap."""
+def _drawn(
+    nodes: Sequence[Mapping[str, Any]], parents: Mapping[str, str]
+) -> dict[str, tuple[int, int]]:
+    """The document's positions, moved to the margin; empty if one is missing or two overlap.
+
+    Those of a body are relative to its container's.
+    """
     places: dict[str, tuple[int, int]] = {}
     for node in nodes:
         position = node.get("position")
@@ -156,6 +182,7 @@ def _drawn(nodes: Sequence[Mapping[str, Any]]) -> dict[str, tuple[int, int]]:
             round(min(max(x, -50_000), 50_000)),
             round(min(max(y, -50_000), 50_000)),
         )
+    places = {key: _absolute(key, places, parents) for key in places}
     if not places or _overlap(list(places.values())):
         return {}
     left, top = min(x for x, _ in places.values()), min(y for _, y in places.values())
@@ -173,35 +200,97 @@ def _overlap(places: Sequence[tuple[int, int]]) -> bool:
     return False
 
 
-def _layered(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, tuple[int, int]]:
-    """Each node one column right of its last predecessor, rows near those predecessors."""
-    before: dict[str, list[str]] = {key: [] for key in ids}
+def _absolute(
+    key: str, places: Mapping[str, tuple[int, int]], parents: Mapping[str, str]
+) -> tuple[int, int]:
+    x, y = places[key]
+    while key in parents:
+        key = parents[key]
+        x, y = x + places[key][0], y + places[key][1]
+    return x, y
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A node, with its body below it if it has one: what it takes, where the parts are in it."""
+
+    width: int
+    height: int
+    places: Mapping[str, tuple[int, int]]
+
+
+def _layered(
+    nodes: Sequence[Mapping[str, Any]],
+    connections: Sequence[Mapping[str, Any]],
+    parents: Mapping[str, str],
+) -> dict[str, tuple[int, int]]:
+    """Level by level: a container is as large as its body, which stands below it."""
+    members: dict[str | None, list[str]] = {}
+    for node in nodes:
+        members.setdefault(parents.get(str(node["id"])), []).append(str(node["id"]))
+    edges = [(str(c["source"]), str(c["target"])) for c in connections]
+
+    def block_of(key: str) -> _Block:
+        if key not in members:
+            return _Block(BOX_WIDTH, BOX_HEIGHT, {key: (0, 0)})
+        body = level_of(key)
+        inner = {k: (x + INSET, y + BOX_HEIGHT + INSET) for k, (x, y) in body.places.items()}
+        width = max(BOX_WIDTH, body.width + 2 * INSET)
+        return _Block(width, BOX_HEIGHT + body.height + 2 * INSET, {key: (0, 0), **inner})
+
+    def level_of(parent: str | None) -> _Block:
+        blocks = {key: block_of(key) for key in members.get(parent, ())}
+        return _columns(blocks, [(a, b) for a, b in edges if a in blocks and b in blocks])
+
+    return {k: (x + MARGIN, y + MARGIN) for k, (x, y) in level_of(None).places.items()}
+
+
+def _columns(blocks: Mapping[str, _Block], edges: Sequence[tuple[str, str]]) -> _Block:
+    """Each block one column right of its last predecessor, rows near those predecessors."""
+    before: dict[str, list[str]] = {key: [] for key in blocks}
     for source, target in edges:
         if source != target:
             before[target].append(source)
-    column = dict.fromkeys(ids, 0)
+    columns: dict[int, list[str]] = {}
+    for key, column in _ranks(before).items():
+        columns.setdefault(column, []).append(key)
+    heights = {
+        column: sum(blocks[key].height + GAP for key in members) - GAP
+        for column, members in columns.items()
+    }
+    tallest = max(heights.values(), default=0)
+    middle: dict[str, float] = {}
+    places: dict[str, tuple[int, int]] = {}
+    left = 0
+    for column in sorted(columns):
+        weight = {
+            key: _mean([middle[p] for p in before[key] if p in middle], tallest)
+            for key in columns[column]
+        }
+        top = (tallest - heights[column]) / 2
+        for key in sorted(columns[column], key=lambda one: weight[one]):
+            block = blocks[key]
+            middle[key] = top + block.height / 2
+            for inner, (x, y) in block.places.items():
+                places[inner] = (left + x, round(top) + y)
+            top += block.height + GAP
+        left += max(blocks[key].width for key in columns[column]) + COLUMN - BOX_WIDTH
+    return _Block(max(left - (COLUMN - BOX_WIDTH), 0), round(tallest), places)
+
+
+def _ranks(before: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """By key: how many columns stand before it."""
+    column = dict.fromkeys(before, 0)
     # At most one pass per node, so a cycle in a draft cannot hold us.
-    for _ in ids:
+    for _ in before:
         moved = False
-        for key in ids:
+        for key in before:
             wanted = max((column[p] + 1 for p in before[key]), default=0)
-            if column[key] < wanted < len(ids):
+            if column[key] < wanted < len(before):
                 column[key], moved = wanted, True
         if not moved:
             break
-    columns: dict[int, list[str]] = {}
-    for key in ids:
-        columns.setdefault(column[key], []).append(key)
-    tallest = max((len(members) for members in columns.values()), default=0)
-    row: dict[str, float] = {}
-    for index in sorted(columns):
-        members = columns[index]
-        weight = {k: _mean([row[p] for p in before[k] if p in row], tallest) for k in members}
-        members.sort(key=lambda k: weight[k])
-        start = (tallest - len(members)) / 2
-        for offset, key in enumerate(members):
-            row[key] = start + offset
-    return {k: (MARGIN + column[k] * COLUMN, MARGIN + round(row[k] * ROW)) for k in ids}
+    return column
 
 
 def _mean(values: Sequence[float], default: float) -> float:
@@ -222,22 +311,29 @@ def _wire(connection: Mapping[str, Any], places: Mapping[str, tuple[int, int]]) 
 
 
 def _regions(
-    nodes: Sequence[Mapping[str, Any]], places: Mapping[str, tuple[int, int]]
+    parents: Mapping[str, str], places: Mapping[str, tuple[int, int]]
 ) -> tuple[Region, ...]:
-    bodies: dict[str, list[tuple[int, int]]] = {}
-    for node in nodes:
-        if node.get("parentId"):
-            bodies.setdefault(str(node["parentId"]), []).append(places[str(node["id"])])
+    """Around each container and all that is in it; what is outside comes first."""
+    inside: dict[str, list[str]] = {}
+    depth: dict[str, int] = {}
+    for key in parents:
+        at, level = key, 0
+        while at in parents:
+            at, level = parents[at], level + 1
+            inside.setdefault(at, [at]).append(key)
+        depth[key] = level
     found = []
-    for members in bodies.values():
-        left, top = min(x for x, _ in members) - 14, min(y for _, y in members) - 14
+    for container in sorted(inside, key=lambda one: depth.get(one, 0)):
+        members = [places[key] for key in inside[container]]
+        pad = INSET - 4 - depth.get(container, 0)
+        left, top = min(x for x, _ in members) - pad, min(y for _, y in members) - pad
         right, bottom = max(x for x, _ in members), max(y for _, y in members)
         found.append(
             Region(
                 x=left,
                 y=top,
-                width=right - left + BOX_WIDTH + 14,
-                height=bottom - top + BOX_HEIGHT + 14,
+                width=right - left + BOX_WIDTH + pad,
+                height=bottom - top + BOX_HEIGHT + pad,
             )
         )
     return tuple(found)

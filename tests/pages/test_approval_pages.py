@@ -43,6 +43,32 @@ def test_the_form_is_drawn_from_its_schema(owner: Client, furnished: Furnished) 
     assert reverse("executions:run", args=[furnished.slug, furnished.run]) in html
 
 
+def test_what_nobody_has_answered_shows_no_answers(owner: Client, furnished: Furnished) -> None:
+    html = owner.get(page(furnished)).content.decode()
+    assert "<h2>Answers</h2>" not in html
+    assert "dict_values" not in html
+
+
+def test_who_has_voted_reads_how_many_have(
+    owner: Client, acme: Tenant, furnished: Furnished
+) -> None:
+    with scope.tenant(acme.id):
+        stages = [{"name": "decision", "required": 2}]
+        Approval.objects.filter(pk=furnished.question).update(stages=stages)
+    given = {"decision": "approve", "parameter-amount": "3"}
+    assert owner.post(page(furnished), given, follow=True).status_code == 200
+    html = owner.get(page(furnished)).content.decode()
+    assert "1 of 2 have agreed" in html
+    assert "You have voted; others have to decide with you." in html
+
+
+def test_who_is_not_asked_reads_that_too(owner: Client, acme: Tenant, furnished: Furnished) -> None:
+    with scope.tenant(acme.id):
+        others = {"users": [], "roles": ["operator"]}
+        Approval.objects.filter(pk=furnished.question).update(audience=others)
+    assert "This question is for others" in owner.get(page(furnished)).content.decode()
+
+
 def test_an_answer_that_does_not_fit_writes_nothing(
     owner: Client, acme: Tenant, furnished: Furnished
 ) -> None:

@@ -61,6 +61,50 @@ def test_an_unfinished_draft_is_drawn_as_far_as_it_goes() -> None:
     assert [box.id for box in draw(odd).boxes] == ["a"]
 
 
+def nested() -> dict[str, Any]:
+    """before → rows (first → second) → after, with the wires into the body and out of it."""
+    drawn = document(
+        ["before", "rows", "first", "second", "after"],
+        [
+            *(("before", "rows"), ("rows", "first"), ("first", "second")),
+            *(("second", "rows"), ("rows", "after")),
+        ],
+    )
+    for inner in drawn["nodes"][2:4]:
+        inner["parentId"] = "rows"
+    return drawn
+
+
+def test_a_body_stands_below_its_container_in_one_frame() -> None:
+    drawing = draw(nested())
+    at = {box.id: (box.x, box.y) for box in drawing.boxes}
+    assert not overlapping(drawing)
+    assert at["before"][0] < at["rows"][0] < at["first"][0] < at["second"][0] < at["after"][0]
+    assert at["first"][1] > at["rows"][1] + BOX_HEIGHT
+    (frame,) = drawing.regions
+    inside = {
+        key
+        for key, (x, y) in at.items()
+        if frame.x < x < frame.x + frame.width and frame.y < y < frame.y + frame.height
+    }
+    assert inside == {"rows", "first", "second"}
+    assert len(drawing.wires) == 3, "the frame says what enters the body and leaves it"
+
+
+def test_positions_in_a_body_are_relative_to_its_container() -> None:
+    drawn = nested()
+    for number, node in enumerate(drawn["nodes"]):
+        node["position"] = {"x": 260 * number, "y": 100}
+    at = {box.id: (box.x, box.y) for box in draw(drawn).boxes}
+    assert (at["first"][0] - at["rows"][0], at["first"][1] - at["rows"][1]) == (520, 100)
+
+
+def test_containers_that_hold_each_other_are_drawn_all_the_same() -> None:
+    drawn = document(["a", "b"], [("a", "b")])
+    drawn["nodes"][0]["parentId"], drawn["nodes"][1]["parentId"] = "b", "a"
+    assert len(draw(drawn).boxes) == 2
+
+
 def test_an_empty_document_has_an_empty_picture() -> None:
     assert draw({}).boxes == ()
 

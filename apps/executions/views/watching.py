@@ -28,7 +28,7 @@ from apps.kit.clock import now
 from apps.kit.html.tags import tone
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
-from apps.tenancy.actors import Permission
+from apps.tenancy.actors import Actor, Permission
 from apps.tenancy.doors import TenantRequest, tenant_page
 from apps.tenancy.models import Environment
 from apps.tenancy.policies import require
@@ -85,13 +85,10 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "parent": Run.objects.filter(pk=found.parent_id).summary().first()
             if found.parent_id
             else None,
-            "may_cancel": policies.can_cancel_run(request.actor),
-            "may_pause": policies.can_pause_run(request.actor),
-            "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
+            **_buttons(request.actor),
             "signal_form": SignalForm(initial={"dedup_key": uuid7()})
             if policies.can_signal_run(request.actor)
             else None,
-            "may_fork": policies.can_run_workflow(request.actor),
         }
         return render(request, "executions/run.html", context)
 
@@ -105,12 +102,19 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     with scope.transaction():
         context = {
             **_moving(_found(run_id), page=_page(request)),
-            "may_cancel": policies.can_cancel_run(request.actor),
-            "may_pause": policies.can_pause_run(request.actor),
-            "may_decide": request.actor.has(Permission.APPROVALS_DECIDE),
-            "may_fork": policies.can_run_workflow(request.actor),
+            **_buttons(request.actor),
         }
         return render(request, "executions/_status.html", context)
+
+
+def _buttons(actor: Actor) -> dict[str, bool]:
+    """What of the moving part this reader may press."""
+    return {
+        "may_cancel": policies.can_cancel_run(actor),
+        "may_pause": policies.can_pause_run(actor),
+        "may_decide": actor.has(Permission.APPROVALS_DECIDE),
+        "may_fork": policies.can_run_workflow(actor),
+    }
 
 
 @require_POST
@@ -143,11 +147,14 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
     document: Mapping[str, Any] = version.document if version is not None else {}
     attempts = attempts_of(document, _history(found.pk), run=found.status)
     present = found.finished_at or now()
+    # The row of a quick run learns of its begin when its first steps are recorded, so after them.
+    begun = (found.started_at, *(one.started_at for one in attempts))
+    since = min((at for at in begun if at is not None), default=None)
     pages = max(1, -(-len(attempts) // SHOWN_ROWS))
     page = min(max(page, 1), pages)
     shown = attempts[(page - 1) * SHOWN_ROWS : page * SHOWN_ROWS]
     below = _children(found, {one.path for one in shown if one.is_call})
-    rows = [_row(one, found, present, below) for one in shown]
+    rows = [_row(one, found, below, since=since, present=present) for one in shown]
     latest = {one.path: one for one in attempts}
     # Of a body, the drawing shows the latest iteration.
     by_node = {node_of(path): one for path, one in latest.items()}
@@ -156,7 +163,7 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
         "run": found,
         "queued": None if found.finished_at else reasons([found.pk]).get((found.pk, "")),
         "is_live": not found.status.is_terminal,
-        "elapsed": None if found.started_at is None else present - found.started_at,
+        "elapsed": None if since is None else present - since,
         "rows": rows,
         "page": page,
         "pages": pages,
@@ -228,9 +235,14 @@ def _children(found: Run, paths: Collection[str]) -> dict[tuple[str, int], Run]:
 
 
 def _row(
-    one: Attempt, found: Run, present: dt.datetime, below: Mapping[tuple[str, int], Run]
+    one: Attempt,
+    found: Run,
+    below: Mapping[tuple[str, int], Run],
+    *,
+    since: dt.datetime | None,
+    present: dt.datetime,
 ) -> Row:
-    begin, width = one.bar(since=found.started_at, until=present)
+    begin, width = one.bar(since=since, until=present)
     return Row(
         attempt=one,
         tone=tone(one.status).partition(" ")[0],

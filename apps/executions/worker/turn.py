@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
@@ -19,12 +19,29 @@ from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.codec import encode
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState, fold
-from apps.executions.engine.history import Event, RunEnded, RunQueued, RunStarted
+from apps.executions.engine.history import (
+    CancelReason,
+    Event,
+    RunCanceling,
+    RunEnded,
+    RunQueued,
+    RunStarted,
+)
 from apps.executions.engine.plan import Plan, PlanRefused
 from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.engine.slice import Slice
-from apps.executions.engine.slice_ports import Around, Batch, Change, Claim, LeaseLost, Left
+from apps.executions.engine.slice_ports import (
+    Around,
+    Ask,
+    AskKind,
+    Batch,
+    Change,
+    Claim,
+    LeaseLost,
+    Left,
+)
 from apps.executions.engine.state import RunStatus
+from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
 from apps.executions.store.journal import RunJournal
@@ -228,16 +245,21 @@ class Turn:
         )
 
     def _refuse(self, journal: RunJournal, error: PlanRefused) -> None:
-        """A version that this installation cannot run (any more) fails its run with the reason."""
+        """A version that this installation cannot run (any more) ends its run with the reason."""
         failure = Failure(code=error.code, message=str(error), path=error.node_id)
-        is_new = not any(isinstance(event, RunStarted) for event in journal.history())
+        history = journal.history()
+        is_new = not any(isinstance(event, RunStarted) for event in history)
         started: tuple[Event, ...] = (RunStarted(),) if is_new else ()
-        events = (*started, RunEnded(status=RunStatus.FAILED, error=failure))
+        status = _end_of(history)
+        events = (*started, RunEnded(status=status, error=failure))
+        asked = any(isinstance(one, StepWaiting) and one.wait.kind.is_asked for one in history)
+        over = Ask(kind=AskKind.OVER, seq=self.claim.head + len(events))
         change = Change(
-            status=RunStatus.FAILED,
+            status=status,
             started=bool(started),
             left=Left.FINISHED,
             error=failure.to_json(),
+            asks=(over,) if asked else (),
         )
         rows = tuple(encode(event) for event in events)
         journal.append(Batch(head=self.claim.head, rows=rows, settled=0, change=change))
@@ -245,6 +267,14 @@ class Turn:
     def _drop(self, *, broken: bool) -> None:
         self.pool.stop(StopReason.LEASE_LOST)
         give_up(self.shop, self.claim, broken=broken)
+
+
+def _end_of(history: Sequence[Event]) -> RunStatus:
+    """What a run that cannot go on comes to: one that was being stopped has been."""
+    reasons = [event.reason for event in history if isinstance(event, RunCanceling)]
+    if not reasons:
+        return RunStatus.FAILED
+    return RunStatus.CANCELED if reasons[0] is CancelReason.REQUESTED else RunStatus.TIMED_OUT
 
 
 def give_up(shop: Shop, claim: Claim, *, broken: bool) -> None:

@@ -19,13 +19,13 @@ from apps.kit.html.refusals import attach, status_of
 from apps.kit.html.schema_form import PREFIX, ParametersForm
 from apps.kit.pages import paginate
 from apps.tenancy import scope
-from apps.tenancy.actors import Permission
+from apps.tenancy.actors import Actor, Permission
 from apps.tenancy.doors import TenantRequest, tenant_page
 from apps.tenancy.policies import require
 from apps.versions import policies
 from apps.versions.actions import decide_approval
 from apps.versions.actions.answers import schema_of
-from apps.versions.models import Approval, ApprovalStatus
+from apps.versions.models import Approval, ApprovalStatus, ApprovalVote
 
 _STATES = (
     (ApprovalStatus.PENDING.value, "Waiting"),
@@ -43,7 +43,10 @@ class DecisionForm(forms.Form):
         choices=[("approve", "Approve"), ("reject", "Reject")], widget=forms.HiddenInput
     )
     comment = forms.CharField(
-        required=False, max_length=_COMMENT, widget=forms.Textarea(attrs={"rows": 3})
+        required=False,
+        max_length=_COMMENT,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text="Needed to reject.",
     )
 
 
@@ -104,10 +107,31 @@ def one(request: TenantRequest, approval_id: uuid.UUID) -> HttpResponse:
             "run_id": approval.form.get("run"),
             "form": form,
             "answers": answers,
-            "may_decide": policies.can_decide_approval(request.actor, approval),
+            "values": approval.form.get("values"),
+            "needed": approval.stages[approval.stage]["required"],
+            "agreed": sum(vote.approve for vote in _votes(approval)),
+            "hindrance": _hindrance(request.actor, approval),
         }
         status = status_of(form, answers)
         return render(request, "versions/approval.html", context, status=status)
+
+
+def _votes(approval: Approval) -> list[ApprovalVote]:
+    """Those of the stage it stands in."""
+    return [vote for vote in approval.votes.all() if vote.stage == approval.stage]
+
+
+def _hindrance(actor: Actor, approval: Approval) -> str | None:
+    """Why this reader cannot decide; None for who can."""
+    if approval.status != ApprovalStatus.PENDING:
+        return "It is decided."
+    if any(vote.voter_id == actor.user_id for vote in _votes(approval)):
+        return "You have voted; others have to decide with you."
+    if not policies.is_asked(actor, approval):
+        return "This question is for others: its approvers are named."
+    if policies.is_own_request(actor, approval):
+        return "You asked for this yourself; somebody else has to decide."
+    return None
 
 
 def _found(approval_id: uuid.UUID) -> Approval:
