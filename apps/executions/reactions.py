@@ -12,7 +12,8 @@ from apps.executions import (
     jobs,  # noqa: F401 - declares the periodic jobs
     tasks,
 )
-from apps.executions.actions import approving, children
+from apps.executions.actions import approving, asking, children
+from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.events import ChildOpen, RunFinished, RunReady, StepAsks, WaitOver
 from apps.executions.models import AWAITED
 from apps.executions.references import artifacts_in_history
@@ -79,15 +80,18 @@ def stop_children(event: WaitOver) -> None:
 
 @on(StepAsks)
 def ask_people(event: StepAsks) -> None:
-    """A step waits for an approval: request it."""
+    """A step waits for an approval: request it; for a person's word: put it on the list."""
     if event.wait.kind is WaitKind.APPROVAL:
         approving.ask(event)
+    elif event.wait.kind in HUMAN_KINDS:
+        asking.list_question(event)
 
 
 @on(WaitOver)
 def ask_no_more(event: WaitOver) -> None:
     """The step's time is over, or the run's: withdraw what nobody has decided."""
     approving.withdraw(run_id=event.run_id, path=event.path)
+    asking.close_questions(run_id=event.run_id, path=event.path)
 
 
 @on(ApprovalDecided)

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from apps.executions.rest import openapi, runs
-from apps.executions.views import controlling, lists, repeating, starting, watching
+from apps.executions.views import controlling, deciding, lists, repeating, starting, watching
 
 app_name = "executions"
 _OF = "t/<slug:slug>/workflows/<uuid:workflow_id>/"
@@ -11,11 +11,13 @@ _ONE = "t/<slug:slug>/runs/<uuid:run_id>/"
 urlpatterns = [
     path("t/<slug:slug>/", lists.overview, name="overview"),
     path("t/<slug:slug>/runs/", lists.index, name="list"),
+    path("t/<slug:slug>/questions/", deciding.questions, name="questions"),
     path(f"{_OF}runs/", lists.of_workflow, name="of_workflow"),
     path(f"{_OF}run/", starting.start, name="start"),
     path(_ONE, watching.run, name="run"),
     path(f"{_ONE}live/", watching.live, name="live"),
     path(f"{_ONE}again/", repeating.again, name="again"),
+    path(f"{_ONE}decide/", deciding.decide, name="decide"),
     path(f"{_ONE}cancel/", watching.cancel, name="cancel"),
     path(f"{_ONE}pause/", controlling.pause, name="pause"),
     path(f"{_ONE}resume/", controlling.resume, name="resume"),

@@ -83,6 +83,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "apps.tenancy.doors.navigation",
+                "apps.executions.views.deciding.waiting_counts",
             ],
             "builtins": ["apps.kit.html.tags"],
         },

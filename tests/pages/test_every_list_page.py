@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from apps.executions.actions import start_run
+from apps.executions.models import Question
 from apps.tenancy import scope
 from apps.tenancy.actions import create_api_key
 from apps.versions.actions import commit_version
@@ -59,7 +60,16 @@ def _more(tenant: Tenant, furnished: Furnished, tag: str, rows: int) -> None:
                 document=document,
             )
             commit_version(actor=actor, workflow_id=drawn.pk, message=f"{tag} {number}")
-            start_run(actor=actor, workflow_id=drawn.pk, parameters={"times": 1})
+            run = start_run(actor=actor, workflow_id=drawn.pk, parameters={"times": 1})
+            Question.objects.create(
+                run_id=run.pk,
+                workflow_id=drawn.pk,
+                path="say",
+                attempt=1,
+                kind="DOUBT",
+                code="STEP_TIMEOUT",
+                message=tag,
+            )
 
 
 def test_no_page_costs_a_statement_per_row(
@@ -87,7 +97,15 @@ def test_no_page_costs_a_statement_per_row(
 
 
 # No lists: where one begins, an invitation, the bytes of an object, the schema of documents.
-NO_LISTS = {"tenancy:start", "tenancy:invitation", "artifacts:download", "workflows:schema"}
+NO_LISTS = {
+    "tenancy:start",
+    "tenancy:invitation",
+    "artifacts:download",
+    "workflows:schema",
+    "executions:decide",
+    "executions:api_document",
+    "executions:api_run",
+}
 
 
 @pytest.mark.parametrize("name", sorted(every_path()))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from apps.executions import policies
+from apps.executions.actions.asking import close_questions
 from apps.executions.actions.finding import found
 from apps.executions.actions.telling import answer_step
 from apps.executions.engine.asking import HUMAN_KINDS, again, given_up
@@ -65,6 +66,7 @@ def resolve_step(
         answer = _answer(waiting, outcome, output or {}, f"({actor.name}: {comment.strip()})")
         told = StepAnswer(path=path, attempt=waiting.attempt, outcome=answer)
         answer_step(run_id=run_id, answer=told)
+        close_questions(run_id=run_id, path=path)
         audit.record(
             actor=actor,
             action="run.resolve",

@@ -5,6 +5,9 @@ from __future__ import annotations
 import django.db.models.deletion
 from django.db import migrations, models
 
+import apps.kit.clock
+import apps.kit.ids
+import apps.tenancy.scope
 from apps.executions.sql import release, undo
 from apps.tenancy.operations import IsolateTenant
 
@@ -98,6 +101,53 @@ _STEP_CACHE = migrations.CreateModel(
     options={"db_table": "step_cache", "base_manager_name": "objects"},
 )
 
+_QUESTION = migrations.CreateModel(
+    name="Question",
+    fields=[
+        (
+            "id",
+            models.UUIDField(
+                default=apps.kit.ids.uuid7, editable=False, primary_key=True, serialize=False
+            ),
+        ),
+        ("run_id", models.UUIDField()),
+        ("workflow_id", models.UUIDField()),
+        ("path", models.TextField()),
+        ("attempt", models.IntegerField()),
+        (
+            "kind",
+            models.TextField(
+                choices=[("DOUBT", "Effect in doubt"), ("ESCALATION", "Escalated failure")]
+            ),
+        ),
+        ("code", models.TextField()),
+        ("message", models.TextField()),
+        ("due_at", models.DateTimeField(null=True)),
+        ("created_at", models.DateTimeField(default=apps.kit.clock.now)),
+        (
+            "tenant",
+            models.ForeignKey(
+                default=apps.tenancy.scope.current_tenant_id,
+                editable=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="tenancy.organization",
+            ),
+        ),
+    ],
+    options={
+        "db_table": "question",
+        "abstract": False,
+        "base_manager_name": "objects",
+        "constraints": [
+            models.UniqueConstraint(fields=("tenant", "id"), name="question_tenant_id_key"),
+            models.UniqueConstraint(
+                fields=("tenant", "run_id", "path"), name="question_of_step_key"
+            ),
+        ],
+    },
+)
+
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0003_release_3")]
@@ -109,4 +159,6 @@ class Migration(migrations.Migration):
         ),
         IsolateTenant("OpenChild", engine=True),
         IsolateTenant("CachedResult"),
+        _QUESTION,
+        IsolateTenant("Question"),
     ]

@@ -1,6 +1,7 @@
 """The rows of executions as Django sees them; only the engine's SQL functions write them."""
 
 from apps.executions.models.maps import MapChunk, MapItem
+from apps.executions.models.questions import Question, QuestionKind
 from apps.executions.models.queue import (
     Ask,
     InboxMessage,
@@ -41,6 +42,8 @@ __all__ = [
     "OpenChild",
     "OutboxEntry",
     "ParentKind",
+    "Question",
+    "QuestionKind",
     "Run",
     "RunEvent",
     "RunQuerySet",

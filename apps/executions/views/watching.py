@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.executions import lineages, policies
 from apps.executions.actions import cancel_run
+from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.engine.codec import decode
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
@@ -55,6 +56,8 @@ class Row:
     is_forkable: bool = False
     child: Run | None = None
     """The run that this attempt waits, or waited, for."""
+    is_question: bool = False
+    """It waits for a person's word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,7 @@ def _buttons(actor: Actor) -> dict[str, bool]:
         "may_cancel": policies.can_cancel_run(actor),
         "may_pause": policies.can_pause_run(actor),
         "may_decide": actor.has(Permission.APPROVALS_DECIDE),
+        "may_resolve": policies.can_resolve_step(actor),
         "may_fork": policies.can_run_workflow(actor),
     }
 
@@ -252,12 +256,19 @@ def _row(
         outputs=tuple(_output(port, value) for port, value in one.outputs.items()),
         is_forkable=_is_forkable(one, found),
         child=below.get((one.path, one.attempt)),
+        is_question=_is_question(one, found),
     )
 
 
 def _is_forkable(one: Attempt, found: Run) -> bool:
     reached = one.status is not StepStatus.SKIPPED
     return found.status.is_terminal and reached and "[" not in one.path
+
+
+def _is_question(one: Attempt, found: Run) -> bool:
+    waits = one.status in (StepStatus.WAITING, StepStatus.IN_DOUBT)
+    asks = one.wait is not None and one.wait.kind in HUMAN_KINDS
+    return waits and asks and not found.status.is_terminal
 
 
 def _mark(one: Attempt) -> str:

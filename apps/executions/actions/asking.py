@@ -1,0 +1,38 @@
+"""The list of steps that wait for a person: a row from the question to the answer."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from apps.executions.actions.finding import found
+from apps.executions.engine.wait_events import ANSWER
+from apps.executions.events import StepAsks
+from apps.executions.models import InboxMessage, Question
+
+MESSAGE_SHOWN: Final = 1_000
+
+
+def list_question(event: StepAsks) -> None:
+    """A person is asked; an answer that came before the question was heard leaves no row."""
+    close_questions(run_id=event.run_id, path=event.path)
+    answers = InboxMessage.objects.filter(run_id=event.run_id, kind=ANSWER, body__path=event.path)
+    if answers.exists():
+        return
+    failure: Any = event.wait.payload["failure"]
+    Question.objects.create(
+        run_id=event.run_id,
+        workflow_id=found(event.run_id).workflow_id,
+        path=event.path,
+        attempt=event.attempt,
+        kind=event.wait.kind.value,
+        code=failure["code"],
+        message=failure["message"][:MESSAGE_SHOWN],
+        due_at=event.wait.until,
+    )
+
+
+def close_questions(*, run_id: uuid.UUID, path: str | None) -> None:
+    """Nobody is asked any more, about one step or the whole run. Repeatable."""
+    rows = Question.objects.filter(run_id=run_id)
+    (rows if path is None else rows.filter(path=path)).delete()
