@@ -6,7 +6,9 @@ The manual page every declaration needs.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -71,6 +73,25 @@ def _spin(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
         pass
 
 
+def _segfault(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    ctypes.string_at(0)
+    return {}
+
+
+def _stubborn(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    return _spin(parameters, inputs, context)
+
+
+def _killed(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Spends most of a second, then dies by another's hand."""
+    until = time.process_time() + 0.85
+    while time.process_time() < until:
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
 def _exit(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     os._exit(7)
 
@@ -127,6 +148,9 @@ _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "memory": _memory,
     "spin": _spin,
     "exit": _exit,
+    "segfault": _segfault,
+    "stubborn": _stubborn,
+    "killed": _killed,
     "environment": _environment,
     "artifact": _artifact,
     "send": _send,
@@ -186,6 +210,15 @@ def process(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Out
     return _act(parameters, inputs, context)
 
 
+async def _busy() -> None:
+    """A tenth of a second of work, in two parts."""
+    for _ in range(2):
+        until = time.thread_time() + 0.05
+        while time.thread_time() < until:
+            pass
+        await asyncio.sleep(0)
+
+
 @node(
     "sample.coroutine",
     version=1,
@@ -197,6 +230,9 @@ def process(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Out
 async def coroutine(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     if parameters.mode == "hang":
         await asyncio.sleep(60)
+    if parameters.mode == "busy":
+        await asyncio.gather(_busy(), _busy(), asyncio.sleep(0.3))
+        return {"value": None}
     return _act(parameters, inputs, context)
 
 

@@ -78,19 +78,38 @@ def test_memory_over_the_limit_ends_the_process(node_bench: Bench) -> None:
     assert "100Mi" in failed.message
 
 
-def test_cpu_over_the_limit_ends_the_process(node_bench: Bench) -> None:
-    thrifty = Node(
+def thrifty(mode: str) -> Node:
+    """A step that may use one second of CPU."""
+    return Node(
         id="step",
         type=PROCESS.type,
-        configuration={"mode": "spin"},
+        configuration={"mode": mode},
         resources=Resources(cpu="10m"),
     )
 
-    failed = node_bench.failed(PROCESS, {"mode": "spin"}, node=thrifty, seconds=30)
+
+@pytest.mark.parametrize("mode", ["spin", "stubborn"])
+def test_cpu_over_the_limit_ends_the_process(node_bench: Bench, mode: str) -> None:
+    failed = node_bench.failed(PROCESS, {"mode": mode}, node=thrifty(mode), seconds=30)
 
     assert failed.code == "CPU_EXCEEDED"
-    assert failed.usage.cpu_seconds > 0.5
+    assert failed.usage.cpu_seconds > 0.9
     assert "1 s of CPU" in failed.message
+
+
+def test_who_dies_near_its_limit_has_not_exceeded_it(node_bench: Bench) -> None:
+    failed = node_bench.failed(PROCESS, {"mode": "killed"}, node=thrifty("killed"), seconds=30)
+
+    assert failed.code == "PROCESS_DIED"
+    assert failed.usage.cpu_seconds > 0.7
+
+
+def test_what_a_coroutine_and_its_tasks_run_is_measured(node_bench: Bench) -> None:
+    done = node_bench.done(COROUTINE, {"mode": "busy"})
+
+    assert 0.2 <= done.usage.cpu_seconds < done.usage.wall_ms / 1000
+    idle = node_bench.failed(COROUTINE, {"mode": "hang"}, seconds=0.3)
+    assert idle.usage.cpu_seconds < 0.1
 
 
 def test_the_document_may_give_a_step_more_memory(node_bench: Bench) -> None:
@@ -109,9 +128,9 @@ def test_the_document_may_give_a_step_more_memory(node_bench: Bench) -> None:
 
 
 def test_a_process_that_dies_is_a_failure_and_the_next_step_works(node_bench: Bench) -> None:
-    failed = node_bench.failed(PROCESS, {"mode": "exit"})
-
-    assert failed.code == "PROCESS_DIED"
+    for mode in ("exit", "segfault"):
+        failed = node_bench.failed(PROCESS, {"mode": mode})
+        assert failed.code == "PROCESS_DIED"
     assert node_bench.done(PROCESS, {}).outputs["value"] == {"number": 1}
 
 

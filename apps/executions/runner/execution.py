@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import inspect
 import math
@@ -18,6 +17,7 @@ from typing import Any, assert_never
 
 from apps.executions.engine.ports import StepCall, StopReason, StopSignal
 from apps.executions.runner import failures
+from apps.executions.runner.async_steps import AsyncSteps, Meter
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import StepDirectories
 from apps.executions.runner.host import Host
@@ -30,7 +30,6 @@ from apps.workflows.graph.context import NodeError
 from apps.workflows.graph.declaration import Isolation, NodeParameters, NodeType
 
 _POLL_SECONDS = 0.05
-_END_SECONDS = 5.0
 # Our own nodes finish by themselves: their requests and scripts end at the deadline.
 _TRUSTED = "apps.nodes."
 _imported: set[str] = set()
@@ -77,7 +76,7 @@ class Executor:
         self._processes = ProcessPool(self.directories)
         self._threads = StepThreads()
         self._lock = threading.Lock()
-        self._loop: _Loop | None = None
+        self._loop: AsyncSteps | None = None
         self.overrun = False
 
     def run(self, work: Work) -> Any:
@@ -145,11 +144,13 @@ class Executor:
 
     def _on_loop(self, work: Work) -> Any:
         coroutine = _handler(work.call.node_type)(work.model, work.inputs, work.context)
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._running_loop())
+        meter = Meter()
+        future = self._running_loop().start(coroutine, meter)
         try:
             return _awaited(future, work)
         finally:
             future.cancel()
+            work.execution.cpu_seconds += meter.seconds
 
     def _in_thread(self, work: Work) -> Any:
         job = self._threads.start(partial(_here, work))
@@ -164,36 +165,11 @@ class Executor:
             raise _typed(job.error)
         return job.result
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _running_loop(self) -> AsyncSteps:
         with self._lock:
             if self._loop is None:
-                self._loop = _Loop()
-            return self._loop.loop
-
-
-class _Loop:
-    """One event loop in a thread of its own, for all async steps of the process."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._run, name="async-steps", daemon=True)
-        self._thread.start()
-
-    def end(self) -> None:
-        """Cancel what still runs and leave."""
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(timeout=_END_SECONDS)
-
-    def _run(self) -> None:
-        try:
-            self.loop.run_forever()
-            left = asyncio.all_tasks(self.loop)
-            for task in left:
-                task.cancel()
-            if left:
-                self.loop.run_until_complete(asyncio.wait(left, timeout=_END_SECONDS))
-        finally:
-            self.loop.close()
+                self._loop = AsyncSteps()
+            return self._loop
 
 
 def find(work: Work) -> Any:

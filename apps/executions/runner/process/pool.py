@@ -16,8 +16,8 @@ from apps.executions.runner.process.warm import Running, Zygote
 
 _IDLE_SECONDS = 900.0
 _POLL_SECONDS = 0.1
-# The kernel checks its limit by ticks and accounts exactly: on a busy machine they differ.
-_ALMOST = 0.75
+_BEYOND = {"memory": Ending.MEMORY, "cpu": Ending.CPU}
+"""Why a zygote ends a step by itself."""
 _LAST_WORDS = {
     ending.value: ending for ending in (Ending.DONE, Ending.FAILED, Ending.CRASHED, Ending.MEMORY)
 }
@@ -46,10 +46,9 @@ class ProcessPool:
             finally:
                 # Also when a host call broke: no child outlives its step.
                 exited = running.finish(at_once=at_once)
-        if ending is Ending.DIED and exited.get("reason") == "memory":
-            ending = Ending.MEMORY
-        elif ending is Ending.DIED and _used_up(exited, job):
-            ending = Ending.CPU
+        if ending is Ending.DIED:
+            by_kernel = exited.get("code") == -signal.SIGXCPU
+            ending = Ending.CPU if by_kernel else _BEYOND.get(exited.get("reason", ""), ending)
         return Ended(
             ending=ending,
             message=message,
@@ -82,12 +81,6 @@ class ProcessPool:
         for one in leaving:
             one.close()
         return zygote
-
-
-def _used_up(exited: Mapping[str, Any], job: Job) -> bool:
-    """The kernel ends a process at its limit, by one signal or the other."""
-    by_kernel = exited.get("code") in (-signal.SIGXCPU, -signal.SIGKILL)
-    return by_kernel and float(exited.get("cpu", 0.0)) >= job.cpu * _ALMOST
 
 
 def _follow(

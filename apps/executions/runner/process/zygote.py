@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import time
 from ctypes import CDLL
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ _WATCH_SECONDS = 0.05
 _PR_SET_PDEATHSIG = 1
 _SPARE_ADDRESS_SPACE = 4 << 30
 _PAGE = resource.getpagesize()
+_SPARE_CPU_SECONDS = 2
+"""We end who has used up its CPU; should we be gone or starved, the kernel does, a little later."""
+_SCHEDULED = 2
+"""Linux' name for the clock of what a process has really run (CPUCLOCK_SCHED)."""
 
 
 @dataclass
@@ -38,6 +43,7 @@ class _Child:
 
     pid: int
     memory: int
+    cpu: int
     base: int
     peak: int = 0
     reason: str = ""
@@ -110,7 +116,7 @@ def _start(
     if pid == 0:
         _become_child(control, descriptor, wake=wake, command=command)
     os.close(descriptor)
-    return _Child(pid=pid, memory=command["memory"], base=base)
+    return _Child(pid=pid, memory=command["memory"], cpu=command["cpu"], base=base)
 
 
 def _become_child(
@@ -140,7 +146,7 @@ def _limit(*, memory: int, cpu: int) -> None:
     room = size + memory + _SPARE_ADDRESS_SPACE
     for limit, wanted in (
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_CPU, cpu + _SPARE_CPU_SECONDS),
         (resource.RLIMIT_AS, room),
     ):
         _, hard = resource.getrlimit(limit)
@@ -177,6 +183,17 @@ def _watch(running: _Child) -> None:
     if used - running.base > running.memory:
         running.reason = "memory"
         _kill(running.pid)
+    elif _cpu_seconds(running.pid) > running.cpu:
+        running.reason = "cpu"
+        _kill(running.pid)
+
+
+def _cpu_seconds(pid: int) -> float:
+    """What all threads of the process have run, exactly; nothing once it is gone."""
+    try:
+        return time.clock_gettime((~pid << 3) | _SCHEDULED)
+    except OSError:
+        return 0.0
 
 
 def _anonymous(pid: int) -> int:
