@@ -21,6 +21,7 @@ from apps.executions.engine.ports import (
     StepCall,
     StepDone,
     StepOutcome,
+    StepRunner,
     StopSignal,
 )
 from apps.executions.engine.slice_ports import Claim
@@ -76,13 +77,14 @@ def start(
     *,
     timeout_seconds: float | None = None,
     weight: int = 1,
+    catalogue: Catalogue = CATALOGUE,
     **facts: Any,
 ) -> uuid.UUID:
     """T0 through the SQL function, as start_run does, without the rest of the product."""
     document = parse(dict(drawn))
     version_id, run_id = uuid7(), uuid7()
     VERSIONS.documents[version_id] = document
-    plan = compile_plan(document, CATALOGUE)
+    plan = compile_plan(document, catalogue)
     values = {
         "workflow_id": str(uuid7()),
         "version_id": str(version_id),
@@ -105,7 +107,7 @@ def start(
 
 @contextmanager
 def worker(
-    runner: ScriptedRunner | None = None,
+    runner: StepRunner | None = None,
     *,
     settings: Mapping[str, Any] | None = None,
     documents: Callable[[Claim], Document] = VERSIONS,

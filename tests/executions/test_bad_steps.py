@@ -1,0 +1,142 @@
+"""Steps that crash, eat, spin or never return, in real processes: the run goes on, typed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import redis
+from django.conf import settings
+
+from apps.executions import history
+from apps.executions.actions import start_run
+from apps.executions.engine.codec import decode
+from apps.executions.engine.history import AttemptFailed, StepFailed
+from apps.executions.models import Run
+from apps.executions.runner.local import LocalRunner
+from apps.tenancy import scope
+from apps.workflows.actions import create_workflow
+from apps.workflows.graph import catalogue
+from apps.workflows.graph.catalogue import Catalogue
+from tests import database
+from tests.executions.bad_nodes import TYPES
+from tests.executions.world import finished, start, types, worker
+from tests.factories.graphs import CATALOGUE, a, raw, to
+from tests.factories.tenancy import Tenant
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BOTH = Catalogue((*CATALOGUE.all_types(), *TYPES))
+
+
+def bad(node_id: str, kind: str, how: str, **fields: Any) -> dict[str, Any]:
+    configuration = {"how": how, "worker": fields.pop("worker", "")}
+    return {"id": node_id, "type": f"bad.{kind}", "configuration": configuration, **fields}
+
+
+def failures(tenant: Tenant, run_id: uuid.UUID) -> list[AttemptFailed | StepFailed]:
+    """What history says of the attempts that failed."""
+    with scope.tenant(tenant.id):
+        rows = history.all_events(run_id)
+        events = [decode(r.type, path=r.path, attempt=r.attempt, body=r.body or {}) for r in rows]
+    return [one for one in events if isinstance(one, AttemptFailed | StepFailed)]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "fields"),
+    [
+        ("segfault", "PROCESS_DIED", {}),
+        ("eat", "MEMORY_EXCEEDED", {"resources": {"memory": "80Mi"}}),
+        ("spin", "CPU_EXCEEDED", {"resources": {"cpu": "10m"}, "timeoutSeconds": 60}),
+        ("never", "STEP_TIMEOUT", {"timeoutSeconds": 1}),
+    ],
+)
+def test_a_process_that_goes_wrong_harms_nobody_else(
+    acme: Tenant, how: str, code: str, fields: dict[str, Any]
+) -> None:
+    nodes = [
+        a("before", "keyed"),
+        bad("bad", "process", how, onError="route", **fields),
+        bad("after", "process", "well"),
+        bad("beside", "process", "well"),
+    ]
+    links = [to("before", "bad"), to("bad.error", "after"), to("before", "beside")]
+    run_id = start(acme, raw(nodes, links), catalogue=BOTH)
+    places = {"pools": ["io", "cpu"]}
+    with worker(LocalRunner(), settings=places, catalogue=BOTH):
+        run = finished(acme, run_id, seconds=60)
+    assert (run.state, run.error) == ("SUCCEEDED", None)
+    told = types(acme, run_id)
+    assert told.count("step.failed bad") == 1
+    assert told.count("step.completed after") == told.count("step.completed beside") == 1
+    (failed,) = failures(acme, run_id)
+    assert failed.failure.code == code
+    if how in ("eat", "spin"):
+        assert failed.usage.peak_memory_bytes > 0
+        assert failed.usage.cpu_seconds > 0
+
+
+@pytest.fixture
+def _known() -> Iterator[None]:
+    """The bad types belong to this installation."""
+    for one in TYPES:
+        catalogue.register(one)
+    yield
+    for one in TYPES:
+        del catalogue.INSTALLED._by_key[one.key]
+
+
+@contextmanager
+def product(worker_id: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`dramatiq`, as the supervisor starts it, with the bad types."""
+    command = ["-m", "dramatiq", "tests.executions.bad_worker", "--processes", "1"]
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "config.settings.test",
+        "NSTARX_DATABASE_ROLE": "engine",
+        "DATABASE_ENGINE_URL": database.url("engine"),
+        "NSTARX_WORKER_ID": worker_id,
+    }
+    program = [sys.executable, *command, "--threads", "2", "--queues", "io"]
+    with subprocess.Popen(program, env=environment) as child:
+        try:
+            yield child
+        finally:
+            child.terminate()
+            child.wait(30)
+
+
+@pytest.mark.usefixtures("_known")
+def test_a_thread_that_never_returns_costs_its_process_and_not_its_run(acme: Tenant) -> None:
+    redis.Redis.from_url(settings.REDIS_BROKER_URL).flushdb()  # PostgreSQL holds the truth.
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    retry = {"maxAttempts": 50, "backoffSeconds": 0}
+    stuck = bad("bad", "thread", "never", worker=first, timeoutSeconds=1, retry=retry)
+    document = {
+        "schemaVersion": 1,
+        "name": "Stuck",
+        "type": "dataPipeline",
+        "nodes": [stuck, bad("after", "thread", "well")],
+        "connections": [to("bad", "after")],
+    }
+    with scope.tenant(acme.id, actor=acme.owner):
+        drawn = create_workflow(actor=acme.owner, document=document)
+        run_id = start_run(actor=acme.owner, workflow_id=drawn.pk).pk
+    with product(first) as child:
+        # Nobody tells it to: it ends because a thread of it cannot be ended.
+        child.wait(90)
+        with scope.tenant(acme.id):
+            assert not Run.objects.get(pk=run_id).status.is_terminal
+    with product(second):
+        run = finished(acme, run_id, seconds=60)
+    assert (run.state, run.result) == ("SUCCEEDED", {"after": {"value": "well"}})
+    failed = failures(acme, run_id)
+    assert failed
+    assert {one.failure.code for one in failed} == {"STEP_TIMEOUT"}
+    assert types(acme, run_id).count("step.completed bad") == 1
