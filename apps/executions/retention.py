@@ -53,7 +53,7 @@ def expire_tenant(*, at: dt.datetime | None = None) -> int:
     total = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT engine_expire_3(%s, %s, %s)", [tenant_id, before, BATCH])
+            cursor.execute("SELECT engine_expire_4(%s, %s, %s)", [tenant_id, before, BATCH])
             row = cursor.fetchone()
         gone = int(row[0]) if row else 0
         total += gone
@@ -70,7 +70,7 @@ def forget_results(*, at: dt.datetime | None = None) -> int:
 def months() -> list[Month]:
     """What is there, oldest first."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT part, low, high FROM engine_months_3()")
+        cursor.execute("SELECT part, low, high FROM engine_months_4()")
         return [Month(part=part, low=low, high=high) for part, low, high in cursor.fetchall()]
 
 

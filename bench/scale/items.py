@@ -1,34 +1,84 @@
-"""A map over very many items: its speed, and what its workers hold meanwhile."""
+"""Maps over very many items: their speed, what workers hold meanwhile, what history grows by."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
+
+from bench.house import House
 from bench.product import Product
 from bench.progress import note
+from bench.scale.mapped import Mapped
 from config.supervisor.fleet import Fleet
 
 ITEMS: Final = int(os.environ.get("BENCH_ITEMS", "100000"))
+WARM: Final = 200
+KINDS: Final = ("pure", "keyed", "unsafe")
+AT_ONCE: Final = 32
 LOOK_SECONDS: Final = 0.05
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+_FACTS: Final = """
+SELECT count(*), count(*) FILTER (WHERE type = 'chunk.completed'),
+       (SELECT head FROM run WHERE id = %(run)s)
+  FROM run_event WHERE run_id = %(run)s
+"""
+_UPDATES: Final = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'run'"
 
 
-def measure(product: Product, fleet: Fleet) -> dict[str, Any]:
-    """The arguments of the table's line."""
-    workflow = product.deploy(_document())
+def measure(house: House, product: Product, fleet: Fleet) -> list[Mapped]:
+    """Each kind of body in turn, by workers that have run a small map before."""
+    found = []
+    for kind in KINDS:
+        small = product.deploy(_document(kind, list(range(WARM))))
+        for _ in range(2):
+            product.watch.until_done(product.start(small), look=LOOK_SECONDS)
+        note(f"map over {ITEMS:,} items, {kind}")
+        found.append(_measured(house, product, fleet, kind))
+    return found
+
+
+def _measured(house: House, product: Product, fleet: Fleet, kind: str) -> Mapped:
+    workflow = product.deploy(_document(kind, None))
     idle = _largest(fleet)
-    note(f"map over {ITEMS:,} items")
-    with _watched(fleet) as peaks:
+    with psycopg.connect(house.owner_url, autocommit=True) as connection, _watched(fleet) as peaks:
+        before = _number(connection, _UPDATES)
         began = time.perf_counter()
-        product.watch.until_done(product.start(workflow), look=LOOK_SECONDS)
+        run_id = product.start(workflow)
+        product.watch.until_done(run_id, look=LOOK_SECONDS)
         seconds = time.perf_counter() - began
-    return {"items": ITEMS, "seconds": seconds, "idle": idle, "peak": max(peaks)}
+        time.sleep(1.5)  # The counters of sessions that rest are told within a second.
+        events, chunks, _ = _facts(connection, run_id)
+        updates = _number(connection, _UPDATES) - before
+    return Mapped(
+        kind=kind,
+        items=ITEMS,
+        seconds=seconds,
+        idle=idle,
+        peak=max(peaks),
+        events=events,
+        chunks=chunks,
+        run_updates=updates,
+    )
+
+
+def _facts(connection: psycopg.Connection[Any], run_id: uuid.UUID) -> tuple[int, int, int]:
+    row = connection.execute(_FACTS, {"run": run_id}).fetchone()
+    if row is None:
+        raise RuntimeError("the run left nothing behind")
+    return row[0], row[1], row[2]
+
+
+def _number(connection: psycopg.Connection[Any], query: str) -> int:
+    row = connection.execute(query.encode()).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 @contextmanager
@@ -67,20 +117,25 @@ def _largest(fleet: Fleet) -> int:
     return max(resident[pid] for pid in ours)
 
 
-def _document() -> dict[str, Any]:
+def _document(kind: str, given: list[int] | None) -> dict[str, Any]:
     links = (
-        ("items", "value", "rows", "items"),
+        *((("items", "value", "rows", "items"),) if given is None else ()),
         ("rows", "item", "one", "value"),
         ("one", "value", "rows", "result"),
     )
+    settings: dict[str, Any] = {"max_concurrency": AT_ONCE}
     return {
         "schemaVersion": 1,
-        "name": f"Map over {ITEMS}",
+        "name": f"Map over {ITEMS if given is None else len(given)}, {kind}",
         "type": "dataPipeline",
         "nodes": [
-            {"id": "items", "type": "bench.items"},
-            {"id": "rows", "type": "control.map"},
-            {"id": "one", "type": "bench.pure", "parentId": "rows"},
+            *([{"id": "items", "type": "bench.items"}] if given is None else []),
+            {
+                "id": "rows",
+                "type": "control.map",
+                "configuration": settings if given is None else {**settings, "items": given},
+            },
+            {"id": "one", "type": f"bench.{kind}", "parentId": "rows"},
         ],
         "connections": [
             {

@@ -35,10 +35,10 @@ def main(house: House, only: Iterable[str]) -> None:
             if _has("control.loop"):
                 answers["loop"] = _series(steps.loops(product, repetitions=repetitions))
         if "map" in wanted and _has("control.map"):
-            found = items.measure(product, fleet)
+            found = items.measure(house, product, fleet)
             note("")
-            _say(["", *table.memory(**found)])
-            answers["map"] = found
+            _say(["", *table.maps(found)])
+            answers["map"] = [asdict(one) for one in found]
     if path := os.environ.get("BENCH_JSON"):
         text = json.dumps({"machine": about, **answers}, indent=1)
         Path(path).write_text(text + "\n", encoding="utf-8")

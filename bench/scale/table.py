@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from bench.figures import spread
+from bench.scale.mapped import Mapped
 
 TOLERATED: Final = 0.15
 """How much the slowest size may lie above the fastest."""
+
+GROWN_MIB: Final = 100
+"""What the largest worker may grow by during a map."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +45,21 @@ def series(found: Series) -> list[str]:
     ]
 
 
-def memory(items: int, *, seconds: float, idle: int, peak: int) -> list[str]:
-    """Resident bytes of the largest worker, before a map and at its worst."""
-    grown = (peak - idle) / 2**20
-    return [
-        f"Map over {items:,} items: {seconds:.1f} s, {items / seconds:,.0f} items/s; largest worker"
-        f" {idle / 2**20:.0f} MiB before, {peak / 2**20:.0f} MiB at most (+{grown:.0f})"
-    ]
+def maps(found: Sequence[Mapped]) -> list[str]:
+    """A line for each kind of body: speed, memory, history, and whether the last two hold."""
+    head = (
+        f"{'Map, items':<20}{'seconds':>9}{'items/s':>9}"
+        f"{'MiB +':>7}{'events/chunk':>14}{'run row':>9}"
+    )
+    return [head, *map(_mapped, found)]
+
+
+def _mapped(one: Mapped) -> str:
+    grown = (one.peak - one.idle) / 2**20
+    events = one.events / max(one.chunks, 1)
+    holds = grown < GROWN_MIB and one.run_updates < one.items / 100
+    return (
+        f"{one.items:>9,}, {one.kind:<9}{one.seconds:>9.1f}{one.items / one.seconds:>9,.0f}"
+        f"{grown:>+7.0f}{events:>14.2f}{one.run_updates:>9,}  <= {GROWN_MIB} MiB,"
+        f" 1 update in 100 items {'holds' if holds else 'NO'}"
+    )

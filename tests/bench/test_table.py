@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench import table
 from bench.figures import Cost, Timing
 from bench.scale import table as scale
+from bench.scale.mapped import Mapped
 from bench.targets import TARGETS, TRIGGER_TARGETS
 
 SUBJECTS = [("floor", "the floor", 40), ("pure", "pure steps", 40), ("keyed", "with a key", 40)]
@@ -68,7 +71,22 @@ def test_what_must_not_grow_is_compared_over_all_sizes(dear: float, verdict: str
     assert lines[-1].split()[-1] == verdict
 
 
-def test_memory_is_what_a_map_adds() -> None:
-    (line,) = scale.memory(100_000, seconds=50, idle=100 * 2**20, peak=164 * 2**20)
-    assert "2,000 items/s" in line
-    assert "(+64)" in line
+def test_a_map_is_held_against_memory_and_the_runs_row() -> None:
+    calm = Mapped(
+        kind="pure",
+        items=100_000,
+        seconds=50,
+        idle=100 * 2**20,
+        peak=164 * 2**20,
+        events=820,
+        chunks=400,
+        run_updates=700,
+    )
+    head, good, fat, busy = scale.maps(
+        [calm, replace(calm, peak=260 * 2**20), replace(calm, run_updates=1_000)]
+    )
+    assert head.split()[:2] == ["Map,", "items"]
+    assert good.split()[:6] == ["100,000,", "pure", "50.0", "2,000", "+64", "2.05"]
+    assert good.endswith("holds")
+    assert fat.endswith("NO")
+    assert busy.endswith("NO")

@@ -20,6 +20,7 @@ from apps.executions.engine.mapping import (
     ChunkResult,
     MapProgress,
     StepOpened,
+    are_open,
     map_work,
 )
 from apps.executions.engine.pausing import PauseRequest
@@ -295,3 +296,18 @@ def test_a_paused_run_hands_no_chunks_out() -> None:
     assert not it.maps.chunks
     it.mail.append(Inbox(pause=PauseRequest(is_wanted=False)))
     assert it.finish().status == "SUCCEEDED"
+
+
+def test_a_paused_run_wants_its_open_chunks_back() -> None:
+    it = world()
+    it.slice()
+    assert it.maps.chunks
+    it.mail.append(Inbox(pause=PauseRequest(is_wanted=True)))
+    it.slice()
+    assert not it.maps.chunks, "they came back, and the run rests"
+    it.slice()
+    assert it.folded().is_paused
+    assert not are_open(it.folded().mapping)
+    it.mail.append(Inbox(pause=PauseRequest(is_wanted=False)))
+    assert it.finish().status == "SUCCEEDED"
+    assert set(it.maps.runs.values()) == {1}

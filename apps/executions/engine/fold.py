@@ -24,7 +24,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.joins import spared_by, taken_by
-from apps.executions.engine.mapping import MapEvent, StepOpened
+from apps.executions.engine.mapping import MapEvent, StepOpened, await_again
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
@@ -175,6 +175,7 @@ class RunState(OnCall):
             is_paused = isinstance(event, RunPaused)
             to = RunStatus.PAUSED if is_paused else RunStatus.RUNNING
             self.status = moved_run(self.status, to=to)
+            await_again(self.mapping)
 
     def _hold(self, index: int, event: StepDispatched | StepStarted | StepWaiting) -> None:
         """The step has moved and has not settled."""

@@ -235,6 +235,12 @@ class MapProgress:
         )
 
 
+def await_again(mapping: Mapping[int, MapProgress]) -> None:
+    """The run moves or rests from now on: whatever was asked for before was for another reason."""
+    for progress in mapping.values():
+        progress.is_recalled = False
+
+
 def are_open(mapping: Mapping[int, MapProgress]) -> bool:
     """Slices of maps are out."""
     return any(progress.open for progress in mapping.values())
@@ -260,8 +266,9 @@ def map_work(
     is_paused: bool = False,
     halted: Collection[int] = (),
 ) -> MapWork | None:
-    """None while all that can be done is to wait for chunks; a paused run hands nothing out.
+    """None while all that can be done is to wait for chunks.
 
+    A paused run hands nothing out, and wants back what is out, each after its current items.
     `halted`: nobody needs these maps any more, they only come home.
     """
     chunks: list[tuple[int, int]] = []
@@ -278,7 +285,8 @@ def map_work(
             elif not progress.is_recalled:
                 recalls.append(index)
         elif is_paused:
-            continue
+            if progress.open and not progress.is_recalled:
+                recalls.append(index)
         elif progress.is_complete:
             reduces.append(index)
         else:

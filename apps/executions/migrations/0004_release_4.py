@@ -19,6 +19,16 @@ _QUARANTINE = [
     ),
 ]
 
+_MAPS = [
+    migrations.AddField(
+        "mapchunk",
+        "seen",
+        models.IntegerField(default=0, help_text="Items with an outcome at the last take."),
+    ),
+    migrations.AddField(
+        "mapchunk", "forgiven", models.IntegerField(default=0, help_text="Deaths before that.")
+    ),
+]
 _CHILDREN = [
     migrations.AddField(
         "run", "parent_id", models.UUIDField(help_text="The run that started it.", null=True)
@@ -153,6 +163,7 @@ class Migration(migrations.Migration):
     dependencies = [("executions", "0003_release_3")]
 
     operations = [
+        migrations.SeparateDatabaseAndState(state_operations=_MAPS),
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(4), undo(4))],
             state_operations=[*_QUARANTINE, *_CHILDREN, _STEP_CACHE],

@@ -26,6 +26,8 @@ class MapChunk(models.Model):
     state = models.TextField(default="open", help_text="open, done or stopped")
     done = models.IntegerField(default=0)
     failed = models.IntegerField(default=0)
+    seen = models.IntegerField(default=0, help_text="Items with an outcome at the last take.")
+    forgiven = models.IntegerField(default=0, help_text="Deaths before that.")
 
     objects = TenantManager()
     unscoped = UnscopedManager()

@@ -99,6 +99,11 @@ class Connections:
         held: Connection | None = getattr(self._local, "connection", None)
         if held is not None and not held.closed:
             return held
+        self._local.connection = connection = self.open()
+        return connection
+
+    def open(self) -> Connection:
+        """One more, of nobody: whoever asks for it closes it."""
         connection = Connection.connect(
             self._conninfo,
             autocommit=True,
@@ -112,7 +117,6 @@ class Connections:
         )
         # A plan per shape of arguments would be made again and again otherwise.
         connection.prepare_threshold = 0
-        self._local.connection = connection
         with self._lock:
             self._open.add(connection)
         return connection
@@ -122,9 +126,13 @@ class Connections:
         held: Connection | None = getattr(self._local, "connection", None)
         if held is not None:
             self._local.connection = None
-            with self._lock:
-                self._open.discard(held)
-            held.close()
+            self.close(held)
+
+    def close(self, connection: Connection) -> None:
+        """Nobody uses it any more."""
+        with self._lock:
+            self._open.discard(connection)
+        connection.close()
 
     def close_all(self) -> None:
         """At the end of the process; threads that still use theirs get an error."""
@@ -132,3 +140,30 @@ class Connections:
             connections, self._open = self._open, set()
         for connection in connections:
             connection.end()
+
+
+class Shared:
+    """The connection of the thread that makes this, lent to others that live shortly."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._lock = threading.Lock()
+        self._first = self._held = connections.get()
+
+    def get(self) -> Connection:
+        """The one connection. Raises psycopg.OperationalError when there is no server."""
+        with self._lock:
+            if self._held.closed:
+                self._held = self._connections.open()
+            return self._held
+
+    def drop(self) -> None:
+        """Close it: after an error nobody knows what it is good for."""
+        with self._lock:
+            self._connections.close(self._held)
+
+    def release(self) -> None:
+        """Nobody is lent to any more; the first goes on with its thread."""
+        with self._lock:
+            if self._held is not self._first:
+                self._connections.close(self._held)

@@ -13,8 +13,9 @@ from apps.executions.engine.slice_ports import ChunkClaim, Claim
 from apps.executions.store.connections import Connection
 
 _TAKE: Final = (
-    "SELECT engine_chunk_take_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid)"
+    "SELECT engine_chunk_take_4(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid)"
 )
+_LOOK: Final = "SELECT * FROM engine_chunk_look_4(%s::uuid, %s::uuid, %s::bigint, %s::uuid)"
 _ITEMS: Final = "SELECT * FROM engine_map_items_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
 _RECORD: Final = (
     "SELECT engine_chunk_record_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
@@ -47,12 +48,31 @@ class ItemRecord:
     error: str | None = None
 
 
-def take(connection: Connection, claim: ChunkClaim) -> bool:
-    """Take the chunk; False when its item is another's."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How an open chunk stands; `head` is the end of its run's history."""
+
+    is_held: bool
+    is_recalled: bool
+    is_ending: bool
+    head: int
+
+
+def take(connection: Connection, claim: ChunkClaim) -> int | None:
+    """Take the chunk: how many workers died with what is next. None when its item is another's."""
     given = (*_place(claim), claim.item_id, claim.token)
     row = connection.execute(_TAKE, given).fetchone()
     crashpoint("chunk.taken")
-    return row is not None and bool(row[0])
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def look(connection: Connection, claim: ChunkClaim) -> Look:
+    """Whether anybody wants the chunk back."""
+    given = (claim.tenant_id, claim.run_id, claim.item_id, claim.token)
+    row = connection.execute(_LOOK, given).fetchone()
+    if row is None:
+        return Look(is_held=False, is_recalled=False, is_ending=True, head=claim.head)
+    return Look(is_held=row[0], is_recalled=row[1], is_ending=row[2], head=row[3])
 
 
 def items(connection: Connection, claim: Claim, path: str, *, low: int, high: int) -> list[ItemRow]:

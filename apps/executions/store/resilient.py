@@ -33,7 +33,17 @@ class Patience(Protocol):
         """The lease cannot be trusted any more."""
 
 
-def read_surely(connections: Connections, patience: Patience, read: Callable[[Connection], T]) -> T:
+class Supply(Protocol):
+    """Where statements get their connection."""
+
+    def get(self) -> Connection:
+        """One that works, as far as is known."""
+
+    def drop(self) -> None:
+        """It does not work."""
+
+
+def read_surely(connections: Supply, patience: Patience, read: Callable[[Connection], T]) -> T:
     """What `read` returns, as often as it takes. Raises LeaseLost when the lease is over."""
     pause = FIRST_PAUSE
     while not patience.is_lost():

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from structlog.contextvars import bound_contextvars
 
+from apps.executions.engine.calls import given_to
 from apps.executions.engine.concluding import WORKER_LOST
 from apps.executions.engine.decide import LOST_MESSAGE
 from apps.executions.engine.failure import Failure
+from apps.executions.engine.fold import RunState
 from apps.executions.engine.mapping import ChunkCompleted, MapProgress
 from apps.executions.engine.plan import RUN_POOL
 from apps.executions.engine.ports import StopReason
 from apps.executions.engine.slice import BUDGET, CRASH_LIMIT
 from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost
 from apps.executions.store import maps
-from apps.executions.store.connections import Connection
+from apps.executions.store.connections import Shared
 from apps.executions.store.resilient import read_surely
 from apps.executions.worker.maps.item import ItemRunner
 from apps.executions.worker.maps.ledger import Ledger
 from apps.executions.worker.maps.lines import ItemsGone
 from apps.executions.worker.maps.pools import ItemSteps, Pools
+from apps.executions.worker.maps.watch import Watch
 from apps.executions.worker.maps.work import Ended, Work
 from apps.executions.worker.turn import Shop, give_up
 from apps.workflows.graph.mapping import Policy
@@ -41,38 +43,16 @@ class ChunkTurn:
         self.claimed_at = time.monotonic()
         self.busy_ms = 0.0
         self.pool = Pools(lambda: shop.step_pool(ItemSteps(shop.runner)))
-        self._recalled = threading.Event()
-        if claim.has_inbox:
-            self._recalled.set()
-
-    # --- the engine's Control, for the slices of items
-
-    def now(self) -> dt.datetime:
-        """The database's clock."""
-        return self.shop.lease.now()
-
-    def is_lost(self) -> bool:
-        """The lease cannot be trusted any more."""
-        return self.shop.lease.is_lost()
-
-    def is_draining(self) -> bool:
-        """The process stops."""
-        return self.shop.is_draining()
-
-    def is_crowded(self) -> bool:
-        """An item is never left in the middle; chunks give way between items."""
-        return False
-
-    def has_mail(self) -> bool:
-        """The map stops."""
-        return self._recalled.is_set()
+        self._watch: Watch | None = None
+        self._is_told = claim.has_inbox
 
     # --- told by the loop
 
     def notify(self) -> None:
-        """The map stops: its items' steps are told at once, their slices may stand in one."""
-        self._recalled.set()
-        self.pool.stop(StopReason.CANCELED)
+        """Somebody wants the chunk back, or its run ends."""
+        self._is_told = True
+        if self._watch is not None:
+            self._watch.look()
 
     def stop(self, reason: StopReason) -> None:
         """End running steps."""
@@ -97,49 +77,74 @@ class ChunkTurn:
         done(self)
 
     def _run(self) -> None:
-        claim = self.claim
-        if not self._surely(lambda connection: maps.take(connection, claim)):
+        line = Shared(self.shop.connections)
+        try:
+            self._hold(line)
+        finally:
+            line.release()
+
+    def _hold(self, line: Shared) -> None:
+        claim, shop = self.claim, self.shop
+        died = read_surely(line, shop.lease, lambda connection: maps.take(connection, claim))
+        if died is None:
             raise LeaseLost
-        state = self.shop.readings.of(claim, self.shop.plans.of(claim))
+        state = self._state(claim.head)
         step = state.step(claim.path)
         progress = state.records[step.index].mapping
         if progress is None or progress.attempt != claim.attempt or step.body is None:
             raise LeaseLost
+        self._watch = watch = Watch(
+            claim=claim,
+            lease=shop.lease,
+            line=line,
+            drains=shop.is_draining,
+            read=self._state,
+            # Its items' steps are told at once, their slices may stand in one.
+            on_stop=lambda: self.pool.stop(StopReason.CANCELED),
+            is_due=self._is_told,
+        )
         ledger = Ledger(
-            write=lambda records, *, writes=None, soon=False: self._surely(
-                lambda c: maps.record(c, claim, records, writes=writes, soon=soon)
+            write=lambda records, *, writes=None, soon=False: read_surely(
+                line, shop.lease, lambda c: maps.record(c, claim, records, writes=writes, soon=soon)
             ),
             at_once=claim.crashes > 0,
         )
         work = Work(
             claim=claim,
-            control=self,
+            watch=watch,
             ledger=ledger,
             runner=ItemRunner(
                 claim=claim,
                 body=step.body,
                 outer=state.upstream_of(step),
+                generation=given_to(state, claim.path).generation,
                 commit=ledger.commit,
-                control=self,
+                control=watch,
                 pools=self.pool,
-                throttle=self.shop.throttles.of(claim, now=self.now()),
+                throttle=shop.throttles.of(claim, now=shop.lease.now()),
             ),
             fails_fast=progress.opening.policy is Policy.FAIL_FAST,
             gives_way=self._gives_way(),
         )
-        low, high = progress.opening.span(claim.chunk)
-        self._fill(work, progress, low, high)
-        ended = Ended.STOPPED if self._recalled.is_set() else work.run()
+        self._fill(work, progress, died=died)
+        ended = work.run()
+        if ended in (Ended.GAVE_WAY, Ended.RESTED):
+            work.keep()
         ledger.flush()
         if ended is Ended.GAVE_WAY:
             self._drop(broken=False)
             return
-        event = work.event(stopped=ended is Ended.STOPPED)
-        self._finish(event)
+        self._finish(work.event(stopped=ended is not Ended.DONE))
 
-    def _fill(self, work: Work, progress: MapProgress, low: int, high: int) -> None:
+    def _state(self, head: int) -> RunState:
+        """The run at least so far, for reading."""
+        claim = replace(self.claim, head=head)
+        return self.shop.readings.of(claim, self.shop.plans.of(claim))
+
+    def _fill(self, work: Work, progress: MapProgress, *, died: int) -> None:
         """Give every item to the work that is not recorded yet."""
         claim = self.claim
+        low, high = progress.opening.span(claim.chunk)
         known = {
             row.idx: row
             for row in read_surely(
@@ -155,7 +160,7 @@ class ChunkTurn:
             or row.state == "begun"
             or (row.state == "failed" and row.attempt < claim.attempt)
         ]
-        if open_ and claim.crashes >= CRASH_LIMIT and open_[0] not in known:
+        if open_ and died >= CRASH_LIMIT:
             work.fail(open_.pop(0), Failure(code=WORKER_LOST, message=LOST_MESSAGE))
         try:
             values = self.shop.items.read(
@@ -178,12 +183,10 @@ class ChunkTurn:
         return lambda: self.shop.is_crowded() and self.shop.lease.now() >= until
 
     def _finish(self, event: ChunkCompleted) -> None:
-        self._surely(lambda connection: maps.done(connection, self.claim, event))
+        read_surely(
+            self.shop.connections, self.shop.lease, lambda c: maps.done(c, self.claim, event)
+        )
         self.shop.ring((RUN_POOL,))
-
-    def _surely(self, statement: Callable[[Connection], bool]) -> bool:
-        """All may be repeated: a lost reply does no harm. Raises LeaseLost."""
-        return read_surely(self.shop.connections, self.shop.lease, statement)
 
     def _drop(self, *, broken: bool) -> None:
         self.pool.stop(StopReason.LEASE_LOST)

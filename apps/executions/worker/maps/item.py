@@ -110,11 +110,20 @@ class ItemJournal:
         ends = batch.change.left is Left.FINISHED
         if not ends and (self.has_begun or any(map(self._is_intent, batch.rows))):
             self.has_begun = True
-            history = [[row.type, row.path, row.attempt, row.body] for row in self.rows]
-            text = dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
-            if not self._commit(ItemRecord(idx=self._idx, state="begun", output=text), self.writes):
+            if not self._commit(self.record(), self.writes):
                 raise LeaseLost
             self.writes = []
+
+    @property
+    def has_history(self) -> bool:
+        """A step of the item has."""
+        return any(row.path is not None for row in self.rows)
+
+    def record(self) -> ItemRecord:
+        """How far the item has come, for whoever goes on with it."""
+        history = [[row.type, row.path, row.attempt, row.body] for row in self.rows]
+        text = dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
+        return ItemRecord(idx=self._idx, state="begun", output=text)
 
     def post(self, batch: Batch) -> None:
         """Keep."""
@@ -143,6 +152,8 @@ class ItemRunner:
     claim: ChunkClaim
     body: Plan
     outer: Mapping[str, Mapping[str, Json]]
+    generation: int
+    """Of the map: its items share it."""
     commit: Commit
     control: Control
     pools: Pools
@@ -155,6 +166,7 @@ class ItemRunner:
             index=idx,
             item=value,
             values={"item": value, "index": idx},
+            generation=self.generation,
             outer=self.outer,
         )
         state = RunState(self.body, frame=frame)

@@ -17,10 +17,11 @@ from apps.executions.engine.failure import Failure
 from apps.executions.engine.mapping import ChunkCompleted
 from apps.executions.engine.ports import Usage
 from apps.executions.engine.record import Totals
-from apps.executions.engine.slice_ports import ChunkClaim, Control, Left
+from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.worker.maps.item import Item, ItemRunner, failed_record
 from apps.executions.worker.maps.ledger import Ledger
+from apps.executions.worker.maps.watch import Watch, Word
 from apps.workflows.graph.declaration import Json
 
 LOOK_SECONDS: Final = 0.2
@@ -31,6 +32,7 @@ class Ended(StrEnum):
 
     DONE = "DONE"
     STOPPED = "STOPPED"
+    RESTED = "RESTED"
     GAVE_WAY = "GAVE_WAY"
 
 
@@ -39,7 +41,7 @@ class Work:
     """Filled by `add`, done by `run`."""
 
     claim: ChunkClaim
-    control: Control
+    watch: Watch
     ledger: Ledger
     runner: ItemRunner
     fails_fast: bool
@@ -52,6 +54,7 @@ class Work:
         self._lock = threading.Lock()
         self._fresh: deque[tuple[int, Any, Any]] = deque()
         self._waiting: list[Item] = []
+        self._left: list[Item] = []
         self._running = 0
         self._ended: Ended | None = None
         self._broken: BaseException | None = None
@@ -68,7 +71,9 @@ class Work:
 
     def run(self) -> Ended:
         """On as many threads as slots were granted. Raises LeaseLost."""
-        others = min(self.claim.slots, len(self._fresh)) - 1
+        # After a death one at a time: the next will name the item.
+        at_once = 1 if self.claim.crashes else self.claim.slots
+        others = min(at_once, len(self._fresh)) - 1
         if others > 0:
             with ThreadPoolExecutor(others, thread_name_prefix="engine-items") as threads:
                 for _ in range(others):
@@ -79,6 +84,13 @@ class Work:
         if self._broken is not None:
             raise self._broken
         return self._ended or Ended.DONE
+
+    def keep(self) -> None:
+        """What items have done that are not through, for whoever goes on with the chunk."""
+        for item in (*self._waiting, *self._left):
+            journal = item.journal
+            if journal.has_history:
+                self.ledger.add(journal.record(), writes=journal.writes, strict=True)
 
     def event(self, *, stopped: bool) -> ChunkCompleted:
         """What the run is told; the counts are added by the database."""
@@ -125,16 +137,23 @@ class Work:
     def _goes_on(self) -> bool:
         if self._broken is not None or self._ended is not None:
             return False
-        if self.control.has_mail():
-            self._ended = Ended.STOPPED
-        elif self.control.is_draining() or self.gives_way():
-            self._ended = Ended.GAVE_WAY
+        match self.watch.word():
+            case Word.STOP:
+                self._ended = Ended.STOPPED
+            case Word.LOST:
+                raise LeaseLost
+            case Word.REST:
+                self._ended = Ended.RESTED
+            case Word.GO if self.watch.is_draining() or self.gives_way():
+                self._ended = Ended.GAVE_WAY
+            case Word.GO:
+                pass
         return self._ended is None
 
     def _next(self) -> Item | None:
         """An item whose time has come, else a fresh one."""
         with self._lock:
-            now = self.control.now()
+            now = self.watch.now()
             for item in self._waiting:
                 if item.wake_at is None or item.wake_at <= now:
                     self._waiting.remove(item)
@@ -156,9 +175,11 @@ class Work:
             self._count(item.state.totals)
         if settled:
             self._settle(item)
-        elif left is not Left.PARKED and self._ended is None:
+        elif left is not Left.PARKED:
             is_canceled = item.state.status is RunStatus.CANCELED
-            self._ended = Ended.STOPPED if is_canceled else Ended.GAVE_WAY
+            if not is_canceled:
+                self._left.append(item)
+            self._ended = self._ended or (Ended.STOPPED if is_canceled else Ended.GAVE_WAY)
 
     def _settle(self, item: Item) -> None:
         record, failure = item.outcome()
@@ -193,5 +214,5 @@ class Work:
             times = [item.wake_at for item in self._waiting if item.wake_at is not None]
         if not times:
             return LOOK_SECONDS
-        left: dt.timedelta = min(times) - self.control.now()
+        left: dt.timedelta = min(times) - self.watch.now()
         return min(max(left.total_seconds(), 0.001), LOOK_SECONDS)
