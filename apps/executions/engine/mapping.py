@@ -158,6 +158,11 @@ class MapProgress:
         return not self.opening.bears(self.failed)
 
     @property
+    def is_out(self) -> bool:
+        """Chunks are open, and nobody has asked for them."""
+        return bool(self.open) and not self.is_recalled
+
+    @property
     def is_complete(self) -> bool:
         """Every item has been worked on."""
         return not self.open and self.done + self.failed == self.opening.total
@@ -276,17 +281,12 @@ def map_work(
     reduces: list[int] = []
     failures: list[int] = []
     for index, progress in mapping.items():
-        if index in halted:
-            if progress.open and not progress.is_recalled:
+        is_halted = index in halted
+        if is_halted or is_paused or progress.is_over:
+            if progress.is_out:
                 recalls.append(index)
-        elif progress.is_over:
-            if not progress.open:
+            elif progress.is_over and not (is_halted or progress.open):
                 failures.append(index)
-            elif not progress.is_recalled:
-                recalls.append(index)
-        elif is_paused:
-            if progress.open and not progress.is_recalled:
-                recalls.append(index)
         elif progress.is_complete:
             reduces.append(index)
         else:
