@@ -14,6 +14,7 @@ from typing import Final
 import psycopg
 
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.joins import needless
 from apps.executions.engine.slice_ports import ChunkClaim
 from apps.executions.engine.state import StepStatus
 from apps.executions.store import maps
@@ -110,12 +111,14 @@ class Watch:
 
 def _is_over(state: RunState, claim: ChunkClaim) -> bool:
     """Whether nobody will want the map's results; else its run pauses, or did a moment ago."""
-    record = state.records[state.step(claim.path).index]
+    index = state.step(claim.path).index
+    record = state.records[index]
     progress = record.mapping
     goes_on = (
         record.status is StepStatus.RUNNING
         and progress is not None
         and progress.attempt == claim.attempt
         and not progress.is_over
+        and index not in needless(state)
     )
     return state.is_stopping or state.status.is_terminal or not goes_on
