@@ -30,6 +30,11 @@ def can_signal_run(actor: Actor) -> bool:
     return actor.has(Permission.WORKFLOWS_RUN)
 
 
+def can_set_error_handler(actor: Actor) -> bool:
+    """Say which workflow handles the failures of all others."""
+    return actor.has(Permission.TENANT_ADMIN)
+
+
 def can_resolve_step(actor: Actor) -> bool:
     """Say what became of an effect in doubt, and how an escalated failure goes on."""
     return actor.has(Permission.WORKFLOWS_RUN)

@@ -12,10 +12,10 @@ from apps.executions import (
     jobs,  # noqa: F401 - declares the periodic jobs
     tasks,
 )
-from apps.executions.actions import approving, asking, children
+from apps.executions.actions import approving, asking, children, handling
 from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.events import ChildOpen, RunFinished, RunReady, StepAsks, WaitOver
-from apps.executions.models import AWAITED
+from apps.executions.models import AWAITED, ParentKind
 from apps.executions.references import artifacts_in_history
 from apps.kit.events import on
 from apps.versions.events import ApprovalDecided
@@ -57,6 +57,13 @@ def answer_parent(event: RunFinished) -> None:
     """A step of another run waited for this."""
     if event.parent_kind in AWAITED:
         children.answer(event.run_id)
+
+
+@on(RunFinished)
+def handle_failure(event: RunFinished) -> None:
+    """A run has failed: start what handles it."""
+    if event.state in handling.FAILED and event.parent_kind != ParentKind.HANDLER:
+        handling.handle(event.run_id)
 
 
 @on(ChildOpen)

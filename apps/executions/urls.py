@@ -3,7 +3,15 @@
 from django.urls import path
 
 from apps.executions.rest import openapi, runs
-from apps.executions.views import controlling, deciding, lists, repeating, starting, watching
+from apps.executions.views import (
+    controlling,
+    deciding,
+    defaults,
+    lists,
+    repeating,
+    starting,
+    watching,
+)
 
 app_name = "executions"
 _OF = "t/<slug:slug>/workflows/<uuid:workflow_id>/"
@@ -14,6 +22,7 @@ urlpatterns = [
     path("t/<slug:slug>/questions/", deciding.questions, name="questions"),
     path(f"{_OF}runs/", lists.of_workflow, name="of_workflow"),
     path(f"{_OF}run/", starting.start, name="start"),
+    path("t/<slug:slug>/settings/runs/", defaults.defaults, name="defaults"),
     path(_ONE, watching.run, name="run"),
     path(f"{_ONE}live/", watching.live, name="live"),
     path(f"{_ONE}again/", repeating.again, name="again"),

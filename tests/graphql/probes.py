@@ -101,6 +101,7 @@ MUTATIONS: dict[str, Probe] = {
         y="DeploymentEnvironment",
         z="Connection",
     ),
+    "setErrorHandler": ask("workflowId: $x", x="Workflow"),
     "yankVersion": ask('versionId: $x, reason: "r", severity: LOW', x="ListingVersion"),
 }
 

@@ -1,5 +1,6 @@
 """Every write that people and other apps ask of executions."""
 
+from apps.executions.actions.handling import set_error_handler
 from apps.executions.actions.pausing import pause_run, resume_run
 from apps.executions.actions.repeating import Again, fork_run, retry_run
 from apps.executions.actions.resolving import resolve_step
@@ -17,6 +18,7 @@ __all__ = [
     "resolve_step",
     "resume_run",
     "retry_run",
+    "set_error_handler",
     "signal_run",
     "start_run",
 ]

@@ -73,6 +73,27 @@ _CHILDREN = [
         ],
         options={"db_table": "open_child"},
     ),
+    migrations.CreateModel(
+        name="RunDefaults",
+        fields=[
+            (
+                "tenant",
+                models.OneToOneField(
+                    db_constraint=False,
+                    on_delete=django.db.models.deletion.DO_NOTHING,
+                    primary_key=True,
+                    related_name="+",
+                    serialize=False,
+                    to="tenancy.organization",
+                ),
+            ),
+            (
+                "error_handler_id",
+                models.UUIDField(help_text="The workflow that failures start.", null=True),
+            ),
+        ],
+        options={"db_table": "run_defaults", "base_manager_name": "objects"},
+    ),
     migrations.AddField(
         "ask",
         "child_at",
@@ -172,4 +193,5 @@ class Migration(migrations.Migration):
         IsolateTenant("CachedResult"),
         _QUESTION,
         IsolateTenant("Question"),
+        IsolateTenant("RunDefaults"),
     ]

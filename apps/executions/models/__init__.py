@@ -1,5 +1,6 @@
 """The rows of executions as Django sees them; only the engine's SQL functions write them."""
 
+from apps.executions.models.defaults import RunDefaults
 from apps.executions.models.maps import MapChunk, MapItem
 from apps.executions.models.questions import Question, QuestionKind
 from apps.executions.models.queue import (
@@ -45,6 +46,7 @@ __all__ = [
     "Question",
     "QuestionKind",
     "Run",
+    "RunDefaults",
     "RunEvent",
     "RunQuerySet",
     "Timer",

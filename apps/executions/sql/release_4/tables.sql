@@ -21,6 +21,13 @@ CREATE TABLE open_child (
 );
 CREATE INDEX open_child_due ON open_child (due_at);
 
+-- What an organization wants of all its runs.
+CREATE TABLE run_defaults (
+  tenant_id uuid NOT NULL,
+  error_handler_id uuid,
+  CONSTRAINT run_defaults_pkey PRIMARY KEY (tenant_id)
+);
+
 -- A relay of the third release would take the ask for a child and start none: for it, none is due.
 ALTER TABLE ask ADD COLUMN child_at timestamptz;
 CREATE INDEX ask_child_due ON ask (child_at, at) WHERE child_at IS NOT NULL;

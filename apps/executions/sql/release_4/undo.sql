@@ -14,7 +14,7 @@ DROP FUNCTION ask_for_child_4, engine_claim_4, executions_start_4, executions_la
 DROP PROCEDURE executions_launch_alone_4;
 DELETE FROM ask WHERE child_at IS NOT NULL;
 ALTER TABLE ask DROP COLUMN child_at;
-DROP TABLE open_child;
+DROP TABLE open_child, run_defaults;
 DROP INDEX run_child;
 ALTER TABLE run DROP COLUMN parent_id, DROP COLUMN parent_kind, DROP COLUMN parent_path,
   DROP COLUMN parent_attempt, DROP COLUMN depth;

@@ -1,0 +1,131 @@
+"""Runs that failed: the workflow that is told, of the document or of the organization."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any, Final
+
+from django.conf import settings
+
+from apps.executions import policies
+from apps.executions.actions.children import start_child
+from apps.executions.actions.finding import found
+from apps.executions.actions.parents import Parent
+from apps.executions.compiled import compiled_of
+from apps.executions.engine.state import RunStatus
+from apps.executions.errors import RunRefused
+from apps.executions.models import ParentKind, Run, RunDefaults
+from apps.kit.errors import NotFound, Refusal
+from apps.tenancy import audit, scope
+from apps.tenancy.actors import Actor
+from apps.tenancy.models import Organization
+from apps.tenancy.policies import require
+from apps.versions.actions.commits import found as version_of
+from apps.workflows.actions import found as workflow_of
+from apps.workflows.actions import living
+from apps.workflows.graph.callees import workflow_id_of
+from apps.workflows.graph.document import ErrorHandler
+from apps.workflows.models import Workflow
+
+logger = logging.getLogger(__name__)
+
+FAILED: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
+
+
+def set_error_handler(*, actor: Actor, workflow_id: uuid.UUID | None) -> Workflow | None:
+    """The workflow that every failed run starts whose document names none; None for no such."""
+    require(policies.can_set_error_handler(actor), "say what handles failed runs")
+    with scope.transaction():
+        workflow = None if workflow_id is None else living(workflow_id)
+        before = default_handler()
+        if before == workflow_id:
+            return workflow
+        RunDefaults.objects.update_or_create(
+            tenant_id=scope.current_tenant_id(), defaults={"error_handler_id": workflow_id}
+        )
+        audit.record(
+            actor=actor,
+            action="error_handler.set",
+            target=f"Tenant:{scope.current_tenant_id()}",
+            before={"workflow": before and str(before)},
+            after={"workflow": workflow_id and str(workflow_id)},
+        )
+        return workflow
+
+
+def default_handler() -> uuid.UUID | None:
+    """The organization's, if it has one."""
+    found: uuid.UUID | None = RunDefaults.objects.values_list("error_handler_id", flat=True).first()
+    return found
+
+
+def handle(run_id: uuid.UUID) -> None:
+    """Start the handler of a run that failed, once. What handles a failure is handled by nobody.
+
+    The organization's is for runs that nobody waits for; a handler that cannot start is on record.
+    """
+    run = found(run_id)
+    named = _named(run)
+    if named is None or workflow_id_of(named) == run.workflow_id or _is_below_handler(run):
+        return
+    try:
+        workflow_id = workflow_id_of(named)
+        if workflow_id is None:
+            raise NotFound.of("workflow")
+        start_child(
+            Parent(run=run, kind=ParentKind.HANDLER),
+            workflow_id=workflow_id,
+            parameters=_facts(run),
+            is_offered=True,
+        )
+    except Refusal as refusal:
+        logger.warning("the error handler of run %s was not started: %s", run_id, refusal)
+        audit.record(
+            actor=Actor.system(scope.current_tenant_id(), "a run"),
+            action="error_handler.refuse",
+            target=f"Run:{run_id}",
+            after={"workflow": named, "reason": refusal.message[:500]},
+        )
+
+
+def _named(run: Run) -> str | None:
+    try:
+        document = compiled_of(version_of(run.version_id)).document
+    except RunRefused:
+        return None  # What cannot run at all names nobody either.
+    own = document.configuration.error_handler
+    if isinstance(own, ErrorHandler):
+        return own.workflow
+    default = None if run.parent_id else default_handler()
+    return default and str(default)
+
+
+def _is_below_handler(run: Run) -> bool:
+    """Whether it, or a run above it, handles a failure: it would not end."""
+    above: Run | None = run
+    while above is not None and above.parent_id is not None:
+        if above.parent_kind == ParentKind.HANDLER:
+            return True
+        above = Run.objects.filter(pk=above.parent_id).summary().first()
+    return False
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """By the names that a handler may declare; `failure` is all of them."""
+    error = run.error or {}
+    slug = Organization.objects.get(pk=run.tenant_id).slug
+    facts = {
+        "runId": str(run.pk),
+        "workflowId": str(run.workflow_id),
+        "workflowName": workflow_of(run.workflow_id).name,
+        "version": run.version or "draft",
+        "environment": run.environment,
+        "status": run.state,
+        "errorCode": error.get("code"),
+        "errorMessage": error.get("message"),
+        "failedStep": error.get("nodeId"),
+        "attempt": error.get("attempt"),
+        "url": f"{settings.PUBLIC_URL}/t/{slug}/runs/{run.pk}/",
+    }
+    return {**facts, "failure": facts}

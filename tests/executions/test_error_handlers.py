@@ -1,0 +1,148 @@
+"""What failed runs start: once, with the facts, and never in a circle."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from apps.executions.actions import set_error_handler
+from apps.executions.actions.handling import default_handler, handle
+from apps.executions.engine.ports import StepCall, StepFailed, StepOutcome
+from apps.executions.models import Run
+from apps.kit.errors import Forbidden, NotFound
+from apps.tenancy import scope
+from apps.tenancy.actors import Role
+from apps.tenancy.models import AuditRow
+from apps.workflows.actions import archive_workflow
+from apps.workflows.errors import WorkflowIsArchived
+from apps.workflows.models import Workflow
+from tests.executions.families import Family, call
+from tests.factories import tenancy as make
+from tests.factories.graphs import a
+from tests.factories.tenancy import Tenant
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("test_nodes"),
+]
+TAKES = [{"name": name} for name in ("failure", "errorCode", "url")]
+
+
+def breaks(call: StepCall) -> StepOutcome | None:
+    if call.path.startswith("bad"):
+        return StepFailed(code="NO_STOCK", message="None left.")
+    return None
+
+
+def chosen(tenant: Tenant, workflow: Workflow | None) -> None:
+    with scope.tenant(tenant.id, actor=tenant.owner):
+        set_error_handler(actor=tenant.owner, workflow_id=workflow and workflow.pk)
+
+
+def audited(tenant: Tenant, action: str) -> list[Any]:
+    with scope.tenant(tenant.id):
+        return [row.after for row in AuditRow.objects.filter(action=action).order_by("pk")]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_handler_starts_once_with_the_facts(acme: Tenant, *, own: bool) -> None:
+    family = Family(acme, breaks)
+    handler = family.draw(a("tell"), parameters=TAKES)
+    named = {"errorHandler": {"workflow": str(handler.pk)}} if own else {}
+    if not own:
+        chosen(acme, handler)
+    run_id = family.start(family.draw(a("bad"), **named))
+    with family.working():
+        assert family.ended(run_id).state == "FAILED"
+        family.until(run_id, lambda run: bool(family.children(run_id)))
+        (child,) = family.children(run_id)
+        assert family.ended(child.pk).state == "SUCCEEDED"
+    with scope.tenant(acme.id):
+        handle(run_id)  # A second announcement changes nothing.
+    assert [one.pk for one in family.children(run_id)] == [child.pk]
+    assert (child.parent_kind, child.workflow_id, child.depth) == ("HANDLER", handler.pk, 1)
+    facts = child.parameters
+    assert facts["errorCode"] == facts["failure"]["errorCode"] == "NO_STOCK"
+    assert (facts["failure"]["runId"], facts["failure"]["failedStep"]) == (str(run_id), "bad")
+    assert facts["url"].endswith(f"/t/acme/runs/{run_id}/")
+
+
+def test_a_handler_that_fails_starts_nothing(acme: Tenant) -> None:
+    """Neither itself, nor for what it calls: the whole tree below it is left alone."""
+    family = Family(acme, breaks)
+    handler = family.draw(call(family.draw(a("bad_too")).pk))
+    chosen(acme, handler)
+    run_id = family.start(family.draw(a("bad")))
+    with family.working():
+        family.until(run_id, lambda run: bool(family.children(run_id)))
+        (child,) = family.children(run_id)
+        assert family.ended(child.pk).state == "FAILED"
+    family.pass_on()
+    with scope.tenant(acme.id):
+        assert Run.objects.count() == 3
+
+
+def test_a_run_of_the_handler_itself_is_not_handled(acme: Tenant) -> None:
+    family = Family(acme, breaks)
+    handler = family.draw(a("bad"))
+    chosen(acme, handler)
+    run_id = family.start(handler)
+    with family.working():
+        assert family.ended(run_id).state == "FAILED"
+    family.pass_on()
+    assert family.children(run_id) == []
+
+
+def test_a_child_is_its_parents_unless_its_document_names_a_handler(acme: Tenant) -> None:
+    family = Family(acme, breaks)
+    everybodys, its = family.draw(a("tell")), family.draw(a("note"))
+    chosen(acme, everybodys)
+    named = {"errorHandler": {"workflow": str(its.pk)}}
+    for child, handlers in ((family.draw(a("bad")), []), (family.draw(a("bad"), **named), [its])):
+        run_id = family.start(family.draw(call(child.pk, onError="continue")))
+        with family.working():
+            assert family.ended(run_id).state == "PARTIAL"
+        family.pass_on()
+        (below,) = family.children(run_id)
+        started = [one.workflow_id for one in family.children(below.pk)]
+        assert started == [one.pk for one in handlers]
+
+
+def test_a_handler_that_cannot_start_is_on_record(acme: Tenant) -> None:
+    family = Family(acme, breaks)
+    handler = family.draw(a("tell"), parameters=[{"name": "what", "required": True}])
+    chosen(acme, handler)
+    run_id = family.start(family.draw(a("bad")))
+    with family.working():
+        assert family.ended(run_id).state == "FAILED"
+    family.pass_on()
+    assert family.children(run_id) == []
+    (refused,) = audited(acme, "error_handler.refuse")
+    assert "`what`" in refused["reason"]
+
+
+def test_the_default_is_an_administrators_and_audited(acme: Tenant, globex: Tenant) -> None:
+    family = Family(acme)
+    handler, old = family.draw(a("tell")), family.draw(a("old"))
+    with scope.tenant(acme.id, actor=acme.owner):
+        archive_workflow(actor=acme.owner, workflow_id=old.pk)
+    editor = make.member(acme, role=Role.EDITOR)
+    foreign = Family(globex).draw(a("theirs")).pk
+    for actor, workflow_id, refusal in (
+        (editor, handler.pk, Forbidden),
+        (acme.owner, foreign, NotFound),
+        (acme.owner, uuid.uuid4(), NotFound),
+        (acme.owner, old.pk, WorkflowIsArchived),
+    ):
+        with scope.tenant(acme.id, actor=actor), pytest.raises(refusal):
+            set_error_handler(actor=actor, workflow_id=workflow_id)
+    for wanted in (handler, handler, None):
+        chosen(acme, wanted)
+        with scope.tenant(acme.id):
+            assert default_handler() == (wanted and wanted.pk)
+    with scope.tenant(globex.id):
+        assert default_handler() is None
+    said = [row["workflow"] for row in audited(acme, "error_handler.set")]
+    assert said == [str(handler.pk), None]
