@@ -11,19 +11,25 @@ from django.db.models import Exists, IntegerField, Max, OuterRef, Q
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 
+from apps.executions.compiled import compiled_of
 from apps.executions.engine.asking import DOUBTFUL
 from apps.executions.engine.codec import decode
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.lineage import effects_of
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
 from apps.executions.errors import PastEffect
 from apps.executions.history import all_events
-from apps.executions.models import Run, RunEvent
+from apps.executions.models import AWAITED, Run, RunEvent
+from apps.kit.errors import Refusal
 from apps.tenancy import scope
+from apps.versions.actions.commits import found as version_of
+from apps.workflows.graph.callees import SUBWORKFLOW
 from apps.workflows.graph.declaration import Effect, NodeType
 
 CHAIN_SHOWN = 100
+CHILDREN_LOOKED_AT = 500
 
 
 def lock(lineage_id: uuid.UUID) -> None:
@@ -82,6 +88,45 @@ def past_effects(
             in_doubt=in_doubt,
         )
     return tuple(found.values())
+
+
+def children(lineage_id: uuid.UUID, tops: Collection[str]) -> tuple[Run, ...]:
+    """Runs that steps at or below these have waited for, in any run of the lineage."""
+    above = members(lineage_id).values("pk")
+    rows = Run.objects.filter(parent_id__in=above, parent_kind__in=AWAITED).summary()
+    below = rows.order_by("id")[:CHILDREN_LOOKED_AT]
+    return tuple(one for one in below if top_of(one.parent_path or "") in tops)
+
+
+def effects_below(below: Iterable[Run]) -> tuple[PastEffect, ...]:
+    """Steps whose children have touched the world: a new child would do so under new keys."""
+    found: dict[str, PastEffect] = {}
+    for child in below:
+        if not _has_touched(child):
+            continue
+        path = child.parent_path or ""
+        before = found.get(path)
+        found[path] = PastEffect(
+            path=top_of(path),
+            node_id=node_of(path),
+            node_type=SUBWORKFLOW,
+            effect=str(Effect.KEYED),
+            happened_at=child.finished_at or child.created_at,
+            times=1 if before is None else before.times + 1,
+            in_doubt=False,
+        )
+    return tuple(found.values())
+
+
+def _has_touched(run: Run) -> bool:
+    try:
+        types = effects_of(compiled_of(version_of(run.version_id)).plan)
+    except Refusal:
+        return True  # Nobody can tell.
+    if types and past_effects(run.lineage_id, types):
+        return True
+    under = Run.objects.filter(parent_id=run.pk, parent_kind__in=AWAITED).summary()
+    return any(map(_has_touched, under[:CHILDREN_LOOKED_AT]))
 
 
 def next_generation(lineage_id: uuid.UUID) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apps.executions import asks, relay
-from apps.executions.actions import cancel_run, retry_run
+from apps.executions.actions import Again, cancel_run, retry_run
 from apps.executions.engine.ports import StepCall, StepFailed, StepOutcome
 from apps.executions.errors import EffectsNeedConsent
 from apps.executions.models import Ask, InboxMessage, OpenChild, OutboxEntry, Run, RunEvent
@@ -263,3 +263,21 @@ def test_a_workflow_that_cannot_stand_in_leaves_the_failure(acme: Tenant) -> Non
     with family.working():
         assert family.ended(run_id).state == "PARTIAL"
     assert family.children(run_id) == []
+
+
+@pytest.mark.parametrize("touches", [True, False])
+def test_a_child_that_failed_after_an_effect_is_listed_too(acme: Tenant, *, touches: bool) -> None:
+    family = Family(acme, lambda call: _no(call, "end"))
+    inner = family.child() if touches else family.draw(a("end"))
+    run_id = family.start(family.parent(family.parent(inner)))
+    with family.working():
+        assert family.ended(run_id).state == "FAILED"
+    with scope.tenant(acme.id, actor=acme.owner):
+        if touches:
+            with pytest.raises(EffectsNeedConsent) as caught:
+                retry_run(actor=acme.owner, run_id=run_id)
+            assert [effect.path for effect in caught.value.effects] == ["sub"]
+        again = retry_run(actor=acme.owner, run_id=run_id, again=Again(confirmed=("sub",)))
+    with family.working():
+        assert family.ended(again.pk).state == "FAILED"
+    assert len(family.children(again.pk)) == 1

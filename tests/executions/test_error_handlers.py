@@ -38,7 +38,8 @@ def breaks(call: StepCall) -> StepOutcome | None:
 
 def chosen(tenant: Tenant, workflow: Workflow | None) -> None:
     with scope.tenant(tenant.id, actor=tenant.owner):
-        set_error_handler(actor=tenant.owner, workflow_id=workflow and workflow.pk)
+        key = None if workflow is None else workflow.pk
+        set_error_handler(actor=tenant.owner, workflow_id=key)
 
 
 def audited(tenant: Tenant, action: str) -> list[Any]:

@@ -14,7 +14,6 @@ from apps.executions.actions.finding import found
 from apps.executions.actions.parents import Parent
 from apps.executions.compiled import compiled_of
 from apps.executions.engine.state import RunStatus
-from apps.executions.errors import RunRefused
 from apps.executions.models import ParentKind, Run, RunDefaults
 from apps.kit.errors import NotFound, Refusal
 from apps.tenancy import audit, scope
@@ -48,8 +47,8 @@ def set_error_handler(*, actor: Actor, workflow_id: uuid.UUID | None) -> Workflo
             actor=actor,
             action="error_handler.set",
             target=f"Tenant:{scope.current_tenant_id()}",
-            before={"workflow": before and str(before)},
-            after={"workflow": workflow_id and str(workflow_id)},
+            before={"workflow": None if before is None else str(before)},
+            after={"workflow": None if workflow_id is None else str(workflow_id)},
         )
         return workflow
 
@@ -91,24 +90,25 @@ def handle(run_id: uuid.UUID) -> None:
 
 def _named(run: Run) -> str | None:
     try:
-        document = compiled_of(version_of(run.version_id)).document
-    except RunRefused:
-        return None  # What cannot run at all names nobody either.
-    own = document.configuration.error_handler
+        own = compiled_of(version_of(run.version_id)).document.configuration.error_handler
+    except Refusal:
+        own = None  # Of what is gone, or cannot run at all, the organization is told.
     if isinstance(own, ErrorHandler):
         return own.workflow
     default = None if run.parent_id else default_handler()
-    return default and str(default)
+    return None if default is None else str(default)
 
 
 def _is_below_handler(run: Run) -> bool:
     """Whether it, or a run above it, handles a failure: it would not end."""
-    above: Run | None = run
-    while above is not None and above.parent_id is not None:
-        if above.parent_kind == ParentKind.HANDLER:
-            return True
-        above = Run.objects.filter(pk=above.parent_id).summary().first()
-    return False
+    above = run
+    while above.parent_kind != ParentKind.HANDLER:
+        key: Any = above.parent_id
+        higher = None if key is None else Run.objects.filter(pk=key).summary().first()
+        if higher is None:
+            return False
+        above = higher
+    return True
 
 
 def _facts(run: Run) -> dict[str, Any]:

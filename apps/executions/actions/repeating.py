@@ -190,13 +190,17 @@ class _Repeat:
             for node_id, (step, node_type) in effects_of(self.new.plan).items()
             if step in redone
         }
-        if not types:
-            return ()
         lineage_id = self.source.lineage_id
+        below = lineages.children(lineage_id, redone)
+        if not types and not below:
+            return ()
         if lineages.members(lineage_id).open().exists():
             message = "Another run of this lineage is still going; cancel it or wait for its end."
             raise RunRefused("LINEAGE_RUNNING", message, path=("executionId",))
         effects = lineages.past_effects(lineage_id, types)
+        listed = {effect.path for effect in effects}
+        others = [one for one in below if top_of(one.parent_path or "") not in listed]
+        effects += lineages.effects_below(others)
         confirmed = set(self.how.confirmed)
         if any(not confirmed & {effect.path, effect.node_id} for effect in effects):
             raise EffectsNeedConsent(effects)

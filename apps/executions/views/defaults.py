@@ -33,8 +33,8 @@ class DefaultsForm(forms.Form):
         help_text="Started when a run fails whose document names no handler of its own.",
     )
 
-    def __init__(self, *given: Any, current: uuid.UUID | None, **named: Any) -> None:
-        super().__init__(*given, initial={"workflow_id": str(current or "")}, **named)
+    def __init__(self, given: Any, *, current: uuid.UUID | None) -> None:
+        super().__init__(given, initial={"workflow_id": str(current or "")})
         living = Workflow.objects.without_draft().filter(archived_at=None).order_by("name", "pk")
         rows = list(living.values_list("pk", "name")[:WORKFLOWS_SHOWN])
         if current is not None and current not in dict(rows):
