@@ -114,7 +114,7 @@ def _is_below_handler(run: Run) -> bool:
 def _facts(run: Run) -> dict[str, Any]:
     """By the names that a handler may declare; `failure` is all of them."""
     error = run.error or {}
-    slug = Organization.objects.get(pk=run.tenant_id).slug
+    slug = Organization.objects.get(pk=scope.current_tenant_id()).slug
     facts = {
         "runId": str(run.pk),
         "workflowId": str(run.workflow_id),
