@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.executions.engine.asking import unhelped
+from apps.executions.engine.asking import unanswered, unhelped
 from apps.executions.engine.ports import Decided, StepDone, StepFailed, StepWaits
 from apps.executions.engine.slice_ports import Left
 from apps.executions.engine.wait_events import StepAnswer, answer_json, read_answer
@@ -61,6 +61,13 @@ def test_where_it_fails_too_the_next_rule_decides(rules: Any, state: str) -> Non
     told(world, outcome)
     assert world.folded().status == state
     assert statuses(world)["b"] == "FAILED"
+
+
+def test_where_no_run_can_be_started_the_failure_stands() -> None:
+    """As in an item of a map: another question would follow for ever."""
+    world = failed(CALL, {"do": "continue"})
+    told(world, unanswered(wait_of(world)))
+    assert world.folded().status == "PARTIAL"
 
 
 def test_a_person_is_asked_after_the_workflow() -> None:

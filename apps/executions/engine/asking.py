@@ -111,8 +111,9 @@ def unhelped(wait: Wait, *, message: str) -> StepFailed:
 
 
 def unanswered(wait: Wait) -> StepFailed:
-    """Nobody has decided in time: the failure stands."""
-    return given_up(wait, message=None)
+    """Nobody has decided in time, or can be asked: the failure stands."""
+    stands = given_up(wait, message=None)
+    return replace(stands, decided=Decided.UNHELPED) if wait.kind is WaitKind.CHILD else stands
 
 
 def given_up(wait: Wait, *, message: str | None) -> StepFailed:
