@@ -171,3 +171,17 @@ def test_old_beats_and_reapers_know_new_workers(acme: Tenant, old: OldWorker) ->
     assert reaped == [("io",)]
     with worker():
         assert finished(acme, run_id).state == "SUCCEEDED"
+
+
+def test_a_worker_of_the_third_release_leaves_alone_what_the_fourth_has_started(
+    acme: Tenant, old: OldWorker
+) -> None:
+    theirs, ours = started_by_old_web(acme, raw([a("n0")])), start(acme, raw([a("n0")]))
+    claimed = old.sql.execute(
+        "SELECT run_id FROM engine_claim_3(%s, 'io', 8, NULL, NULL)", (old.id,)
+    ).fetchall()
+    assert [run_id for (run_id,) in claimed] == [theirs]
+    old.sql.execute("SELECT engine_release_1(%s, NULL)", (old.id,))
+    with worker():
+        for run_id in (theirs, ours):
+            assert finished(acme, run_id).state == "SUCCEEDED"
