@@ -76,7 +76,7 @@ class EngineLoop:
             ring=self.ring,
         )
         self._steps = ThreadPoolExecutor(
-            settings.runs_at_once * SLOTS_LIMIT + settings.tasks_at_once * len(settings.pools),
+            settings.runs_at_once * SLOTS_LIMIT + sum(map(settings.places, settings.pools)),
             thread_name_prefix="engine-step",
         )
         self._warm = Warm()

@@ -15,6 +15,8 @@ from apps.executions.worker.maps.objects import NoObjects, OpenObjects
 RUNS_AT_ONCE: Final = 8
 TASKS_AT_ONCE: Final = 1
 """Of each pool but the runs' own: as many as the core that a process stands for."""
+CPU_POOL: Final = "cpu"
+"""One more here: while a step computes, the next is on its way in and the last on its way out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +36,9 @@ class LoopSettings:
 
     def places(self, pool: str) -> int:
         """How many items of a pool this process works on at once."""
-        return self.runs_at_once if pool == RUN_POOL else self.tasks_at_once
+        if pool == RUN_POOL:
+            return self.runs_at_once
+        return self.tasks_at_once + (pool == CPU_POOL)
 
 
 class Tell(Protocol):
