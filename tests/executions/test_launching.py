@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -152,6 +154,30 @@ def test_quotas_refuse(acme: Tenant, workflow_id: uuid.UUID) -> None:
         assert refused.value.metric == metric
     with scope.tenant(acme.id, actor=acme.owner):
         assert Run.objects.count() == 2
+
+
+def test_the_quota_is_taken_and_let_go_before_the_run_is_written(
+    acme: Tenant, workflow_id: uuid.UUID
+) -> None:
+    def started() -> Run:
+        try:
+            return begin(acme, workflow_id)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as threads:
+        with scope.tenant(acme.id, actor=acme.owner):
+            with connection.cursor() as cursor:
+                cursor.execute("LOCK TABLE work_item IN SHARE MODE")
+            starting = threads.submit(started)
+            while limits.allowance(Metric.RUNS_PER_MONTH).used < 2:
+                time.sleep(0.01)
+            limits.require(Metric.RUNS_PER_MONTH)  # Nobody holds its row.
+            assert Run.objects.count() == 1
+        run = starting.result()
+    with scope.tenant(acme.id, actor=acme.owner):
+        assert Run.objects.filter(pk=run.pk).exists()
+        assert limits.allowance(Metric.RUNS_PER_MONTH).used == 3
 
 
 def test_a_secret_that_is_gone_refuses(
