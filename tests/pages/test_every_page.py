@@ -34,7 +34,7 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("executions:run", ["slug", "run"], 28),
     ("executions:live", ["slug", "run"], 18),
     ("executions:again", ["slug", "run"], 25),
-    ("executions:defaults", ["slug"], 22),
+    ("executions:defaults", ["slug"], 24),
     ("workflows:list", ["slug"], 19),
     ("workflows:create", ["slug"], 18),
     ("workflows:steps", ["slug"], 18),
