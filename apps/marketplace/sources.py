@@ -11,8 +11,9 @@ from apps.kit.errors import NotFound, Refusal
 from apps.tenancy import scope
 from apps.versions.models import WorkflowVersion
 from apps.workflows.graph import canonical, catalogue
-from apps.workflows.graph.document import to_json
-from apps.workflows.graph.issues import Issue
+from apps.workflows.graph.callees import callees
+from apps.workflows.graph.document import Document, to_json
+from apps.workflows.graph.issues import DocumentInvalid, Issue
 from apps.workflows.graph.normal import read
 from apps.workflows.graph.validate import require, validate
 from apps.workflows.invalid import refusing
@@ -44,6 +45,7 @@ def load(source: Source) -> Content:
     with refusing(path=("workflow", "document")):
         drawn = read(raw, catalogue.INSTALLED)
         require(drawn, catalogue.INSTALLED)
+        _require_whole(drawn)
     report = validate(drawn, catalogue.INSTALLED)
     return Content(
         document=to_json(drawn),
@@ -51,6 +53,24 @@ def load(source: Source) -> Content:
         version_id=source.version_id,
         warnings=report.issues,
     )
+
+
+def _require_whole(drawn: Document) -> None:
+    """Other workflows of the publisher are not there where a release is installed."""
+    issues = tuple(
+        Issue(
+            code="SUBWORKFLOW_NOT_PORTABLE",
+            message=(
+                f"The workflow {callee.workflow[:100]} is not part of the release: put its nodes"
+                " into this one before you publish."
+            ),
+            path=callee.path,
+            node_id=callee.node_id,
+        )
+        for callee in callees(drawn)
+    )
+    if issues:
+        raise DocumentInvalid(issues)
 
 
 def _frozen(version_id: uuid.UUID) -> object:

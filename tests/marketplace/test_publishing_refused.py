@@ -64,6 +64,14 @@ def test_the_same_version_again_is_a_conflict_with_a_suggestion(acme: Tenant) ->
         assert Release.objects.count() == 1
 
 
+def test_a_workflow_that_calls_another_is_not_published(acme: Tenant) -> None:
+    handler = {"errorHandler": {"workflow": str(uuid.uuid4())}}
+    with pytest.raises(GraphInvalid) as refused:
+        publish(acme, source=Source(document=make.document(**handler)))
+    assert [issue.code for issue in refused.value.issues] == ["SUBWORKFLOW_NOT_PORTABLE"]
+    assert nothing_written(acme)
+
+
 def test_another_tenants_version_is_as_absent_as_a_random_one(acme: Tenant, globex: Tenant) -> None:
     with scope.tenant(globex.id, actor=globex.owner):
         workflow = create_workflow(actor=globex.owner, document=make.document())
