@@ -141,7 +141,9 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
         case StepWaiting():
             return replace(
                 blank,
-                status=StepStatus.WAITING,
+                status=StepStatus.IN_DOUBT
+                if event.wait.kind is WaitKind.DOUBT
+                else StepStatus.WAITING,
                 attempt=event.attempt,
                 started_at=event.started_at,
                 wait=event.wait,

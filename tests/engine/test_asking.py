@@ -65,6 +65,17 @@ def test_no_retry_answers_a_doubt_not_even_one_that_names_it() -> None:
     assert (statuses(world), len(world.attempts)) == ({"b": "IN_DOUBT"}, 1)
 
 
+def test_what_cannot_be_found_out_is_asked_for_again_and_then_in_doubt() -> None:
+    retry = {"maxAttempts": 3, "backoffSeconds": 0, "retryOn": ["HTTP_5*"]}
+    unfound = failing("EFFECT_IN_DOUBT", retryable=True, details={"find": "HTTP_503"})
+    world = World(plan_of([a("b", "reconcilable", retry=retry)]), script=unfound)
+    assert world.slice().left is Left.PARKED
+    assert (statuses(world), len(world.attempts)) == ({"b": "IN_DOUBT"}, 3)
+    assert wait_of(world).kind is WaitKind.DOUBT
+    certain = World(plan_of([a("b", "reconcilable")]), script=failing("NODE_CRASHED"))
+    assert certain.finish().status is RunStatus.FAILED
+
+
 def test_what_certainly_did_not_happen_is_not_in_doubt() -> None:
     nodes = [a("b", "unsafe")]
     world = World(plan_of(nodes), script=failing("HTTP_400"))

@@ -18,6 +18,8 @@ from apps.workflows.graph.interface import interface_of
 from apps.workflows.graph.waits import Wait, WaitKind
 
 EFFECT_IN_DOUBT: Final = "EFFECT_IN_DOUBT"
+FOUND_BY: Final = "find"
+"""In a doubt's details: with which code the asking for the effect failed."""
 DOUBTFUL: Final = frozenset(
     {
         EFFECT_IN_DOUBT,
@@ -66,8 +68,7 @@ def question(
     A rule that names the doubt (by code or class) wins over asking.
     """
     rule = rule_for(step, outcome)
-    is_open = outcome.decided is None
-    in_doubt = is_open and step.effect is Effect.UNSAFE and cause_of(outcome) in DOUBTFUL
+    in_doubt = outcome.decided is None and _is_doubt(step, cause_of(outcome))
     if rule.handling is Handling.ESCALATE:
         seconds = rule.seconds
     elif in_doubt and not (rule.codes or rule.classes):
@@ -87,6 +88,13 @@ def question(
     return StepWaiting(
         path=step.path, attempt=attempt, started_at=started_at, wait=wait, usage=outcome.usage
     )
+
+
+def _is_doubt(step: Step, code: str) -> bool:
+    """Whether nobody knows if the effect happened, not even who can be asked for it."""
+    if step.effect is Effect.RECONCILABLE:
+        return code == EFFECT_IN_DOUBT
+    return step.effect is Effect.UNSAFE and code in DOUBTFUL
 
 
 def _stand_in(step: Step, failure: Failure, outcome: StepFailed, workflow: str) -> Wait:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, assert_never
 
+from apps.executions.engine.asking import EFFECT_IN_DOUBT, FOUND_BY
 from apps.executions.engine.ports import StepCall, StopReason, StopSignal
 from apps.executions.runner import failures
 from apps.executions.runner.async_steps import AsyncSteps, Meter
@@ -181,10 +182,22 @@ def find(work: Work) -> Any:
     asked = (work.call.idempotency_key, work.model, work.context)
     try:
         return finder(*asked[: len(inspect.signature(finder).parameters)])
-    except NodeError:
-        raise
+    except NodeError as error:
+        raise _unfound(error) from error
     except Exception as error:
-        raise failures.crashed(error) from error
+        raise _unfound(failures.crashed(error)) from error
+
+
+def _unfound(error: NodeError) -> NodeError:
+    """An earlier try may have had its effect, and the other side could not be asked."""
+    return NodeError(
+        EFFECT_IN_DOUBT,
+        "An earlier try may have had its effect, and asking for it failed:"
+        f" {error.code}: {error.message}",
+        retryable=error.retryable,
+        retry_after=error.retry_after,
+        details={**error.details, FOUND_BY: error.code},
+    )
 
 
 def _handler(node_type: NodeType) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import escape
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -19,7 +20,7 @@ from apps.executions import policies
 from apps.executions.actions import resolve_step
 from apps.executions.actions.resolving import COMMENT_LIMIT
 from apps.executions.engine.advice import advice
-from apps.executions.engine.asking import HUMAN_KINDS
+from apps.executions.engine.asking import EFFECT_IN_DOUBT, HUMAN_KINDS
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
@@ -79,7 +80,7 @@ class VerdictForm(forms.Form):
         choice = self.fields["outcome"]
         assert isinstance(choice, forms.ChoiceField)  # noqa: S101 - declared above
         choice.choices = [(one.value, text) for one, text in _WAYS[kind]]
-        named_ports = ", ".join(ports) or "none"
+        named_ports = escape(", ".join(ports) or "none")
         self.fields[
             "output"
         ].help_text = f"JSON, values by port, for a step that is done. Its ports: {named_ports}."
@@ -158,7 +159,7 @@ def decide(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
         "wait": waiting.wait,
         "attempt": waiting.attempt,
         "failure": failure,
-        "advice": advice(failure.code),
+        "advice": advice(EFFECT_IN_DOUBT if kind is QuestionKind.DOUBT else failure.code),
         "form": form,
     }
     with scope.transaction():
