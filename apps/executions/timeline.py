@@ -113,9 +113,9 @@ def attempts_of(
             attempts.pop()
         # A start and the end of the same attempt are one line.
         if attempts and line.attempt and attempts[-1].attempt == line.attempt:
-            begun = attempts.pop().started_at
-            keeps = isinstance(event, StepIterated) or line.started_at is None
-            line = replace(line, started_at=begun if keeps and begun else line.started_at)
+            both = (attempts.pop().started_at, line.started_at)
+            begun = min((at for at in both if at is not None), default=None)
+            line = replace(line, started_at=begun)
         attempts.append(line)
     settled = {path: lines[-1].status for path, lines in found.items()}
     bodies = {str(n["id"]) for n in document.get("nodes") or () if n.get("parentId")}
@@ -191,8 +191,12 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
 
 
 def _end(begun: dt.datetime, wall_ms: int, recorded: dt.datetime) -> dt.datetime:
-    """Pure steps are recorded in groups, later than they end: the measured time is the truth."""
-    return begun + dt.timedelta(milliseconds=wall_ms) if wall_ms else recorded
+    """Pure steps are recorded in groups, later than they end: the measured time is the truth.
+
+    What is too short to be measured ends as it begins at the earliest: the worker knows the
+    database's clock to a few milliseconds.
+    """
+    return begun + dt.timedelta(milliseconds=wall_ms) if wall_ms else max(begun, recorded)
 
 
 def _silent(
