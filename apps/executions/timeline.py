@@ -113,9 +113,12 @@ def attempts_of(
             attempts.pop()
         # A start and the end of the same attempt are one line.
         if attempts and line.attempt and attempts[-1].attempt == line.attempt:
-            both = (attempts.pop().started_at, line.started_at)
-            begun = min((at for at in both if at is not None), default=None)
-            line = replace(line, started_at=begun)
+            before = attempts.pop()
+            begun = (one.started_at for one in (before, line) if one.started_at is not None)
+            line = replace(line, started_at=min(begun, default=None))
+            if before.wait is not None and line.finished_at is not None:
+                # What it measured was its question; the answer came when this was recorded.
+                line = replace(line, finished_at=at)
         attempts.append(line)
     settled = {path: lines[-1].status for path, lines in found.items()}
     bodies = {str(n["id"]) for n in document.get("nodes") or () if n.get("parentId")}
@@ -224,7 +227,4 @@ def _closed(lines: Sequence[Attempt], run: RunStatus) -> Sequence[Attempt]:
     last = lines[-1]
     if not run.is_terminal or last.status.is_settled:
         return lines
-    return [
-        *lines[:-1],
-        replace(last, status=StepStatus.CANCELED, finished_at=last.started_at),
-    ]
+    return [*lines[:-1], replace(last, status=StepStatus.CANCELED)]

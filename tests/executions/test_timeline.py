@@ -8,9 +8,11 @@ from apps.executions.engine.history import Event, StepCompleted, StepDispatched
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched, StepOpened
 from apps.executions.engine.ports import Usage
-from apps.executions.engine.state import RunStatus
+from apps.executions.engine.state import RunStatus, StepStatus
+from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.timeline import Attempt, attempts_of
 from apps.workflows.graph.mapping import MapOpening
+from apps.workflows.graph.waits import Wait, WaitKind
 
 START = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 DOCUMENT = {"nodes": [{"id": "rows", "type": "control.map"}]}
@@ -50,6 +52,22 @@ def test_a_loop_takes_from_its_first_iteration() -> None:
     again = StepIterated(path="rows", attempt=1, index=0, values={}, started_at=at(1))
     found = line(again, completed(4), recorded=4.5)
     assert found.duration_ms(until=at(9)) == 3500
+
+
+def test_a_wait_takes_until_its_answer() -> None:
+    asked = StepWaiting(
+        path="rows", attempt=1, started_at=at(0), wait=Wait(kind=WaitKind.APPROVAL, name="?")
+    )
+    found = line(asked, completed(0, wall_ms=1), recorded=60)
+    assert found.duration_ms(until=at(99)) == 60_000
+
+
+def test_what_waited_when_the_run_ended_waited_until_then() -> None:
+    asked = StepWaiting(
+        path="rows", attempt=1, started_at=at(0), wait=Wait(kind=WaitKind.SIGNAL, name="go")
+    )
+    found = line(asked, recorded=0)
+    assert (found.status, found.duration_ms(until=at(30))) == (StepStatus.CANCELED, 30_000)
 
 
 def test_no_step_ends_before_it_begins_whatever_the_clocks_say() -> None:
