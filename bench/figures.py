@@ -55,8 +55,3 @@ def median_cost(costs: Sequence[Cost]) -> Cost:
         transactions=statistics.median(cost.transactions for cost in costs),
         wal_bytes=statistics.median(cost.wal_bytes for cost in costs),
     )
-
-
-def spread(values: Sequence[float]) -> float:
-    """How much the largest exceeds the smallest, as a share of the smallest."""
-    return max(values) / min(values) - 1

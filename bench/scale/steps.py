@@ -12,9 +12,9 @@ from bench.product import Product
 from bench.progress import note
 from bench.scale.table import Series
 
-CHAINS: Final = (100, 2_000)
-"""The second is the largest document."""
-ROUNDS: Final = (100, 9_900)
+CHAINS: Final = (100, 1_000, 2_000)
+"""The last is the largest document."""
+ROUNDS: Final = (100, 1_000, 9_900)
 """Iterations; a run opens at most 10,000 steps."""
 FIRST: Final = 20
 """Shorter runs are repeated, so that both sizes take seconds."""

@@ -12,7 +12,6 @@ from bench.figures import (
     median_starting,
     paired_ratio,
     percentile,
-    spread,
 )
 
 
@@ -51,8 +50,3 @@ def test_the_parts_of_a_cost_have_medians_of_their_own() -> None:
         for cpu, transactions, wal in ((1, 9, 5), (2, 8, 4), (3, 7, 6))
     ]
     assert median_cost(costs) == Cost(cpu_ms=2, transactions=8, wal_bytes=5)
-
-
-def test_the_spread_is_a_share_of_the_smallest() -> None:
-    assert spread([2, 1, 1.5]) == 1
-    assert spread([4]) == 0

@@ -49,13 +49,14 @@ def pair(**fields: Any) -> dict[str, Any]:
     return raw([a("a", **fields), a("b", "keyed")], [to("a", "b")])
 
 
-def parked(tenant: Tenant, run_id: uuid.UUID, state: str = "WAITING") -> None:
-    """Until the run is in that state and has no item."""
+def parked(tenant: Tenant, run_id: uuid.UUID, state: str = "WAITING", *, head: int = 0) -> None:
+    """Until the run is in that state, so far at least, and has no item."""
     until = time.monotonic() + 20
     while time.monotonic() < until:
         with scope.tenant(tenant.id):
             items = WorkItem.objects.filter(run_id=run_id).exists()
-        if run_of(tenant, run_id).state == state and not items:
+        run = run_of(tenant, run_id)
+        if run.state == state and run.head >= head and not items:
             return
         time.sleep(0.01)
     raise AssertionError(f"{run_of(tenant, run_id).state}: {types(tenant, run_id)}")

@@ -89,10 +89,12 @@ class RunJournal:
             self._connections, self._patience, lambda c: statements.inbox(c, self._claim)
         )
 
-    def history(self) -> list[Event]:
-        """All that is durable."""
+    def history(self, *, after: int = 0) -> list[Event]:
+        """All that is durable behind a sequence."""
         return read_surely(
-            self._connections, self._patience, lambda c: statements.history(c, self._claim)
+            self._connections,
+            self._patience,
+            lambda c: statements.history(c, self._claim, after=after),
         )
 
     def _refuse_lost(self) -> None:

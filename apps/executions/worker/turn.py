@@ -101,7 +101,7 @@ class Shop:
 
 
 class Warm:
-    """States of runs that left and may come back; good only while the head is the same."""
+    """States of runs that left and may come back; what others have appended since is caught up."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -115,10 +115,10 @@ class Warm:
                 self._states.popitem(last=False)
 
     def take(self, claim: Claim) -> RunState | None:
-        """The state, if nobody has appended since."""
+        """The state as it was left here, if it was not long ago."""
         with self._lock:
             state = self._states.pop(claim.run_id, None)
-        return state if state is not None and state.head == claim.head else None
+        return state if state is not None and state.head <= claim.head else None
 
 
 class Turn:
@@ -204,7 +204,7 @@ class Turn:
         except PlanRefused as error:
             self._refuse(journal, error)
             return
-        state = self.warm.take(self.claim) or self._state(plan, journal)
+        state = self._state(plan, journal)
         throttle = self.shop.throttles.of(self.claim, now=self.now())
         around = Around(
             journal=journal,
@@ -228,9 +228,16 @@ class Turn:
         return TurnKeys(self.claim, shop.connections, shop.lease, read=shop.read_key)
 
     def _state(self, plan: Plan, journal: RunJournal) -> RunState:
+        """A long history is read from the start once in a process, not at every claim."""
         if self.claim.head == 1:
             return fold(plan, [RunQueued(trigger="")])
-        return fold(plan, journal.history())
+        state = self.warm.take(self.claim)
+        if state is None:
+            return fold(plan, journal.history())
+        if state.head < self.claim.head:
+            for event in journal.history(after=state.head):
+                state.apply(event)
+        return state
 
     def _journal(self) -> RunJournal:
         run_id = self.claim.run_id
