@@ -65,6 +65,21 @@ class EffectsNeedConsent(Refusal):
         self.effects = tuple(effects)
 
 
+class ConsentMissing(Refusal):
+    """A node that acts on the world would be tested without consent; nothing was written."""
+
+    code = ErrorCode.EFFECTS_NEED_CONSENT
+    reason = "TEST_HAS_EFFECT"
+
+    def __init__(self, node_id: str, *, effect: str) -> None:
+        """`effect` as the node's type declares it."""
+        super().__init__(
+            f"{node_id[:100]} acts on the world ({effect}), also in a test. Name it in "
+            "confirmEffects if that is what you want.",
+            path=("confirmEffects",),
+        )
+
+
 class SignalsFull(Refusal):
     """Too many signals wait to be taken."""
 

@@ -25,6 +25,11 @@ def can_pause_run(actor: Actor) -> bool:
     return actor.has(Permission.WORKFLOWS_RUN)
 
 
+def can_pin_output(actor: Actor) -> bool:
+    """Pin sample data to nodes of a draft."""
+    return actor.has(Permission.WORKFLOWS_WRITE)
+
+
 def can_signal_run(actor: Actor) -> bool:
     """Send a signal that a step may wait for."""
     return actor.has(Permission.WORKFLOWS_RUN)

@@ -10,6 +10,7 @@ from apps.executions.views import (
     lists,
     repeating,
     starting,
+    testing,
     watching,
 )
 
@@ -23,6 +24,7 @@ urlpatterns = [
     path(f"{_OF}runs/", lists.of_workflow, name="of_workflow"),
     path(f"{_OF}run/", starting.start, name="start"),
     path("t/<slug:slug>/settings/runs/", defaults.defaults, name="defaults"),
+    path(f"{_OF}steps/<str:node_id>/test/", testing.step, name="test"),
     path(_ONE, watching.run, name="run"),
     path(f"{_ONE}live/", watching.live, name="live"),
     path(f"{_ONE}again/", repeating.again, name="again"),

@@ -225,6 +225,12 @@ def _edited(plan: Plan, path: str, inputs: Mapping[str, Any] | None) -> Mapping[
         raise RunRefused("STEP_UNKNOWN", message, path=("fromPath",))
     if inputs is None:
         return None
+    require_inputs(plan, path, inputs)
+    return inputs
+
+
+def require_inputs(plan: Plan, path: str, inputs: Mapping[str, Any]) -> None:
+    """Raises RunRefused unless the step has these ports and history can hold the values."""
     step = plan.step(path)
     ports = interface_of(step.node, step.node_type).inputs
     for name in inputs:
@@ -236,4 +242,3 @@ def _edited(plan: Plan, path: str, inputs: Mapping[str, Any] | None) -> Mapping[
         dumps(inputs, limit=INLINE_LIMIT)
     except Unstorable as error:
         raise RunRefused("INPUT_NOT_STORABLE", str(error), path=("input",)) from error
-    return inputs

@@ -9,7 +9,7 @@ from strawberry.scalars import JSON
 
 from apps.executions import actions
 from apps.executions.engine.state import StepStatus
-from apps.executions.graphql import handling, repeating
+from apps.executions.graphql import handling, repeating, testing
 from apps.executions.graphql.node_runs import node_run_key
 from apps.executions.graphql.types import Execution, ExecutionPayload
 from apps.executions.models import TriggerKind
@@ -30,7 +30,7 @@ def _mapping(parameters: JSON | None) -> dict[str, Any]:
 
 
 @strawberry.type
-class Mutation(repeating.Mutation, handling.Mutation):
+class Mutation(repeating.Mutation, handling.Mutation, testing.Mutation):
     """Start, pause, signal and cancel; retry and fork."""
 
     @mutation()

@@ -131,6 +131,38 @@ _STEP_CACHE = migrations.CreateModel(
     ],
     options={"db_table": "step_cache", "base_manager_name": "objects"},
 )
+_PINS = migrations.CreateModel(
+    name="Pin",
+    fields=[
+        (
+            "pk",
+            models.CompositePrimaryKey(
+                "tenant",
+                "workflow_id",
+                "node_id",
+                blank=True,
+                editable=False,
+                primary_key=True,
+                serialize=False,
+            ),
+        ),
+        ("workflow_id", models.UUIDField()),
+        ("node_id", models.TextField()),
+        ("outputs", models.JSONField()),
+        ("pinned_at", models.DateTimeField(default=apps.kit.clock.now)),
+        (
+            "tenant",
+            models.ForeignKey(
+                db_constraint=False,
+                default=apps.tenancy.scope.current_tenant_id,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="+",
+                to="tenancy.organization",
+            ),
+        ),
+    ],
+    options={"db_table": "pinned_output", "base_manager_name": "objects"},
+)
 
 _QUESTION = migrations.CreateModel(
     name="Question",
@@ -187,10 +219,11 @@ class Migration(migrations.Migration):
         migrations.SeparateDatabaseAndState(state_operations=_MAPS),
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(4), undo(4))],
-            state_operations=[*_QUARANTINE, *_CHILDREN, _STEP_CACHE],
+            state_operations=[*_QUARANTINE, *_CHILDREN, _STEP_CACHE, _PINS],
         ),
         IsolateTenant("OpenChild", engine=True),
         IsolateTenant("CachedResult"),
+        IsolateTenant("Pin"),
         _QUESTION,
         IsolateTenant("Question"),
         IsolateTenant("RunDefaults"),

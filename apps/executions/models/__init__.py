@@ -2,6 +2,7 @@
 
 from apps.executions.models.defaults import RunDefaults
 from apps.executions.models.maps import MapChunk, MapItem
+from apps.executions.models.pins import Pin
 from apps.executions.models.questions import Question, QuestionKind
 from apps.executions.models.queue import (
     Ask,
@@ -43,6 +44,7 @@ __all__ = [
     "OpenChild",
     "OutboxEntry",
     "ParentKind",
+    "Pin",
     "Question",
     "QuestionKind",
     "Run",

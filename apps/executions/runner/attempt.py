@@ -204,7 +204,9 @@ class Attempt:
             )
             return replace(self._failed(error), decided=given.decided)
         done = self._done(ready, given.outputs)
-        return replace(done, signal=given.signal) if isinstance(done, StepDone) else done
+        if not isinstance(done, StepDone):
+            return done
+        return replace(done, signal=given.signal, origin=given.origin)
 
     def _done(self, ready: Prepared, given: Any) -> StepOutcome:
         if isinstance(given, Wait):

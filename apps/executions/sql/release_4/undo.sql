@@ -1,6 +1,6 @@
 -- Back to the third release.
 DROP FUNCTION executions_run_4, engine_cached_4, engine_cache_4;
-DROP TABLE step_cache;
+DROP TABLE step_cache, pinned_output;
 DROP FUNCTION engine_reap_4;
 UPDATE work_item SET pool = home WHERE home <> '';
 UPDATE lane SET has_ready = true WHERE NOT has_ready;

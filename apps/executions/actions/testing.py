@@ -1,0 +1,105 @@
+"""Testing a draft: one node alone, or the whole of it with sample data."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.executions import policies
+from apps.executions.actions.chains import Chain
+from apps.executions.actions.finding import found
+from apps.executions.actions.orders import order
+from apps.executions.actions.pinning import node_of, pinned
+from apps.executions.actions.repeating import require_inputs
+from apps.executions.actions.starting import begin, looked_at
+from apps.executions.engine.seeds import StepGiven
+from apps.executions.errors import ConsentMissing, RunRefused
+from apps.executions.models import Run, TriggerKind
+from apps.executions.standing import Standing
+from apps.tenancy import idempotency, scope
+from apps.tenancy.actors import Actor
+from apps.tenancy.models import EnvironmentKind
+from apps.tenancy.policies import require
+from apps.versions.actions import snapshot_draft
+from apps.versions.actions.deployments import environment_of
+from apps.workflows.graph.declaration import Effect
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """`inputs` arrive at the node's ports; `consents` lets a node that acts on the world act."""
+
+    node_id: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    use_pinned: bool = True
+    consents: bool = False
+
+
+def try_node(
+    *, actor: Actor, workflow_id: uuid.UUID, trial: Trial, idempotency_key: str | None = None
+) -> Run:
+    """Queue a run of the draft in development in which one node runs.
+
+    Its expressions read the pinned outputs of other nodes. It is a run like others: metered, in
+    the history, with logs. Raises what a start raises, ConsentMissing, RunRefused (NODE_UNKNOWN,
+    NODE_IN_CONTAINER, NODE_DISABLED, INPUT_UNKNOWN, INPUT_NOT_STORABLE).
+    """
+    require(policies.can_run_workflow(actor), "run workflows")
+    request = [workflow_id, trial.node_id, trial.inputs, trial.use_pinned]
+    with scope.transaction(), _remembered("node.test", idempotency_key, request) as memory:
+        if memory.result_id is not None:
+            return found(memory.result_id)
+        seen = _draft(actor, workflow_id)
+        _require_fit(seen, trial)
+        others = pinned(workflow_id, seen.compiled.document) if trial.use_pinned else ()
+        alone = StepGiven(path=trial.node_id, inputs=dict(trial.inputs), alone=True)
+        # What is said first isolates: the outputs of others are read, and start nothing.
+        given = (alone, *(one for one in others if one.path != trial.node_id))
+        ready = order(seen, actor=actor, trigger=_trigger(actor), given={})
+        return begin(ready, actor=actor, memory=memory, chain=Chain(given=given))
+
+
+def try_draft(
+    *,
+    actor: Actor,
+    workflow_id: uuid.UUID,
+    parameters: Mapping[str, Any],
+    idempotency_key: str | None = None,
+) -> Run:
+    """Queue a run of the draft in development in which pinned nodes give their sample data."""
+    require(policies.can_run_workflow(actor), "run workflows")
+    request = [workflow_id, parameters]
+    with scope.transaction(), _remembered("draft.test", idempotency_key, request) as memory:
+        if memory.result_id is not None:
+            return found(memory.result_id)
+        seen = _draft(actor, workflow_id)
+        chain = Chain(given=pinned(workflow_id, seen.compiled.document))
+        ready = order(seen, actor=actor, trigger=_trigger(actor), given=parameters)
+        return begin(ready, actor=actor, memory=memory, chain=chain)
+
+
+def _draft(actor: Actor, workflow_id: uuid.UUID) -> Standing:
+    version = snapshot_draft(actor=actor, workflow_id=workflow_id)
+    return looked_at(version, environment_of(EnvironmentKind.DEVELOPMENT))
+
+
+def _require_fit(seen: Standing, trial: Trial) -> None:
+    plan, node_id = seen.compiled.plan, trial.node_id
+    node_of(seen.compiled.document, node_id)
+    if node_id not in plan.positions:
+        message = "A disabled node does not run; enable it first."
+        raise RunRefused("NODE_DISABLED", message, path=("nodeId",))
+    require_inputs(plan, node_id, trial.inputs)
+    effect = plan.step(node_id).node_type.effect
+    if effect is not Effect.PURE and not trial.consents:
+        raise ConsentMissing(node_id, effect=effect.value)
+
+
+def _trigger(actor: Actor) -> TriggerKind:
+    return TriggerKind.MANUAL if actor.api_key_id is None else TriggerKind.API
+
+
+def _remembered(operation: str, key: str | None, request: list[Any]) -> Any:
+    return idempotency.remembered(operation=operation, key=key, request=request)
