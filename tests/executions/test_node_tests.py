@@ -19,7 +19,6 @@ from apps.versions.actions import commit_version, deploy_version
 from apps.workflows.actions import create_workflow
 from tests.executions.rest_calls import engine
 from tests.executions.world import finished
-from tests.factories import marketplace
 from tests.factories import tenancy as make
 from tests.factories.graphs import a, raw, to
 from tests.graphql.calls import Caller, browser, caller
@@ -51,9 +50,9 @@ def runner() -> Iterator[LocalRunner]:
 @pytest.fixture
 def drawn(acme: make.Tenant) -> uuid.UUID:
     """A constant that a second one reads by expression; deployed."""
-    one = marketplace.node("input.constant", id="one", value=7)
-    two = marketplace.node("input.constant", id="two", value="{{ nodes.one.value }}")
-    document = marketplace.document(one, two)
+    one = a("one", "pure", configuration={"say": 7})
+    two = a("two", "pure", configuration={"say": "{{ nodes.one.value }}"})
+    document = raw([one, two], [to("one", "two")])
     return deployed(acme, document)
 
 
@@ -81,7 +80,7 @@ def pinned(program: Caller, workflow: uuid.UUID, node: str, output: Any) -> dict
     return told["pinNodeOutput"]
 
 
-def tested(program: Caller, workflow: uuid.UUID, node: str, **more: Any) -> dict[str, Any]:
+def tried(program: Caller, workflow: uuid.UUID, node: str, **more: Any) -> dict[str, Any]:
     given = {"input": {}, **more}
     told: dict[str, Any] = program.data(TEST, id=str(workflow), node=node, **given)
     return told["testNode"]
@@ -98,7 +97,7 @@ def test_one_node_runs_with_what_others_are_pinned_to(
     program = caller(acme)
     shown = pinned(program, drawn, "one", {"value": 41})
     with engine(runner=runner):
-        told = tested(program, drawn, "two")
+        told = tried(program, drawn, "two")
         run = ended(acme, program, told)
 
     assert shown["workflow"]["pinnedOutputs"] == [{"nodeId": "one", "output": {"value": 41}}]
@@ -122,7 +121,7 @@ def test_the_draft_takes_its_pins_and_production_never(
     by_node = {step["nodeId"]: step for step in draft["nodeRuns"]["nodes"]}
     assert by_node["one"]["isPinned"]
     assert by_node["one"]["outputPreview"] == {"value": 41}
-    assert real["result"]["one"] == {"value": 7}
+    assert (draft["result"], real["result"]) == ({"two": {"value": 41}}, {"two": {"value": 7}})
     assert not any(step["isPinned"] for step in real["nodeRuns"]["nodes"])
 
 
@@ -143,10 +142,10 @@ def test_an_effect_needs_consent(acme: make.Tenant) -> None:
     workflow = deployed(acme, raw([a("n0", "pure"), a("n1", "keyed")], [to("n0", "n1")]))
     program = caller(acme)
 
-    refused = tested(program, workflow, "n1")
+    refused = tried(program, workflow, "n1")
     before = runs_of(acme)
     with engine():
-        run = ended(acme, program, tested(program, workflow, "n1", confirm=["n1"]))
+        run = ended(acme, program, tried(program, workflow, "n1", confirm=["n1"]))
 
     assert refused["errors"] == [
         {"code": "EFFECTS_NEED_CONSENT", "path": ["confirmEffects"], "reason": "TEST_HAS_EFFECT"}
@@ -167,7 +166,7 @@ def test_an_effect_needs_consent(acme: make.Tenant) -> None:
 def test_what_is_wrong_is_said_and_nothing_runs(
     acme: make.Tenant, drawn: uuid.UUID, node: str, given: dict[str, Any], reason: str
 ) -> None:
-    told = tested(caller(acme), drawn, node, input=given)
+    told = tried(caller(acme), drawn, node, input=given)
 
     assert [one["reason"] for one in told["errors"]] == [reason]
     assert runs_of(acme) == 0
@@ -204,7 +203,7 @@ def test_a_pin_is_replaced_and_taken_off(acme: make.Tenant, drawn: uuid.UUID) ->
 def test_each_act_needs_its_permission(acme: make.Tenant, drawn: uuid.UUID) -> None:
     reads = caller(acme, Permission.WORKFLOWS_READ)
 
-    told = [pinned(reads, drawn, "one", {"value": 1}), tested(reads, drawn, "one")]
+    told = [pinned(reads, drawn, "one", {"value": 1}), tried(reads, drawn, "one")]
 
     assert [answer["errors"][0]["code"] for answer in told] == ["FORBIDDEN", "FORBIDDEN"]
     assert runs_of(acme) == 0
@@ -216,7 +215,7 @@ def test_a_strangers_workflow_is_none(
     stranger = caller(globex)
 
     for workflow in (drawn, uuid.uuid4()):
-        told = [pinned(stranger, workflow, "one", {"value": 1}), tested(stranger, workflow, "one")]
+        told = [pinned(stranger, workflow, "one", {"value": 1}), tried(stranger, workflow, "one")]
         assert [answer["errors"][0]["code"] for answer in told] == ["NOT_FOUND", "NOT_FOUND"]
 
 

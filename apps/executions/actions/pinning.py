@@ -22,7 +22,7 @@ from apps.workflows.graph.document import Document, Node
 from apps.workflows.graph.interface import interface_of
 from apps.workflows.graph.ports import ERROR_PORT
 
-MOST: Final = 200
+MOST: Final = 50
 """Of one workflow."""
 
 
