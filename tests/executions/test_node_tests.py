@@ -77,13 +77,15 @@ def ended(tenant: make.Tenant, program: Caller, told: dict[str, Any]) -> dict[st
 
 def pinned(program: Caller, workflow: uuid.UUID, node: str, output: Any) -> dict[str, Any]:
     told: dict[str, Any] = program.data(PIN, id=str(workflow), node=node, output=output)
-    return told["pinNodeOutput"]
+    found: dict[str, Any] = told["pinNodeOutput"]
+    return found
 
 
 def tried(program: Caller, workflow: uuid.UUID, node: str, **more: Any) -> dict[str, Any]:
     given = {"input": {}, **more}
     told: dict[str, Any] = program.data(TEST, id=str(workflow), node=node, **given)
-    return told["testNode"]
+    found: dict[str, Any] = told["testNode"]
+    return found
 
 
 def runs_of(tenant: make.Tenant) -> int:
