@@ -103,7 +103,8 @@ def test_one_node_runs_with_what_others_are_pinned_to(
         run = ended(acme, program, told)
 
     assert shown["workflow"]["pinnedOutputs"] == [{"nodeId": "one", "output": {"value": 41}}]
-    assert told["nodeRun"] == {"nodeId": "two", "status": "READY"}
+    # Until a worker takes the run, nobody has said that it is alone.
+    assert told["nodeRun"] == {"nodeId": "two", "status": "BLOCKED"}
     assert told["execution"]["environment"] == "DEVELOPMENT"
     by_node = {step["nodeId"]: step for step in run["nodeRuns"]["nodes"]}
     assert by_node["two"]["outputPreview"] == {"value": 41}
