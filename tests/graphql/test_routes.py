@@ -97,7 +97,8 @@ def seen(client: Client, method: str, path: str, form: Mapping[str, str], *hidde
 def filled(arguments: frozenset[str], slug: str, keys: Mapping[str, str]) -> dict[str, str]:
     """Arguments of a route in an organization."""
     given = {name: keys[KEYS[name]] for name in arguments if name in KEYS}
-    return {**given, **({"slug": slug} if "slug" in arguments else {})}
+    named = {"slug": slug, "node_id": "step"}
+    return {**given, **{name: named[name] for name in arguments if name in named}}
 
 
 def test_every_argument_of_a_route_is_known() -> None:
