@@ -153,12 +153,12 @@ def killed(bank: Bank, place: str) -> None:
     """A worker, until the bank has ended it as it was charging."""
     bank.kills = (place, "charge")
     with process() as victim:
-        assert victim.wait(30) == -signal.SIGKILL
+        assert victim.wait(90) == -signal.SIGKILL
 
 
 def ended(acme: Tenant, run_id: uuid.UUID) -> Run:
     with process():
-        return finished(acme, run_id)
+        return finished(acme, run_id, seconds=60)
 
 
 def test_what_was_charged_is_found_and_not_sent_again(acme: Tenant, bank: Bank) -> None:
@@ -198,7 +198,7 @@ def test_what_nobody_can_find_out_a_person_decides(
     killed(bank, "after")
     bank.deaf = 1
     with process():
-        reached(acme, run_id, "WAITING")
+        reached(acme, run_id, "WAITING", seconds=60)
         with scope.tenant(acme.id, actor=acme.owner):
             resolve_step(
                 actor=acme.owner,
@@ -208,7 +208,7 @@ def test_what_nobody_can_find_out_a_person_decides(
                 output={"value": 2} if outcome is StepStatus.SUCCEEDED else None,
                 comment="the bank's clerk says so",
             )
-        run = finished(acme, run_id)
+        run = finished(acme, run_id, seconds=60)
     assert run.state == "SUCCEEDED"
     assert bank.acted == ["order", "charge", "reserve"]
     assert (bank.sent["charge"], bank.asked["charge"]) == (sent, asked)
