@@ -25,7 +25,7 @@ from tests.chaos.monkeys import (
     stopper,
 )
 from tests.chaos.mutants import Mutant, applied
-from tests.chaos.storm import Storm, emptied
+from tests.chaos.storm import KINDS, Storm, emptied, taught
 from tests.chaos.strikes import Action, Blow
 from tests.chaos.table import Table, spread
 from tests.factories import tenancy
@@ -222,6 +222,8 @@ class Campaign:
     def soak(self, *, minutes: float) -> None:
         """Storm after storm; one worker lives through all of them and must not grow."""
         until = time.monotonic() + minutes * 60
+        # The elder knows only what was known as it was born.
+        shapes = taught(self.workers, mix.drawn, random.Random(self.seed), count=KINDS)
         elder = self.workers.born(("io", "cpu"))
         sizes: list[int] = []
         number = 0
@@ -229,7 +231,9 @@ class Campaign:
             number += 1
             self.seed = f"{self.seed} {number}"
             weather = _WEATHER[number % len(_WEATHER)]
-            self.blow(f"soak {number}", 300, lambda crew: weather(self, crew))  # noqa: B023
+            self.blow(f"soak {number}", 300, lambda crew: weather(self, crew), shapes=shapes)  # noqa: B023
+            if elder.died:
+                self.table.violations.append("the worker that should live through all has died")
             sizes.append(_resident(elder.pid))
             self._weigh(sizes)
 

@@ -36,6 +36,7 @@ from tests.factories.tenancy import Tenant
 LIVELY_SECONDS = 60.0
 """Without one event for so long while runs are open, something hangs."""
 SHOWN = 5
+KINDS = 60
 PAUSE_SECONDS = 1.0
 WORKERS = 8
 
@@ -71,11 +72,12 @@ class Storm:
         draw: Callable[[random.Random], Shape],
         monkeys_of: Callable[[Crew], Sequence[Monkey]],
         due: float = RECOVERY_LIMIT,
+        shapes: dict[uuid.UUID, Shape] | None = None,
         **told: Any,
     ) -> None:
         """Start, wait, reckon, one row of the table; recovery is `due` in so many seconds."""
-        shapes = {uuid7(): draw(self.chance) for _ in range(min(runs, 60))}
-        workers.know({str(version): shape.document for version, shape in shapes.items()})
+        if shapes is None:
+            shapes = taught(workers, draw, self.chance, count=min(runs, KINDS))
         absorbed = workers.sink.absorbed()
         crew = Crew(workers, self.url, size=WORKERS, **told)
         try:
@@ -228,6 +230,15 @@ class Storm:
         ]
 
 
+def taught(
+    workers: Nursery, draw: Callable[[random.Random], Shape], chance: random.Random, *, count: int
+) -> dict[uuid.UUID, Shape]:
+    """Shapes by version; workers born from now on know their documents."""
+    shapes = {uuid7(): draw(chance) for _ in range(count)}
+    workers.know({str(version): shape.document for version, shape in shapes.items()})
+    return shapes
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """The value that this share of them does not exceed."""
     ordered = sorted(values)
@@ -259,7 +270,7 @@ def emptied(servers: Backends) -> Iterator[None]:
     """A storm reckons with its own runs alone."""
     yield
     tables = (
-        "run, run_event, run_inbox, work_item, timer, outbox, ask, open_child, lane, worker,"
-        " map_chunk, map_item"
+        "run, run_event, run_inbox, work_item, timer, outbox, ask, open_child, lane, map_chunk,"
+        " map_item"
     )
     ask(house.everything(servers), f"TRUNCATE {tables}")
