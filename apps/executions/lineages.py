@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
 from apps.executions.errors import PastEffect
 from apps.executions.history import all_events
+from apps.executions.item_effects import item_effects
 from apps.executions.models import AWAITED, Run, RunEvent
 from apps.kit.errors import Refusal
 from apps.tenancy import scope
@@ -29,6 +31,7 @@ from apps.workflows.graph.callees import SUBWORKFLOW
 from apps.workflows.graph.declaration import Effect, NodeType
 
 CHAIN_SHOWN = 100
+_TAKE_OVER = "SELECT engine_map_inherit_3(%s, %s, %s, %s::text[])"
 CHILDREN_LOOKED_AT = 500
 
 
@@ -62,11 +65,15 @@ def state_at(run: Run, plan: Plan, *, seq: int) -> RunState:
 
 
 def past_effects(
-    lineage_id: uuid.UUID, types: Mapping[str, tuple[str, NodeType]]
+    lineage_id: uuid.UUID,
+    types: Mapping[str, tuple[str, NodeType]],
+    *,
+    spared: Collection[str] = (),
 ) -> tuple[PastEffect, ...]:
     """What the lineage has done to the world by these nodes (`types`: step and type by node id).
 
-    An UNSAFE effect in doubt is among them; every other one in doubt dedupes by its key.
+    An UNSAFE effect in doubt is among them; every other one in doubt dedupes by its key. `spared`
+    are maps whose done items do not run again.
     """
     found: dict[tuple[str, bool], PastEffect] = {}
     for path, at, kind in _ends(lineage_id, _tops(types)):
@@ -87,7 +94,31 @@ def past_effects(
             times=1 if before is None else before.times + 1,
             in_doubt=in_doubt,
         )
+    for one in item_effects(_ended(lineage_id), types, spared=spared):
+        step, node_type = types[one.node_id]
+        before = found.get((one.node_id, one.in_doubt))
+        found[one.node_id, one.in_doubt] = PastEffect(
+            path=step,
+            node_id=one.node_id,
+            node_type=node_type.type,
+            effect=str(node_type.effect),
+            happened_at=one.at if before is None else max(one.at, before.happened_at),
+            times=one.times if before is None else before.times + one.times,
+            in_doubt=one.in_doubt,
+        )
     return tuple(found.values())
+
+
+def take_over_items(source: uuid.UUID, run_id: uuid.UUID, paths: Collection[str]) -> None:
+    """What maps of an earlier run have done is done for the later one, before it begins."""
+    with connection.cursor() as cursor:
+        tenant_id = scope.current_tenant_id()
+        cursor.execute(_TAKE_OVER, [tenant_id, source, run_id, list(paths)])
+
+
+def _ended(lineage_id: uuid.UUID) -> dict[uuid.UUID, dt.datetime]:
+    rows = members(lineage_id).values_list("pk", "finished_at", "created_at")
+    return {pk: finished or created for pk, finished, created in rows}
 
 
 def children(lineage_id: uuid.UUID, tops: Collection[str]) -> tuple[Run, ...]:

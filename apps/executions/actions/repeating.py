@@ -15,7 +15,7 @@ from apps.executions.actions.starting import begin, looked_at
 from apps.executions.compiled import Compiled, compiled_of
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.lineage import effects_of, inherit
+from apps.executions.engine.lineage import effects_of, inherit, resumed_maps
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import StepGiven, top_of
 from apps.executions.engine.state import StepStatus
@@ -138,7 +138,10 @@ class _Repeat:
             message = "Everything succeeded: fork the run from a step, or start a new one."
             raise RunRefused("NOTHING_TO_RETRY", message, path=("executionId",))
         lineages.lock(source.lineage_id)
-        given = self._given(state, inherited.redone)
+        # Of a checkpoint nobody knows which items were done by then.
+        goes_on = fork is None and seq == source.head
+        resumed = tuple(resumed_maps(state, self.new.plan, inherited)) if goes_on else ()
+        given = self._given(state, inherited.redone, resumed=resumed)
         if fork is not None and edited is not None:
             said = given.get(fork) or StepGiven(path=fork)
             given[fork] = StepGiven(path=fork, generation=said.generation, inputs=edited)
@@ -150,7 +153,10 @@ class _Repeat:
             trigger=TriggerKind.API if is_key else TriggerKind.MANUAL,
             given=self._parameters(),
         )
-        return begin(ready, actor=self.actor, memory=memory, chain=chain)
+        run = begin(ready, actor=self.actor, memory=memory, chain=chain)
+        if resumed:
+            lineages.take_over_items(source.pk, run.pk, resumed)
+        return run
 
     def _version(self, before: WorkflowVersion) -> WorkflowVersion:
         workflow_id = self.source.workflow_id
@@ -169,9 +175,11 @@ class _Repeat:
         declared = {one.name for one in self.new.document.configuration.parameters}
         return {name: v for name, v in self.source.parameters.items() if name in declared}
 
-    def _given(self, state: RunState, redone: Collection[str]) -> dict[str, StepGiven]:
+    def _given(
+        self, state: RunState, redone: Collection[str], *, resumed: Collection[str]
+    ) -> dict[str, StepGiven]:
         """Generations: a step that has had its effect gets a new one, by consent only."""
-        effects = self._past_effects(set(redone))
+        effects = self._past_effects(set(redone), resumed=resumed)
         fresh = {effect.path for effect in effects if not effect.in_doubt}
         generation = lineages.next_generation(self.source.lineage_id) if fresh else 1
         said = {
@@ -184,7 +192,9 @@ class _Repeat:
             if number > 1
         }
 
-    def _past_effects(self, redone: Collection[str]) -> tuple[PastEffect, ...]:
+    def _past_effects(
+        self, redone: Collection[str], *, resumed: Collection[str]
+    ) -> tuple[PastEffect, ...]:
         types = {
             node_id: (step, node_type)
             for node_id, (step, node_type) in effects_of(self.new.plan).items()
@@ -197,7 +207,7 @@ class _Repeat:
         if lineages.members(lineage_id).open().exists():
             message = "Another run of this lineage is still going; cancel it or wait for its end."
             raise RunRefused("LINEAGE_RUNNING", message, path=("executionId",))
-        effects = lineages.past_effects(lineage_id, types)
+        effects = lineages.past_effects(lineage_id, types, spared=resumed)
         listed = {effect.path for effect in effects}
         others = [one for one in below if top_of(one.parent_path or "") not in listed]
         effects += lineages.effects_below(others)

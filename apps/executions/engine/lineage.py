@@ -37,6 +37,19 @@ def inherit(old: RunState, new: Plan, *, redo: Collection[str] = ()) -> Inherita
     return Inheritance(kept=tuple(kept.values()), redone=tuple(redone))
 
 
+def resumed_maps(old: RunState, new: Plan, found: Inheritance) -> Iterator[str]:
+    """Maps that run again over the items they had: what is done of them stays done."""
+    kept = set(found.kept)
+    for path in found.redone:
+        step, position = new.step(path), old.plan.positions.get(path)
+        if position is None or old.records[position].mapping is None:
+            continue
+        before = old.plan.steps[position]
+        is_same = old.plan is new or _behavior(old.plan, before) == _behavior(new, step)
+        if is_same and all(new.steps[link.source].path in kept for link in step.incoming):
+            yield path
+
+
 def _is_kept(old: RunState, new: Plan, step: Step) -> bool:
     position = old.plan.positions.get(step.path)
     if position is None or not _has_outcome(old.records[position]):
