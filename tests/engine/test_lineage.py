@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.codec import decode, encode
 from apps.executions.engine.history import StepCompleted
-from apps.executions.engine.lineage import effects_of, inherit
+from apps.executions.engine.lineage import effects_of, inherit, resumed_maps
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
 from apps.executions.engine.seeds import Origin, StepGiven, StepReused
@@ -20,6 +20,7 @@ from tests.engine.cases import failing, only, plan_of, statuses, types
 from tests.engine.chains import again
 from tests.engine.doubles import read
 from tests.engine.simulator import World, echo
+from tests.engine.test_maps import each, world
 from tests.engine.test_simulator import verdict, workflows, world_of
 from tests.factories.graphs import a, to
 
@@ -267,3 +268,18 @@ def test_a_broken_run_and_its_retry_end_as_an_unbroken_one(
     # The sink has seen the same keys as in one run, and nothing again that had succeeded.
     assert set(second.effects) == set(calm.effects)
     assert all(second.effects[key] == n for key, n in sent.items() if key.split("/")[2] in done)
+
+
+def test_a_map_goes_on_with_its_items_when_nothing_before_it_has_changed() -> None:
+    it = world()
+    it.maps.fails = lambda _path, index, _attempt: index == 4
+    state = it.finish()
+    assert state.status is RunStatus.FAILED
+
+    def resumed(new: Plan, *redo: str) -> list[str]:
+        return list(resumed_maps(state, new, inherit(state, new, redo=redo)))
+
+    assert resumed(state.plan) == ["rows"]
+    assert resumed(each()) == ["rows"], "another version that behaves the same"
+    assert resumed(each(configuration={"say": "anew"})) == []
+    assert resumed(state.plan, "before") == [], "its items may be others"
