@@ -20,7 +20,7 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated
-from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched, StepOpened
+from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched, MapProgress, StepOpened
 from apps.executions.engine.paths import node_of, placed
 from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.seeds import Origin, StepReused
@@ -58,6 +58,8 @@ class Attempt:
     origin: Origin | None = None
     reused_from: str | None = None
     """The run whose outcome this is."""
+    mapping: MapProgress | None = None
+    """How far the items of a map are, at its latest attempt."""
 
     @property
     def is_call(self) -> bool:
@@ -99,9 +101,11 @@ def attempts_of(
         for key in (str(node["id"]),)
     }
     found: dict[str, list[Attempt]] = {}
+    maps: dict[str, MapProgress] = {}
     for at, event in history:
         if not isinstance(event, StepEvent):
             continue
+        _follow(maps, event)
         known = blanks.get(node_of(event.path))
         name, type_ = (known.name, known.type) if known else (event.path, "")
         line = _line(event, at, Attempt(path=event.path, name=name, type=type_))
@@ -120,6 +124,8 @@ def attempts_of(
                 # What it measured was its question; the answer came when this was recorded.
                 line = replace(line, finished_at=at)
         attempts.append(line)
+    for path, progress in maps.items():
+        found[path][-1] = replace(found[path][-1], mapping=progress)
     settled = {path: lines[-1].status for path, lines in found.items()}
     bodies = {str(n["id"]) for n in document.get("nodes") or () if n.get("parentId")}
     for key, blank in blanks.items():
@@ -191,6 +197,14 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
             return replace(blank, status=_SILENT[type(event)])
         case _:
             assert_never(event)
+
+
+def _follow(maps: dict[str, MapProgress], event: StepEvent) -> None:
+    """How far the maps are after one event more."""
+    if isinstance(event, StepOpened):
+        maps[event.path] = MapProgress(event, maps.get(event.path))
+    elif isinstance(event, ChunkDispatched | ChunkCompleted):
+        maps[event.path].apply(event)
 
 
 def _end(begun: dt.datetime, wall_ms: int, recorded: dt.datetime) -> dt.datetime:

@@ -41,6 +41,10 @@ LISTS = {
     # cut from one load (the first), or come with their parents (the others, above).
     "NodeRunConnection": "{ execution(id: $run) { nodeRuns(first: %d) { nodes { # } } } }",
     "LogConnection": "{ execution(id: $run) { logs(first: %d) { nodes { # } } } }",
+    "MapItemConnection": (
+        "{ execution(id: $run) { nodeRuns(first: 1) { nodes {"
+        " items(first: %d) { nodes { # } } } } } }"
+    ),
     "ListingVersionConnection": (
         '{ searchWorkflows(query: "public", first: %d)'
         " { nodes { versions(first: 2) { nodes { # } } } } }"

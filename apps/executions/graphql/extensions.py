@@ -12,7 +12,7 @@ import strawberry
 
 from apps.executions import history, models
 from apps.executions.engine.state import RunStatus
-from apps.executions.graphql import family  # noqa: F401 - a run's parent and children
+from apps.executions.graphql import family, items  # noqa: F401 - relatives, items of maps
 from apps.executions.graphql.types import (
     Execution,
     ExecutionConnection,

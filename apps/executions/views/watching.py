@@ -23,7 +23,7 @@ from apps.executions.engine.state import StepStatus
 from apps.executions.history import EVENTS_AT_ONCE, events_after
 from apps.executions.models import AWAITED, LogLine, ParentKind, Run
 from apps.executions.queueing import reasons
-from apps.executions.timeline import Attempt, attempts_of
+from apps.executions.timeline import SCALE, Attempt, attempts_of
 from apps.executions.views.controlling import SignalForm
 from apps.kit.clock import now
 from apps.kit.html.tags import tone
@@ -54,6 +54,8 @@ class Row:
     duration_ms: float | None
     outputs: tuple[Output, ...]
     is_forkable: bool = False
+    map_done: int = 0
+    """Of the items of a map, in thousandths of them."""
     child: Run | None = None
     """The run that this attempt waits, or waited, for."""
     is_question: bool = False
@@ -247,13 +249,16 @@ def _row(
     present: dt.datetime,
 ) -> Row:
     begin, width = one.bar(since=since, until=present)
+    mapping = one.mapping
+    total = max(mapping.opening.total, 1) if mapping else 1
     return Row(
+        map_done=round(mapping.done * SCALE / total) if mapping else 0,
         attempt=one,
         tone=tone(one.status).partition(" ")[0],
         begin=begin,
         width=width,
         duration_ms=one.duration_ms(until=present),
-        outputs=tuple(_output(port, value) for port, value in one.outputs.items()),
+        outputs=tuple(output_of(port, value) for port, value in one.outputs.items()),
         is_forkable=_is_forkable(one, found),
         child=below.get((one.path, one.attempt)),
         is_question=_is_question(one, found),
@@ -290,10 +295,11 @@ def _results(result: Any) -> Iterator[Output]:
     for node, ports in result.items():
         if isinstance(ports, Mapping):
             for port, value in ports.items():
-                yield _output(f"{node}.{port}", value)
+                yield output_of(f"{node}.{port}", value)
 
 
-def _output(name: str, value: Any) -> Output:
+def output_of(name: str, value: Any) -> Output:
+    """A value as pages show it."""
     if isinstance(value, Mapping) and isinstance(value.get("$artifact"), str):
         return Output(
             name=name,

@@ -1,0 +1,79 @@
+"""The items of one map of a run: which failed, with what, and what the others made."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from apps.executions import history, policies
+from apps.executions.mapped import given_to
+from apps.executions.models import MapItem, Run
+from apps.executions.views.watching import Output, output_of
+from apps.kit.html.paging import pager, window_of
+from apps.kit.pages import paginate
+from apps.tenancy import scope
+from apps.tenancy.doors import TenantRequest, tenant_page
+from apps.tenancy.policies import require
+
+STATES = (("failed", "Failed"), ("done", "Done"), ("begun", "In progress"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemLine:
+    """An item as the page shows it."""
+
+    index: int
+    status: str
+    error: dict[str, Any] | None
+    input: Output
+    output: Output | None
+
+
+@require_safe
+@never_cache
+@tenant_page
+def items(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
+    """By index; failed ones first asked for, for they are what people look for."""
+    require(policies.can_read_runs(request.actor), "see runs")
+    path = request.GET.get("path", "")
+    asked = request.GET.get("state", "")
+    state = asked if asked in dict(STATES) else ""
+    with scope.transaction():
+        run = Run.objects.filter(pk=run_id).first()
+        steps = () if run is None else history.steps_at(run, [path])
+        progress = steps[0].mapping if steps else None
+        if progress is None:
+            raise Http404
+        rows = MapItem.objects.of_map(run_id, path)
+        if state:
+            rows = rows.filter(state=state)
+        key = ["items", run_id, path, state]
+        found = paginate(rows, order=("idx",), window=window_of(request), key=key)
+        context = {
+            "run": run,
+            "path": path,
+            "progress": progress,
+            "total": progress.opening.total,
+            "page": pager(found),
+            "lines": [_line(row, progress.opening) for row in found.items],
+            "state": state,
+            "states": STATES,
+        }
+        return render(request, "executions/items.html", context)
+
+
+def _line(row: MapItem, opening: Any) -> ItemLine:
+    is_done = row.state == "done"
+    return ItemLine(
+        index=row.idx,
+        status={"done": "SUCCEEDED", "failed": "FAILED", "begun": "RUNNING"}[row.state],
+        error=row.error,
+        input=output_of("item", given_to(opening, row.idx)),
+        output=output_of("result", row.output) if is_done else None,
+    )
