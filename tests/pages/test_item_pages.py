@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 TOTAL = 30
 BAD = 7
 ASK = """query($id: ID!, $state: [MapItemState!], $after: String) { execution(id: $id) {
-  nodeRuns { nodes { nodeId mapProgress { total done failed }
+  nodeRuns(first: 5) { nodes { nodeId mapProgress { total done failed }
     items(first: 20, after: $after, state: $state) { totalCount { value }
       nodes { index state input output error { code message } }
       pageInfo { endCursor hasNextPage } } } } } }"""

@@ -364,11 +364,11 @@ class ExecutionPayload(Payload):
     execution: Execution | None = None
 
 
-def preview(outputs: Mapping[str, Any]) -> Any:
-    """Small outputs whole; of large ones the beginning of their text."""
-    text = json.dumps(outputs, ensure_ascii=False, separators=(",", ":"))
+def preview(value: Any) -> Any:
+    """Small values whole; of large ones the beginning of their text."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if len(text) <= PREVIEW_CHARACTERS:
-        return dict(outputs)
+        return dict(value) if isinstance(value, Mapping) else value
     return {"$truncated": True, "characters": len(text), "text": text[:PREVIEW_CHARACTERS]}
 
 
