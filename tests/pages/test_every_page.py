@@ -33,6 +33,7 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("executions:start", ["slug", "workflow"], 23),
     ("executions:run", ["slug", "run"], 28),
     ("executions:live", ["slug", "run"], 18),
+    ("executions:items", ["slug", "run"], 20),
     ("executions:again", ["slug", "run"], 25),
     ("executions:defaults", ["slug"], 24),
     ("workflows:list", ["slug"], 19),

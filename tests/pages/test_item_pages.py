@@ -74,7 +74,7 @@ def test_the_run_shows_how_far_a_map_is_and_leads_to_its_failed_items(
     assert 'rel="next"' in everything.content.decode(), "a page has twenty"
 
     assert owner.get(address, {"path": "one"}).status_code == 404
-    assert owner.get(address).status_code == 404
+    assert "No items here" in owner.get(address).content.decode(), "no map was named"
     assert stranger.get(address, {"path": "rows"}).status_code == 404
 
 

@@ -46,10 +46,14 @@ def items(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     state = asked if asked in dict(STATES) else ""
     with scope.transaction():
         run = Run.objects.filter(pk=run_id).first()
-        steps = () if run is None else history.steps_at(run, [path])
+        if run is None:
+            raise Http404
+        steps = history.steps_at(run, [path]) if path else ()
         progress = steps[0].mapping if steps else None
         if progress is None:
-            raise Http404
+            if path:
+                raise Http404
+            return render(request, "executions/items.html", {"run": run})
         rows = MapItem.objects.of_map(run_id, path)
         if state:
             rows = rows.filter(state=state)
@@ -59,7 +63,6 @@ def items(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "run": run,
             "path": path,
             "progress": progress,
-            "total": progress.opening.total,
             "page": pager(found),
             "lines": [_line(row, progress.opening) for row in found.items],
             "state": state,
