@@ -20,16 +20,6 @@ class RunReady(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunStarted(Event):
-    """A run was claimed for the first time; it leaves QUEUED."""
-
-    tenant_id: UUID
-    run_id: UUID
-    workflow_id: UUID
-    environment_id: UUID
-
-
-@dataclass(frozen=True, kw_only=True)
 class StepAsks(Event):
     """A step waits for somebody (`wait.kind`): whoever knows the kind asks, and answers it later.
 

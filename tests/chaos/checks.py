@@ -86,7 +86,7 @@ def fence(tenant: Tenant, connection: Connection) -> Iterator[str]:
     (old,) = office.claims(first)
     office.die(first)
     (new,) = office.claims(office.worker())
-    change = Change(status=RunStatus.RUNNING, started=True)
+    change = Change(status=RunStatus.RUNNING)
     for claim, is_owner in ((old, False), (new, True)):
         held = appends.append(connection, claim, batch(claim, encode(RunStarted()), change=change))
         if held is not is_owner:
@@ -100,7 +100,6 @@ def together(tenant: Tenant, connection: Connection) -> Iterator[str]:
     dispatched = StepDispatched(path="a", attempt=1, pool=office.pool)
     change = Change(
         status=RunStatus.RUNNING,
-        started=True,
         left=Left.PARKED,
         tasks=(Task(path="a", attempt=1, pool=office.pool),),
     )

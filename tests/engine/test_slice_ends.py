@@ -49,6 +49,7 @@ def test_a_canceled_run_stops_its_steps_and_keeps_their_results() -> None:
     assert state.status is RunStatus.CANCELED
     assert types(world) == ["run.queued", "run.canceling", "run.canceled"]
     assert [b.change.consumed for b in world.batches if b.change.consumed] == [mail.ids]
+    assert [b.change.unbegun for b in world.batches][-1]
 
 
 def test_a_cancellation_while_steps_run() -> None:
@@ -199,11 +200,11 @@ def test_a_terminal_run_has_nothing_left_to_decide() -> None:
 
 
 def test_two_batches_that_become_one_lose_nothing() -> None:
-    first = Change(status=RunStatus.RUNNING, started=True, consumed=(uuid.UUID(int=1),))
+    first = Change(status=RunStatus.RUNNING, consumed=(uuid.UUID(int=1),))
     last = Change(status=RunStatus.SUCCEEDED, left=Left.FINISHED, result="{}")
     assert first.joined(Change()) == first
     both = first.joined(last)
-    assert (both.status, both.started, both.left) == (RunStatus.SUCCEEDED, True, Left.FINISHED)
+    assert (both.status, both.left) == (RunStatus.SUCCEEDED, Left.FINISHED)
     assert both.consumed == first.consumed
     assert first.joined(Change(left=Left.PARKED)).status is RunStatus.RUNNING
 

@@ -75,7 +75,7 @@ def claim_one(connections: Connections, *, worker_id: uuid.UUID | None = None) -
 
 def opening(claim: Claim) -> Batch:
     """The first append of a run."""
-    change = Change(status=RunStatus.RUNNING, started=True)
+    change = Change(status=RunStatus.RUNNING)
     return Batch(head=claim.head, rows=(encode(RunStarted()),), settled=0, change=change)
 
 

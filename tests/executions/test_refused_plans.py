@@ -34,7 +34,7 @@ def stranded(tenant: Tenant, connections: Connections, *events: Event, **change:
     run_id = start(tenant, raw([a("only")]))
     claim = claim_one(connections)
     rows = tuple(encode(event) for event in (RunStarted(), *events))
-    said = Change(started=True, left=Left.YIELDED, **change)
+    said = Change(left=Left.YIELDED, **change)
     batch = Batch(head=claim.head, rows=rows, settled=0, change=said)
     assert appends.append(connections.get(), claim, batch)
     version = run_of(tenant, run_id).version_id

@@ -129,7 +129,7 @@ class Buffer:
         kept, self._signals = self._signals, len(state.signals)
         change = Change(
             status=shows if rests or shows is not before else None,
-            started=before is RunStatus.QUEUED and state.has_started,
+            unbegun=ended and not state.has_started,
             left=left,
             wake_at=state.due_at(after=now) if left is Left.PARKED else None,
             consumed=self.consumed,

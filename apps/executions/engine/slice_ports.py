@@ -126,7 +126,8 @@ class Change:
     """What one append does beside its events."""
 
     status: RunStatus | None = None
-    started: bool = False
+    unbegun: bool = False
+    """It ended before it began: the claim said that it does."""
     left: Left | None = None
     wake_at: dt.datetime | None = None
     """With PARKED: when a timer makes the run ready again."""
@@ -161,7 +162,6 @@ class Change:
         return replace(
             later,
             status=later.status or self.status,
-            started=later.started or self.started,
             consumed=self.consumed + later.consumed,
             writes=self.writes + later.writes,
             tasks=self.tasks + later.tasks,

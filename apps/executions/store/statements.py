@@ -268,7 +268,7 @@ def change_text(change: Change) -> str | None:
         return None
     facts: dict[str, Any] = {
         "state": change.status,
-        "started": change.started or None,
+        "unbegun": change.unbegun or None,
         "left": change.left,
         "wakeAt": change.wake_at and change.wake_at.isoformat(),
         "consumed": [str(one) for one in change.consumed] or None,

@@ -263,7 +263,6 @@ class Turn:
         over = Ask(kind=AskKind.OVER, seq=self.claim.head + len(events))
         change = Change(
             status=status,
-            started=bool(started),
             left=Left.FINISHED,
             error=failure.to_json(),
             asks=(over,) if asked else (),

@@ -79,7 +79,11 @@ BEGIN
           JOIN run y ON y.tenant_id = l.tenant_id AND y.id = x.run_id
          WHERE c.kind = 'run' FOR NO KEY UPDATE OF y SKIP LOCKED
       ), fenced AS (
-        UPDATE run y SET fence = fresh, abi = 4 FROM free c
+        -- It begins here: a quick run's first append is its last.
+        UPDATE run y SET fence = fresh, abi = 4,
+               started_at = CASE WHEN y.held_key IS NULL
+                                 THEN coalesce(y.started_at, clock_timestamp()) END
+          FROM free c
          WHERE y.tenant_id = l.tenant_id AND y.id = c.id
         RETURNING c.item_id, c.granted AS slots_granted, y.*
       ), held AS (

@@ -4,7 +4,8 @@ ALTER TABLE work_item
   ADD COLUMN home text NOT NULL DEFAULT '';
 
 -- The rest of an append, mended: for workers of the third release too. What was parked in quarantine
--- with mail stayed there, and nobody was told.
+-- with mail stayed there, and nobody was told. That a run has begun is announced no more: nobody
+-- reacted.
 CREATE OR REPLACE FUNCTION engine_change_3(p_tenant uuid, p_run uuid, p_token uuid, p_change jsonb)
 RETURNS void
 LANGUAGE plpgsql AS $$
@@ -31,8 +32,8 @@ BEGIN
       ON CONFLICT ON CONSTRAINT node_state_pkey
       DO UPDATE SET value = EXCLUDED.value, changed_at = clock_timestamp();
   END IF;
-  IF p_change ? 'started' THEN
-    INSERT INTO outbox (tenant_id, run_id, kind) VALUES (p_tenant, p_run, 'run.started');
+  IF p_change ? 'unbegun' THEN
+    UPDATE run SET started_at = NULL WHERE tenant_id = p_tenant AND id = p_run;
   END IF;
   IF p_change ? 'signals' THEN
     UPDATE run SET signals = (p_change ->> 'signals')::int
