@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ import pytest
 from django.db import connection
 
 from apps.executions import asks
-from apps.executions.actions import cancel_run
+from apps.executions.actions import approving, cancel_run
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -21,6 +22,7 @@ from apps.executions.engine.ports import (
     StepWaits,
     StopSignal,
 )
+from apps.executions.events import StepAsks
 from apps.executions.models import Ask, RunEvent
 from apps.kit.errors import Refusal
 from apps.nodes.control.approval import OnTimeout, Parameters, approval
@@ -158,6 +160,28 @@ def test_approvers_who_are_no_members_fail_the_step(acme: Tenant) -> None:
     assert asked.end()["error"]["code"] == "APPROVERS_UNKNOWN"
     with scope.tenant(acme.id):
         assert not Approval.objects.exists()
+
+
+def test_what_may_not_be_asked_fails_the_step(acme: Tenant) -> None:
+    wait = wait_of()
+    asked = Asked(acme, dataclasses.replace(wait, payload={**wait.payload, "required": 0}))
+    assert asked.end()["error"]["code"] == "INVALID"
+    with scope.tenant(acme.id):
+        assert not Approval.objects.exists()
+
+
+def test_steps_with_long_paths_are_asked_each(acme: Tenant) -> None:
+    asked = Asked(acme, wait_of())
+    paths = {f"{'outer_loop[1]/' * 12}{name}" for name in ("this", "that")}
+    with scope.tenant(acme.id):
+        for path in sorted(paths):
+            approving.ask(
+                StepAsks(
+                    tenant_id=acme.id, run_id=asked.run_id, path=path, attempt=1, wait=wait_of()
+                )
+            )
+        found = Approval.objects.waiting().values_list("form__path", flat=True)
+        assert set(found) == {"a", *paths}
 
 
 def test_a_question_that_is_withdrawn_fails_the_step(acme: Tenant) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from dataclasses import replace
 from typing import Any, Final
@@ -11,6 +12,7 @@ from apps.executions.actions.telling import answer_step
 from apps.executions.engine.ports import StepDone, StepFailed
 from apps.executions.engine.wait_events import StepAnswer
 from apps.executions.events import StepAsks
+from apps.kit.errors import Refusal
 from apps.kit.graphql.nodes import global_id
 from apps.tenancy import scope
 from apps.tenancy.actors import Actor
@@ -28,7 +30,7 @@ WITHDRAWN: Final = StepFailed(
 
 
 def ask(event: StepAsks) -> None:
-    """Request the approval that a step waits for; who cannot be asked fails the step."""
+    """Request the approval that a step waits for; what cannot be asked fails the step."""
     asked = event.wait.payload
     withdraw(run_id=event.run_id, path=event.path)
     named = list(asked.get("approvers") or ())
@@ -40,7 +42,8 @@ def ask(event: StepAsks) -> None:
         _answer(event, StepFailed(code="APPROVERS_UNKNOWN", message=message))
         return
     run = found(event.run_id)
-    request_approval(
+    _request(
+        event,
         actor=replace(Actor.system(event.tenant_id, "a run"), user_id=run.started_by_id),
         kind=ApprovalKind.RUN_STEP,
         subject=_subject(event.run_id, event.path),
@@ -87,6 +90,14 @@ def answer(approval_id: uuid.UUID) -> None:
     )
 
 
+def _request(event: StepAsks, **question: Any) -> None:
+    try:
+        request_approval(**question)
+    except Refusal as refusal:
+        # It would be refused again, however often it is asked.
+        _answer(event, StepFailed(code=refusal.code.value, message=refusal.message))
+
+
 def _answer(event: StepAsks, outcome: StepFailed) -> None:
     answer_step(
         run_id=event.run_id,
@@ -100,9 +111,11 @@ def _members(emails: list[Any]) -> list[str]:
 
 
 def _subject(run_id: uuid.UUID, path: str) -> str:
-    """The step; where its path is too long for that, its run."""
+    """The step, by a digest of its path where that is too long: no two steps share a question."""
     step = global_id("NodeRun", f"{run_id}/{path}")
-    return step if len(step) <= SUBJECT_LIMIT else global_id("Execution", run_id)
+    if len(step) <= SUBJECT_LIMIT:
+        return step
+    return global_id("NodeRun", f"{run_id}/{hashlib.sha256(path.encode()).hexdigest()}")
 
 
 def _decisions(approval: Approval) -> list[Json]:
