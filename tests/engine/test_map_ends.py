@@ -1,8 +1,18 @@
-"""Maps that a join needs no longer."""
+"""Maps that a join needs no longer, and what a run hears of items that failed."""
 
 from __future__ import annotations
 
-from apps.executions.engine.mapping import MapProgress, StepOpened, map_work
+import json
+
+from apps.executions.engine.failure import Failure
+from apps.executions.engine.mapping import (
+    ChunkCompleted,
+    MapProgress,
+    StepOpened,
+    map_work,
+    read_chunk,
+    result_body,
+)
 from apps.executions.engine.ports import StepCall, StepOpens, StepOutcome, Usage
 from apps.executions.engine.state import RunStatus
 from tests.engine.cases import plan_of, statuses, types
@@ -44,3 +54,16 @@ def test_a_map_that_nobody_needs_hands_nothing_out() -> None:
     assert (found.recalls, found.chunks) == ((0,), ())
     progress.is_recalled = True
     assert map_work({0: progress}, halted={0}) is None
+
+
+def test_the_largest_failure_of_an_item_reaches_the_run() -> None:
+    worst = Failure(code="X" * 64, message="\x01" * 5_000, path="rows", details={"a": "x" * 2_000})
+    event = ChunkCompleted(
+        path="rows",
+        attempt=1,
+        chunk=0,
+        done=0,
+        failed=1,
+        failure={"index": 0, **worst.to_json()},
+    )
+    assert read_chunk(json.loads(result_body(event))).event == event

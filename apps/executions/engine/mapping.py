@@ -22,6 +22,8 @@ from apps.workflows.graph.mapping import MapOpening, Policy
 
 NO_USAGE: Final = Usage()
 CHUNK_RESULT: Final = "chunk_result"
+FAILURE_LIMIT: Final = 3 * BODY_LIMIT
+"""Bytes of an item's failure: its message and details are cut, but JSON escapes them."""
 MAP_ITEM_FAILED: Final = "MAP_ITEM_FAILED"
 MAP_FAILURES_EXCEEDED: Final = "MAP_FAILURES_EXCEEDED"
 
@@ -364,9 +366,8 @@ def read_completed(path: str, attempt: int, body: Mapping[str, Any]) -> ChunkCom
 
 def result_body(event: ChunkCompleted) -> str:
     """The inbox's JSON; the counts are the database's, added as the chunk ends."""
-    return dumps(
-        {"path": event.path, "attempt": event.attempt, **chunk_body(event)}, limit=BODY_LIMIT
-    )
+    body = {"path": event.path, "attempt": event.attempt, **chunk_body(event)}
+    return dumps(body, limit=FAILURE_LIMIT + BODY_LIMIT)
 
 
 def read_chunk(body: Mapping[str, Any]) -> ChunkResult:

@@ -15,6 +15,7 @@ from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.frames import Frame
 from apps.executions.engine.history import RunQueued
+from apps.executions.engine.mapping import FAILURE_LIMIT
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import TransactionalWrite
 from apps.executions.engine.slice import Slice
@@ -206,7 +207,7 @@ class ItemRunner:
 
 def failed_record(idx: int, failure: Mapping[str, Json]) -> ItemRecord:
     """An item that will not be done in this attempt of its map."""
-    return ItemRecord(idx=idx, state="failed", error=dumps(failure, limit=2 * BODY_LIMIT))
+    return ItemRecord(idx=idx, state="failed", error=dumps(failure, limit=FAILURE_LIMIT))
 
 
 def _rows(history: Any) -> list[Row]:
