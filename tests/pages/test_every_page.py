@@ -147,6 +147,7 @@ def _argument(furnished: Furnished, name: str) -> object:
         "workflow_id": furnished.workflow,
         "version_id": furnished.second,
         "run_id": furnished.run,
+        "node_id": "say",
         "listing_id": furnished.listing,
         "release_id": furnished.waiting,
         "installation_id": furnished.installation,

@@ -138,9 +138,12 @@ def test_only_a_step_that_asks_has_a_form(
     owner: Client, stranger: Client, viewer: Any, acme: Tenant, furnished: Furnished
 ) -> None:
     form = asks(acme, furnished)
-    for other in (form.replace("say", "again"), form.partition("?")[0], form + "x"):
+    for other in (form.replace("say", "again"), form + "x"):
         assert owner.get(other).status_code == 404
-    assert stranger.get(form).status_code == 404
+    stepless = form.partition("?")[0]
+    run_page = reverse("executions:run", args=[furnished.slug, furnished.run])
+    assert owner.get(stepless).headers["Location"] == run_page
+    assert {stranger.get(one).status_code for one in (form, stepless)} == {404}
     reader = signed_in(viewer.user_id)
     assert reader.get(form).status_code == 403
     listed = text(reader, reverse("executions:questions", args=[furnished.slug]))

@@ -130,11 +130,17 @@ def questions(request: TenantRequest) -> HttpResponse:
 @never_cache
 @tenant_page
 def decide(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
-    """One step that waits: what is known, and the word that lets it go on."""
+    """One step that waits: what is known, and the word that lets it go on.
+
+    Without a step the run's own page says which of its steps wait.
+    """
     require(policies.can_resolve_step(request.actor), "decide about steps")
     path = request.POST.get("step") or request.GET.get("step") or ""
     with scope.transaction():
-        run, waiting = _asked(run_id, path)
+        run = _found(run_id)
+        if not path:
+            return redirect("executions:run", request.organization.slug, run.pk)
+        waiting = _asked(run, path)
         workflow = workflow_of(run.workflow_id)
         node = _node(run, path)
     kind = QuestionKind(waiting.wait.kind.value)
@@ -189,14 +195,18 @@ def _shown(number: int) -> str:
     return f"{COUNTED - 1}+" if number >= COUNTED else str(number or "")
 
 
-def _asked(run_id: uuid.UUID, path: str) -> tuple[Run, StepWaiting]:
+def _found(run_id: uuid.UUID) -> Run:
     run: Run | None = Run.objects.filter(pk=run_id).first()
     if run is None:
         raise Http404
-    waiting = None if run.finished_at else latest_event(run_id, path)
+    return run
+
+
+def _asked(run: Run, path: str) -> StepWaiting:
+    waiting = None if run.finished_at else latest_event(run.pk, path)
     if not isinstance(waiting, StepWaiting) or waiting.wait.kind not in HUMAN_KINDS:
         raise Http404
-    return run, waiting
+    return waiting
 
 
 def _node(run: Run, path: str) -> Mapping[str, Any]:
