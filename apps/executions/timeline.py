@@ -200,10 +200,10 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
 
 
 def _follow(maps: dict[str, MapProgress], event: StepEvent) -> None:
-    """How far the maps are after one event more."""
+    """How far the maps are after one event more; of a map only its last word may be known."""
     if isinstance(event, StepOpened):
         maps[event.path] = MapProgress(event, maps.get(event.path))
-    elif isinstance(event, ChunkDispatched | ChunkCompleted):
+    elif isinstance(event, ChunkDispatched | ChunkCompleted) and event.path in maps:
         maps[event.path].apply(event)
 
 

@@ -82,6 +82,7 @@ class Furnished:
     key: uuid.UUID
     publisher: str
     listing_slug: str
+    node: str = "say"
 
 
 FORM = {

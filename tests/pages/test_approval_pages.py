@@ -12,7 +12,7 @@ from apps.executions.models import InboxMessage
 from apps.tenancy import scope
 from apps.versions.models import Approval, ApprovalVote
 from tests.factories.tenancy import Tenant
-from tests.pages.conftest import Furnished
+from tests.pages.conftest import Furnished, happened, signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +41,22 @@ def test_the_form_is_drawn_from_its_schema(owner: Client, furnished: Furnished) 
     assert '<select name="parameter-color"' in html
     assert "Look &lt;i&gt;twice&lt;/i&gt;." in html
     assert reverse("executions:run", args=[furnished.slug, furnished.run]) in html
+
+
+def test_the_run_leads_to_the_question_itself(
+    owner: Client, viewer: Any, acme: Tenant, furnished: Furnished
+) -> None:
+    asked = {"startedAt": 1_790_000_000_000, "kind": "APPROVAL", "name": "Pay?"}
+    happened(acme, furnished.run, ("step.waiting", "say", 1, {**asked, "payload": {}}))
+    run = reverse("executions:run", args=[furnished.slug, furnished.run])
+    assert f'href="{page(furnished)}">Decide</a>' in owner.get(run).content.decode()
+    seen = signed_in(viewer.user_id).get(run).content.decode()
+    assert "Waits for a decision on “Pay?”" in seen
+    assert page(furnished) not in seen
+
+    with scope.tenant(acme.id):
+        Approval.objects.filter(pk=furnished.question).update(status="CANCELED")
+    assert page(furnished) not in owner.get(run).content.decode()
 
 
 def test_what_nobody_has_answered_shows_no_answers(owner: Client, furnished: Furnished) -> None:

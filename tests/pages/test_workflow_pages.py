@@ -182,7 +182,7 @@ def test_a_run_shows_its_steps_results_and_failures(
 def test_a_long_timeline_comes_in_pages_and_names_its_iterations(
     owner: Client, acme: Tenant, furnished: Furnished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "SHOWN_ROWS", 2)
+    monkeypatch.setattr(watching, "SHOWN_STEPS", 2)
     done = {"startedAt": 1_790_000_000_000, "outputs": {}}
     opened = {"startedAt": 1_790_000_000_000, "values": {}}
     events: list[tuple[str, str | None, int | None, object]] = [("run.started", None, None, None)]

@@ -46,7 +46,7 @@ def ask(event: StepAsks) -> None:
         event,
         actor=replace(Actor.system(event.tenant_id, "a run"), user_id=run.started_by_id),
         kind=ApprovalKind.RUN_STEP,
-        subject=_subject(event.run_id, event.path),
+        subject=subject_of(event.run_id, event.path),
         title=event.wait.name,
         stages=(Stage(name="decision", required=required),),
         prevent_self_approval=bool(asked.get("separateDuties")),
@@ -110,7 +110,7 @@ def _members(emails: list[Any]) -> list[str]:
     return [str(user_id) for user_id in found.values_list("user_id", flat=True)]
 
 
-def _subject(run_id: uuid.UUID, path: str) -> str:
+def subject_of(run_id: uuid.UUID, path: str) -> str:
     """The step, by a digest of its path where that is too long: no two steps share a question."""
     step = global_id("NodeRun", f"{run_id}/{path}")
     if len(step) <= SUBJECT_LIMIT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.executions import lineages, policies
 from apps.executions.actions import cancel_run
+from apps.executions.actions.approving import subject_of
 from apps.executions.engine.asking import HUMAN_KINDS
-from apps.executions.engine.codec import decode
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
-from apps.executions.history import EVENTS_AT_ONCE, events_after
 from apps.executions.models import AWAITED, LogLine, ParentKind, Run
+from apps.executions.outline import STEPS_LIMIT, attempts_at, outline
 from apps.executions.queueing import reasons
-from apps.executions.timeline import SCALE, Attempt, attempts_of
+from apps.executions.timeline import SCALE, Attempt
 from apps.executions.views.controlling import SignalForm
 from apps.kit.clock import now
 from apps.kit.html.tags import tone
@@ -33,14 +33,15 @@ from apps.tenancy.actors import Actor, Permission
 from apps.tenancy.doors import TenantRequest, tenant_page
 from apps.tenancy.models import Environment
 from apps.tenancy.policies import require
-from apps.versions.models import WorkflowVersion
+from apps.versions.models import Approval, ApprovalKind, WorkflowVersion
 from apps.workflows.actions import found as workflow_of
-from apps.workflows.drawing import draw
+from apps.workflows.drawing import NODE_LIMIT, draw
+from apps.workflows.graph.waits import WaitKind
 
 SHOWN_LINES = 300
-SHOWN_ROWS = 200
-"""Attempts on one page of the timeline: loops have many."""
-SHOWN_EVENTS = 5_000
+SHOWN_STEPS = 200
+"""On one page of the timeline, each with its attempts: loops have many."""
+SHOWN_RUNS = 200
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Row:
     """The run that this attempt waits, or waited, for."""
     is_question: bool = False
     """It waits for a person's word."""
+    approval: uuid.UUID | None = None
+    """The question that it waits for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,19 +154,19 @@ def _page(request: TenantRequest) -> int:
 def _moving(found: Run, *, page: int) -> dict[str, Any]:
     version = WorkflowVersion.objects.filter(pk=found.version_id).first()
     document: Mapping[str, Any] = version.document if version is not None else {}
-    attempts = attempts_of(document, _history(found.pk), run=found.status)
+    seen = outline(found, document)
     present = found.finished_at or now()
     # The row of a quick run learns of its begin when its first steps are recorded, so after them.
-    begun = (found.started_at, *(one.started_at for one in attempts))
-    since = min((at for at in begun if at is not None), default=None)
-    pages = max(1, -(-len(attempts) // SHOWN_ROWS))
+    since = min((at for at in (found.started_at, seen.since) if at is not None), default=None)
+    pages = max(1, -(-len(seen.latest) // SHOWN_STEPS))
     page = min(max(page, 1), pages)
-    shown = attempts[(page - 1) * SHOWN_ROWS : page * SHOWN_ROWS]
+    shown = _attempts(found, document, seen.latest[(page - 1) * SHOWN_STEPS : page * SHOWN_STEPS])
     below = _children(found, {one.path for one in shown if one.is_call})
-    rows = [_row(one, found, below, since=since, present=present) for one in shown]
-    latest = {one.path: one for one in attempts}
+    questions = _approvals(found, shown)
+    rows = [_row(one, found, below, questions, since=since, present=present) for one in shown]
     # Of a body, the drawing shows the latest iteration.
-    by_node = {node_of(path): one for path, one in latest.items()}
+    latest = {node_of(one.path): one for one in seen.latest}
+    by_node = _drawn(found, document, latest, {one.path: one for one in shown})
     lines = list(LogLine.objects.filter(run_id=found.pk).order_by("-id")[: SHOWN_LINES + 1])
     return {
         "run": found,
@@ -173,10 +176,11 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
         "rows": rows,
         "page": page,
         "pages": pages,
+        "limit": STEPS_LIMIT if seen.is_cut else 0,
         "tally": {
-            "done": sum(one.status.is_settled for one in latest.values()),
-            "total": len(latest),
-            "retries": sum(one.attempt > 1 for one in attempts),
+            "done": sum(one.status.is_settled for one in seen.latest),
+            "total": len(seen.latest),
+            "retries": seen.retries,
         },
         "drawing": draw(
             document,
@@ -212,15 +216,29 @@ def _metrics(run_id: uuid.UUID) -> list[Metric]:
     return list(found.values())
 
 
-def _history(run_id: uuid.UUID) -> Iterator[tuple[dt.datetime, Any]]:
-    seq = 0
-    while seq < SHOWN_EVENTS:
-        events = events_after(run_id, seq)
-        for one in events:
-            yield one.at, decode(one.type, path=one.path, attempt=one.attempt, body=one.body)
-        if len(events) < EVENTS_AT_ONCE:
-            return
-        seq = events[-1].seq
+def _attempts(
+    found: Run, document: Mapping[str, Any], steps: Sequence[Attempt]
+) -> tuple[Attempt, ...]:
+    """Every attempt of these steps, at length; a step without one as it stands."""
+    lines: dict[str, list[Attempt]] = {}
+    for one in attempts_at(found, document, [step.path for step in steps]):
+        lines.setdefault(one.path, []).append(one)
+    return tuple(one for step in steps for one in lines.get(step.path, [step]))
+
+
+def _drawn(
+    found: Run,
+    document: Mapping[str, Any],
+    by_node: Mapping[str, Attempt],
+    shown: Mapping[str, Attempt],
+) -> dict[str, Attempt]:
+    """The nodes that a drawing has room for, with how long each took from its first word on."""
+    nodes = [str(node["id"]) for node in (document.get("nodes") or ())[:NODE_LIMIT]]
+    latest = {node: by_node[node] for node in nodes if node in by_node}
+    paths = [one.path for one in latest.values() if one.path not in shown]
+    more = attempts_at(found, document, paths, is_light=True) if paths else ()
+    exact = {**shown, **{one.path: one for one in more}}
+    return {node: exact.get(one.path, one) for node, one in latest.items()}
 
 
 def _handlers(found: Run) -> list[Run]:
@@ -228,7 +246,7 @@ def _handlers(found: Run) -> list[Run]:
     if found.error is None:
         return []
     rows = Run.objects.children(found.pk).filter(parent_kind=ParentKind.HANDLER)
-    return list(rows.summary()[:SHOWN_ROWS])
+    return list(rows.summary()[:SHOWN_RUNS])
 
 
 def _children(found: Run, paths: Collection[str]) -> dict[tuple[str, int], Run]:
@@ -240,10 +258,24 @@ def _children(found: Run, paths: Collection[str]) -> dict[tuple[str, int], Run]:
     return {(one.parent_path or "", one.parent_attempt or 0): one for one in below}
 
 
+def _approvals(found: Run, shown: Sequence[Attempt]) -> dict[str, uuid.UUID]:
+    """The open questions of steps that wait for an approval."""
+    asks = [
+        subject_of(found.pk, one.path)
+        for one in shown
+        if one.status is StepStatus.WAITING and one.wait and one.wait.kind is WaitKind.APPROVAL
+    ]
+    if not asks:
+        return {}
+    rows = Approval.objects.waiting().filter(kind=ApprovalKind.RUN_STEP, subject__in=asks)
+    return dict(rows.values_list("form__path", "pk"))
+
+
 def _row(
     one: Attempt,
     found: Run,
     below: Mapping[tuple[str, int], Run],
+    questions: Mapping[str, uuid.UUID],
     *,
     since: dt.datetime | None,
     present: dt.datetime,
@@ -262,6 +294,7 @@ def _row(
         is_forkable=_is_forkable(one, found),
         child=below.get((one.path, one.attempt)),
         is_question=_is_question(one, found),
+        approval=questions.get(one.path) if one.status is StepStatus.WAITING else None,
     )
 
 
