@@ -170,6 +170,17 @@ def test_a_branch_that_runs_is_asked_to_stop_and_the_others_go_on() -> None:
     assert (world.halted, world.stops) == (["slow"], [])
 
 
+def test_what_has_nothing_to_do_with_the_join_runs_on() -> None:
+    nodes = [a("quick"), a("slow", "keyed"), a("other", "keyed"), join(1)]
+    world = World(
+        plan_of(nodes, into("quick", "slow")),
+        patient={"slow": StepStopped(reason=StopReason.CANCELED)},
+        seconds={"other": 3},
+    )
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert (statuses(world)["other"], world.halted) == ("SUCCEEDED", ["slow"])
+
+
 def test_an_effect_that_happened_all_the_same_is_recorded() -> None:
     nodes = [a("quick"), a("slow", "unsafe"), join(1)]
     world = World(plan_of(nodes, into("quick", "slow")), patient={"slow": StepDone(outputs={})})

@@ -210,7 +210,8 @@ def test_what_flies_comes_home_before_the_container_fails() -> None:
 
 
 def test_nothing_starts_or_is_retried_in_a_broken_body() -> None:
-    retry = {"maxAttempts": 5, "backoffSeconds": 30}
+    # The retry comes due while the step that was asked to stop still runs.
+    retry = {"maxAttempts": 5, "backoffSeconds": 3}
     nodes = [
         a("c", "box", onError="continue"),
         *body("x", "slow"),

@@ -10,7 +10,6 @@ from django.conf import settings
 
 from apps.executions import policies
 from apps.executions.actions.children import start_child
-from apps.executions.actions.finding import found
 from apps.executions.actions.parents import Parent
 from apps.executions.compiled import compiled_of
 from apps.executions.engine.state import RunStatus
@@ -64,7 +63,9 @@ def handle(run_id: uuid.UUID) -> None:
 
     The organization's is for runs that nobody waits for; a handler that cannot start is on record.
     """
-    run = found(run_id)
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        return  # Its retention was over before anybody was told.
     named = _named(run)
     if named is None or workflow_id_of(named) == run.workflow_id or _is_below_handler(run):
         return
