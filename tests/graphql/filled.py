@@ -6,6 +6,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.executions.actions import start_run
+from apps.executions.models import Question, QuestionKind, Run
 from apps.kit.graphql.nodes import global_id
 from apps.marketplace.actions import install_workflow
 from apps.marketplace.planning import Choices
@@ -57,7 +58,21 @@ def fill(tenant: make.Tenant, tag: str, rows: int) -> dict[str, str]:
             )
             commit_version(actor=actor, workflow_id=drawn.pk, message=f"number {number}")
             run = start_run(actor=actor, workflow_id=drawn.pk)
+            asked(run, message=f"{tag} {number}")
     return {"id": global_id("Workflow", drawn.pk), "run": global_id("Execution", run.pk)}
+
+
+def asked(run: Run, *, message: str) -> None:
+    """A step of the run waits for a person's word."""
+    Question.objects.create(
+        run_id=run.pk,
+        workflow_id=run.workflow_id,
+        path="step",
+        attempt=1,
+        kind=QuestionKind.DOUBT,
+        code="STEP_TIMEOUT",
+        message=message,
+    )
 
 
 def statements(program: Caller, query: str, ids: dict[str, str]) -> list[str]:

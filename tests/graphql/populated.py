@@ -12,6 +12,7 @@ from django.db import connection
 from apps.artifacts.models import Artifact
 from apps.billing.models import UsageEntry
 from apps.executions.actions import start_run
+from apps.executions.models import Question, QuestionKind
 from apps.kit.graphql.nodes import global_id
 from apps.kit.ids import uuid7
 from apps.marketplace.actions import install_workflow
@@ -99,6 +100,15 @@ def _own(tenant: make.Tenant, word: str) -> dict[str, Any]:
     version = commit_version(actor=actor, workflow_id=drawn.pk, message=f"{word} first")
     deploy_version(actor=actor, version_id=version.pk, environment=_development())
     run = start_run(actor=actor, workflow_id=drawn.pk)
+    Question.objects.create(
+        run_id=run.pk,
+        workflow_id=drawn.pk,
+        path="step",
+        attempt=1,
+        kind=QuestionKind.ESCALATION,
+        code="STEP_TIMEOUT",
+        message=f"{word} is late",
+    )
     approval = request_approval(
         actor=actor,
         kind=ApprovalKind.VERSION_PUBLISH,

@@ -47,6 +47,7 @@ QUERIES: dict[str, Probe] = {
     "nodeTypes": ask('query: "constant"'),
     "approvals": ask(),
     "execution": ask("id: $x", x="Execution"),
+    "questions": ask(),
     "marketplace": ask(),
     "searchWorkflows": ask(),
     "getWorkflow": ask("id: $x", x="MarketplaceWorkflow"),

@@ -35,6 +35,7 @@ LISTS = {
     "AuditConnection": "{ auditLog(first: %d) { nodes { # } } }",
     "InstallationConnection": "{ installations(first: %d) { nodes { # } } }",
     "ApprovalConnection": "{ approvals(status: null, first: %d) { nodes { # } } }",
+    "StepQuestionConnection": "{ questions(first: %d) { nodes { # } } }",
     "UsageEntryConnection": "{ usageLedger(first: %d) { nodes { # } } }",
     "ListingConnection": "{ tenant { publisher { listings(first: %d) { nodes { # } } } } }",
     # One run has as many steps, one listing as many releases, as its author drew: their pages are
