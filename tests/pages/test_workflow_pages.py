@@ -9,8 +9,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from apps.executions.models import Run
+from apps.executions.actions import pin_output
+from apps.executions.models import Run, RunEvent
 from apps.executions.views import watching
+from apps.tenancy import scope
 from apps.versions.models import Deployment, WorkflowVersion
 from apps.workflows.models import Workflow
 from tests.factories.tenancy import Tenant
@@ -134,6 +136,38 @@ def test_two_clicks_start_one_run(owner: Client, acme: Tenant, furnished: Furnis
     first, second = owner.post(path, form), owner.post(path, form)
     assert first["Location"] == second["Location"]
     assert len(rows(acme, Run)) == 2  # this one, and the furnished one
+
+
+def test_the_draft_is_tested_with_what_is_pinned(
+    owner: Client, acme: Tenant, furnished: Furnished
+) -> None:
+    path = at("executions:start", "acme", furnished.workflow)
+    draft = owner.get(at("workflows:draft", "acme", furnished.workflow)).content.decode()
+    assert f'href="{path}"' in draft
+    assert "Test with pinned data" not in owner.get(path).content.decode()
+
+    with scope.tenant(acme.id, actor=acme.owner):
+        pin_output(
+            actor=acme.owner,
+            workflow_id=furnished.workflow,
+            node_id="say",
+            outputs={"text": "pinned"},
+        )
+    html = owner.get(path).content.decode()
+    assert at("executions:test", "acme", furnished.workflow, "say") in html
+    assert "Test with pinned data" in html
+    production = at("executions:start", "acme", furnished.workflow, environment="PRODUCTION")
+    assert "Test with pinned data" not in owner.get(production).content.decode()
+
+    form = {"idempotency_key": hidden(html, "idempotency_key"), "parameter-times": "3"}
+    tested = owner.post(path, {**form, "pinned": "1"})["Location"].rstrip("/").rpartition("/")[2]
+    html = owner.get(path).content.decode()
+    form["idempotency_key"] = hidden(html, "idempotency_key")
+    plain = owner.post(path, form)["Location"].rstrip("/").rpartition("/")[2]
+    given = rows(acme, RunEvent, type="step.given")
+    assert {str(one.run_id) for one in given} == {tested}
+    assert [one.body["outputs"] for one in given] == [{"text": "pinned"}]
+    assert plain != tested
 
 
 def test_a_wrong_parameter_starts_nothing(

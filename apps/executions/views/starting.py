@@ -12,8 +12,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 
 from apps.executions import policies
-from apps.executions.actions import start_run
-from apps.executions.models import TriggerKind
+from apps.executions.actions import start_run, try_draft
+from apps.executions.models import Pin, Run, TriggerKind
 from apps.kit.errors import Refusal
 from apps.kit.html.refusals import attach, status_of
 from apps.kit.html.schema_form import PREFIX, ParametersForm
@@ -25,6 +25,8 @@ from apps.tenancy.policies import require
 from apps.versions.models import Deployment
 from apps.workflows import actions as workflows
 from apps.workflows.models import Workflow
+
+SHOWN_PINS = 100
 
 
 class StartForm(forms.Form):
@@ -42,18 +44,18 @@ def start(request: TenantRequest, workflow_id: uuid.UUID) -> HttpResponse:
     with scope.transaction():
         workflow = workflows.found(workflow_id)
         version, document = _what_runs(workflow, kind)
+        pinned = _pinned(workflow_id) if kind is EnvironmentKind.DEVELOPMENT else []
     declared = list((document.get("configuration") or {}).get("parameters") or [])
     form = StartForm(request.POST or None, initial={"idempotency_key": uuid7()})
     parameters = ParametersForm(request.POST or None, parameters=declared)
     if request.method == "POST" and form.is_valid() and parameters.is_valid():
         try:
-            run = start_run(
-                actor=request.actor,
-                workflow_id=workflow_id,
+            run = _begun(
+                request,
+                workflow_id,
+                kind=kind,
                 parameters=parameters.cleaned_parameters(),
-                environment=kind,
-                trigger=TriggerKind.MANUAL,
-                idempotency_key=str(form.cleaned_data["idempotency_key"]),
+                key=str(form.cleaned_data["idempotency_key"]),
             )
         except Refusal as refusal:
             is_parameter = any(PREFIX + name in parameters.fields for name in refusal.path)
@@ -63,6 +65,7 @@ def start(request: TenantRequest, workflow_id: uuid.UUID) -> HttpResponse:
     context = {
         "workflow": workflow,
         "version": version,
+        "pinned": pinned,
         "form": form,
         "parameters_form": parameters,
         "environment_kind": kind.value,
@@ -72,6 +75,35 @@ def start(request: TenantRequest, workflow_id: uuid.UUID) -> HttpResponse:
     with scope.transaction():
         status = status_of(form, parameters)
         return render(request, "executions/start.html", context, status=status)
+
+
+def _begun(
+    request: TenantRequest,
+    workflow_id: uuid.UUID,
+    *,
+    kind: EnvironmentKind,
+    parameters: Mapping[str, Any],
+    key: str,
+) -> Run:
+    """What stands there, or a test of the draft: pinned steps give their sample data."""
+    if kind is EnvironmentKind.DEVELOPMENT and "pinned" in request.POST:
+        return try_draft(
+            actor=request.actor, workflow_id=workflow_id, parameters=parameters, idempotency_key=key
+        )
+    return start_run(
+        actor=request.actor,
+        workflow_id=workflow_id,
+        parameters=parameters,
+        environment=kind,
+        trigger=TriggerKind.MANUAL,
+        idempotency_key=key,
+    )
+
+
+def _pinned(workflow_id: uuid.UUID) -> list[str]:
+    """Steps of the draft that have sample data."""
+    pins = Pin.objects.of(workflow_id).order_by("node_id")
+    return list(pins.values_list("node_id", flat=True)[:SHOWN_PINS])
 
 
 def _kind(request: TenantRequest) -> EnvironmentKind:
