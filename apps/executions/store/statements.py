@@ -185,6 +185,11 @@ def reap(connection: Connection, *, lease_seconds: float) -> set[str]:
     return {row[0] for row in rows}
 
 
+def tidy(connection: Connection) -> set[str]:
+    """Bring back what was recalled and nobody has, and forget places of ended runs; the pools."""
+    return {row[0] for row in connection.execute("SELECT engine_tidy_4()").fetchall()}
+
+
 def fire_timers(connection: Connection) -> set[str]:
     """Make runs ready whose time has come; the pools that got some."""
     rows = connection.execute("SELECT engine_timers_1()").fetchall()

@@ -139,6 +139,7 @@ class Keeper:
     def _tidy(self) -> None:
         connection = self._connections.get()
         ready = statements.reap(connection, lease_seconds=self._settings.lease_seconds)
+        ready |= statements.tidy(connection)
         ready |= statements.fire_timers(connection)
         ready |= statements.open_gates(connection)
         if statements.is_told_to_drain(connection, worker_id=self._settings.worker_id):

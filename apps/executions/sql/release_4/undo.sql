@@ -1,7 +1,8 @@
 -- Back to the third release.
 DROP FUNCTION executions_run_4, engine_cached_4, engine_cache_4;
 DROP TABLE step_cache, pinned_output;
-DROP FUNCTION engine_reap_4;
+DROP FUNCTION engine_reap_4, engine_tidy_4;
+DROP INDEX work_item_recalled;
 UPDATE work_item SET pool = home WHERE home <> '';
 UPDATE lane SET has_ready = true WHERE NOT has_ready;
 ALTER TABLE work_item DROP COLUMN home;
