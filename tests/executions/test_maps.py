@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import threading
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +30,7 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.models import MapChunk, MapItem, NodeState, WorkItem
 from apps.executions.verify import verify_tenant
+from apps.executions.worker import chunk_turn
 from apps.tenancy import scope
 from apps.workflows.graph.mapping import MapOpening, Policy
 from apps.workflows.graph.waits import Wait, WaitKind
@@ -184,6 +187,37 @@ def test_an_item_is_tried_again_by_itself(acme: Tenant) -> None:
     assert run.state == "SUCCEEDED", run.error
     assert set(items.seen.values()) == {3}
     assert len(items.keys) == 6, "the key is the same for every attempt"
+
+
+def test_a_chunk_that_gives_way_keeps_the_attempts_of_items_that_wait(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_turn, "BUDGET", dt.timedelta(0))
+    items, order = Items(3), list[str]()
+
+    def picky(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        if call.path == "other":
+            order.append("other")
+            return StepDone(outputs={"value": 1})
+        outcome = items(call, stop, logs)
+        if call.path.endswith("one"):
+            order.append("item")
+            if call.attempt < 3:
+                return StepFailed(code="BUSY", message="later", retryable=True)
+        return outcome
+
+    run_id = start(acme, mapped(retry={"maxAttempts": 3, "backoffSeconds": 2}))
+    with worker(ScriptedRunner(picky), settings={"runs_at_once": 1}) as loop:
+        until = time.monotonic() + 20
+        while "item" not in order and time.monotonic() < until:
+            time.sleep(0.01)
+        other = start(acme, raw([a("other")]))
+        loop.ring()
+        assert finished(acme, other).state == "SUCCEEDED"
+        run = finished(acme, run_id, seconds=60)
+    assert run.state == "SUCCEEDED", run.error
+    assert order[-1] == "item", "the chunk, which holds the only slot, gave way to the other run"
+    assert set(items.seen.values()) == {3}
 
 
 def test_slots_work_on_items_of_one_chunk_together(acme: Tenant) -> None:

@@ -44,7 +44,7 @@ _REGISTER: Final = (
 _BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
 _MAIL: Final = "SELECT id FROM work_item WHERE worker_id = %s AND has_mail"
 _LEASED: Final = "SELECT id, token FROM work_item WHERE worker_id = %s"
-_GIVE_UP: Final = "SELECT engine_give_up_1(%s::bigint, %s::uuid, %s)"
+_GIVE_UP: Final = "SELECT engine_give_up_4(%s::bigint, %s::uuid, %s, %s)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
 _ENTER: Final = "SELECT engine_enter_3(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int)"
 _LEAVE_KEY: Final = "SELECT engine_leave_3(%s::uuid, %s::uuid, %s::text)"
@@ -227,9 +227,14 @@ def leased(connection: Connection, *, worker_id: UUID) -> dict[int, UUID]:
     return {row[0]: row[1] for row in connection.execute(_LEASED, (worker_id,)).fetchall()}
 
 
-def give_up(connection: Connection, *, item_id: int, token: UUID, broken: bool) -> None:
-    """Drop an item: it is ready again; `broken`, and one crash nearer to its end."""
-    connection.execute(_GIVE_UP, (item_id, token, broken))
+def give_up(
+    connection: Connection, *, item_id: int, token: UUID, broken: bool, behind: bool = False
+) -> None:
+    """Drop an item: it is ready again; `broken`, and one crash nearer to its end.
+
+    `behind`: after what is ready now.
+    """
+    connection.execute(_GIVE_UP, (item_id, token, broken, behind))
 
 
 def start_draining(connection: Connection, *, worker_id: UUID) -> None:

@@ -132,7 +132,7 @@ class ChunkTurn:
             work.keep()
         ledger.flush()
         if ended is Ended.GAVE_WAY:
-            self._drop(broken=False)
+            self._drop(broken=False, behind=True)
             return
         self._finish(work.event(stopped=ended is not Ended.DONE))
 
@@ -188,6 +188,6 @@ class ChunkTurn:
         )
         self.shop.ring((RUN_POOL,))
 
-    def _drop(self, *, broken: bool) -> None:
+    def _drop(self, *, broken: bool, behind: bool = False) -> None:
         self.pool.stop(StopReason.LEASE_LOST)
-        give_up(self.shop, self.claim, broken=broken)
+        give_up(self.shop, self.claim, broken=broken, behind=behind)

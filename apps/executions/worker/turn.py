@@ -283,12 +283,16 @@ def _end_of(history: Sequence[Event]) -> RunStatus:
     return RunStatus.CANCELED if reasons[0] is CancelReason.REQUESTED else RunStatus.TIMED_OUT
 
 
-def give_up(shop: Shop, claim: Claim, *, broken: bool) -> None:
-    """Drop an item that is still ours: it is ready for whoever comes."""
+def give_up(shop: Shop, claim: Claim, *, broken: bool, behind: bool = False) -> None:
+    """Drop an item that is still ours: it is ready for whoever comes, `behind` what is now."""
     try:
         crashpoint("turn.dropped")
         statements.give_up(
-            shop.connections.get(), item_id=claim.item_id, token=claim.token, broken=broken
+            shop.connections.get(),
+            item_id=claim.item_id,
+            token=claim.token,
+            broken=broken,
+            behind=behind,
         )
     except Exception as error:
         # The loop finds an item without a turn, or the reaper one without a lease.

@@ -54,3 +54,21 @@ BEGIN
       FROM run r LEFT JOIN work_item w ON w.id = p_item AND w.token = p_token
      WHERE r.tenant_id = p_tenant AND r.id = p_run;
 END $$;
+
+-- A living process drops one item that is still its own. Broken: something in it broke, which counts
+-- like a death. Behind: others were to have their turn, so it is ready after those that are now.
+CREATE FUNCTION engine_give_up_4(p_item bigint, p_token uuid, p_broken boolean, p_behind boolean)
+RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  item record;
+BEGIN
+  SELECT tenant_id, pool INTO item FROM work_item WHERE id = p_item AND token = p_token;
+  IF FOUND THEN
+    PERFORM engine_ready_1(item.tenant_id, item.pool);
+    UPDATE work_item SET worker_id = NULL, token = NULL, granted = 0,
+           crashes = crashes + p_broken::int,
+           sort_key = CASE WHEN p_behind THEN clock_timestamp() ELSE sort_key END
+     WHERE id = p_item AND token = p_token;
+  END IF;
+END $$;

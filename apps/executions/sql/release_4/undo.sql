@@ -6,7 +6,7 @@ DROP INDEX work_item_recalled;
 UPDATE work_item SET pool = home WHERE home <> '';
 UPDATE lane SET has_ready = true WHERE NOT has_ready;
 ALTER TABLE work_item DROP COLUMN home;
-DROP FUNCTION engine_chunk_take_4, engine_chunk_look_4, engine_expire_4, engine_months_4;
+DROP FUNCTION engine_give_up_4, engine_chunk_take_4, engine_chunk_look_4, engine_expire_4, engine_months_4;
 ALTER TABLE map_chunk DROP COLUMN seen, DROP COLUMN forgiven;
 DROP TRIGGER ask_for_child ON ask;
 DROP FUNCTION engine_recall_tasks_4;
