@@ -18,7 +18,7 @@ from apps.executions.engine.history import (
 from apps.executions.engine.mapping import Chunk
 from apps.executions.engine.ports import TransactionalWrite
 from apps.executions.engine.rescue_events import RunCompensating
-from apps.executions.engine.slice_ports import Ask, AskKind, Batch, Change, Journal, Left
+from apps.executions.engine.slice_ports import NOTHING, Ask, AskKind, Batch, Change, Journal, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.task import Task
 from apps.executions.engine.wait_events import StepWaiting
@@ -64,6 +64,20 @@ class Buffer:
     def settles(self) -> bool:
         """What other steps build upon is in here, or that there are more of them."""
         return self.state.settled > self._settled or len(self.state.steps) > self._steps
+
+    @property
+    def _does_more(self) -> bool:
+        """An append has more to do than to write events and what they make of the run's state."""
+        return bool(
+            self.consumed
+            or self.writes
+            or self.tasks
+            or self.asks
+            or self.recall
+            or self.halts
+            or self.chunks
+            or self.recalls
+        )
 
     def record(self, event: Event, *, now: dt.datetime) -> None:
         """Encode, apply, keep. Raises Unstorable before anything has changed."""
@@ -127,24 +141,26 @@ class Buffer:
         shows = RunStatus.WAITING if rests else state.status
         before, self._shown = self._shown, shows
         kept, self._signals = self._signals, len(state.signals)
-        change = Change(
-            status=shows if rests or shows is not before else None,
-            unbegun=ended and not state.has_started,
-            left=left,
-            wake_at=state.due_at(after=now) if left is Left.PARKED else None,
-            consumed=self.consumed,
-            result=result_text(state.result(), limit=RESULT_LIMIT) if ended else None,
-            error=state.error.to_json() if state.error else None,
-            totals=state.totals if ended else None,
-            writes=tuple(self.writes),
-            tasks=tuple(self.tasks),
-            recall=self.recall,
-            halts=tuple(self.halts),
-            asks=tuple(self.asks),
-            signals=self._signals if kept != self._signals else None,
-            chunks=tuple(self.chunks),
-            recalls=tuple(self.recalls),
-        )
+        change = NOTHING
+        if left or shows is not before or self._signals != kept or self._does_more:
+            change = Change(
+                status=shows if rests or shows is not before else None,
+                unbegun=ended and not state.has_started,
+                left=left,
+                wake_at=state.due_at(after=now) if left is Left.PARKED else None,
+                consumed=self.consumed,
+                result=result_text(state.result(), limit=RESULT_LIMIT) if ended else None,
+                error=state.error.to_json() if state.error else None,
+                totals=state.totals if ended else None,
+                writes=tuple(self.writes),
+                tasks=tuple(self.tasks),
+                recall=self.recall,
+                halts=tuple(self.halts),
+                asks=tuple(self.asks),
+                signals=self._signals if kept != self._signals else None,
+                chunks=tuple(self.chunks),
+                recalls=tuple(self.recalls),
+            )
         batch = Batch(
             head=self._head,
             rows=tuple(self.rows),

@@ -90,10 +90,11 @@ class Commands:
 
 def decide(state: RunState, facts: Facts) -> Commands:
     """The next commands. With events among them, apply those and ask again."""
-    reason = _stop_reason(state, facts)
-    is_held = facts.is_held and reason is None and not state.is_stopping
     if state.status.is_terminal:
         return Commands()
+    reason = _stop_reason(state, facts)
+    is_stopping = state.is_stopping
+    is_held = facts.is_held and reason is None and not is_stopping
     if reason:
         by = facts.cancel.by if facts.cancel else None
         return Commands(
@@ -107,7 +108,7 @@ def decide(state: RunState, facts: Facts) -> Commands:
     if forced or is_held:
         wake_at = _wake_at(state, facts) if is_held else None
         return Commands(events=opening + forced if forced else (), wake_at=wake_at)
-    if state.is_stopping or state.rescue.undoing:
+    if is_stopping or state.rescue.undoing:
         return _ending(state, facts, opening)
     if (state.broken or state.spare or state.unreached) and (ends := _ends(state, facts)):
         return Commands(events=(*opening, *ends))
@@ -118,7 +119,7 @@ def decide(state: RunState, facts: Facts) -> Commands:
     maps = None
     if state.mapping:
         maps = map_work(state.mapping, is_paused=state.is_paused, halted=halts)
-    if not (_is_busy(state) or state.waiting or state.mapping):
+    if not (starts or _is_busy(state) or state.waiting or state.mapping):
         return Commands(events=(*opening, *_nothing_left(state)))
     wake_at = _wake_at(state, facts)
     return Commands(
@@ -144,12 +145,16 @@ def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
 
 
 def _paused(state: RunState, facts: Facts) -> tuple[Event, ...]:
-    moved = None if state.is_stopping else pausing(state.status, facts.pause)
+    if facts.pause is None or state.is_stopping:
+        return ()
+    moved = pausing(state.status, facts.pause)
     return (moved,) if moved else ()
 
 
 def _lost(state: RunState, facts: Facts) -> tuple[Event, ...]:
     """Steps that end here because a worker died with them."""
+    if not (facts.worker_lost or state.cut):
+        return ()
     if facts.worker_lost and not state.is_stopping:
         suspects = tuple(state.cut) or tuple(state.ready)
         return tuple(_died(state, index, facts, WORKER_LOST, LOST_MESSAGE) for index in suspects)
@@ -282,6 +287,8 @@ def _starts(state: RunState, facts: Facts) -> tuple[tuple[int, ...], tuple[int, 
 
 
 def _wake_at(state: RunState, facts: Facts) -> dt.datetime | None:
+    if facts.deadline_at is None and not (state.retrying or state.waiting):
+        return None
     due_at = state.due_at(after=facts.now) if state.retrying or state.waiting else None
     is_over = state.is_stopping or (state.rescue.undoing and not state.is_paused)
     deadline_at = None if is_over else facts.deadline_at

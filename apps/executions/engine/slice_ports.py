@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from apps.executions.engine.codec import Row
@@ -153,7 +153,7 @@ class Change:
     @property
     def is_empty(self) -> bool:
         """Nothing but events."""
-        return self == _NOTHING
+        return self is NOTHING or self == NOTHING
 
     def joined(self, later: Change) -> Change:
         """Both at once, for two batches that become one."""
@@ -174,7 +174,7 @@ class Change:
         )
 
 
-_NOTHING = Change()
+NOTHING: Final = Change()
 
 
 @dataclass(frozen=True, kw_only=True)

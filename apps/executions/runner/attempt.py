@@ -220,7 +220,7 @@ class Attempt:
             return StepRepeats(values=values, usage=self.usage())
         whole = self.book.hide(outputs.checked_outputs(call, ready, given))
         kept = outputs.offloaded(whole, objects=objects)
-        held = conditions.outcomes(call, whole, sandbox=self.sandbox, objects=objects)
+        held = conditions.outcomes(call, whole, ready=ready, sandbox=self.sandbox, objects=objects)
         writes = tuple(self._context.writes.values()) if self._context else ()
         return StepDone(outputs=kept, conditions=held, usage=self.usage(), writes=writes)
 
@@ -242,7 +242,11 @@ class Attempt:
         held: dict[str, bool] = {}
         try:
             held = conditions.outcomes(
-                call, {ERROR_PORT: facts}, sandbox=self.sandbox, objects=self._doors.objects
+                call,
+                {ERROR_PORT: facts},
+                ready=prepared(call),
+                sandbox=self.sandbox,
+                objects=self._doors.objects,
             )
         except NodeError as second:
             # The step's own failure is what counts; a route whose condition fails is not taken.

@@ -9,7 +9,7 @@ from typing import Any
 from apps.executions.engine.ports import StepCall
 from apps.executions.runner import configuration, values
 from apps.executions.runner.doors import ObjectStore
-from apps.executions.runner.prepared import Condition, prepared
+from apps.executions.runner.prepared import Condition, Prepared
 from apps.executions.sandbox import Sandbox
 from apps.workflows.graph import templates
 from apps.workflows.graph.context import NodeError
@@ -20,14 +20,19 @@ _VALUES = "_values_by_connection"
 
 
 def outcomes(
-    call: StepCall, outputs: Mapping[str, Any], *, sandbox: Sandbox, objects: ObjectStore
+    call: StepCall,
+    outputs: Mapping[str, Any],
+    *,
+    ready: Prepared,
+    sandbox: Sandbox,
+    objects: ObjectStore,
 ) -> dict[str, bool]:
     """By connection id, for each that has a condition and leaves by a port that was taken.
 
     The condition sees the output ports by name, `value` (what travels along) and all that a
     parameter may see, this step's own outputs under `nodes` included.
     """
-    live = [one for one in prepared(call).conditions if one.port in outputs]
+    live = [one for one in ready.conditions if one.port in outputs]
     if not live:
         return {}
     parsed = [one.expression or _parsed(one) for one in live]
