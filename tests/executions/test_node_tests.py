@@ -239,7 +239,7 @@ def test_the_page_tests_and_pins(acme: make.Tenant, drawn: uuid.UUID) -> None:
     assert (shown.status_code, pin.status_code, wrong.status_code) == (200, 302, 422)
     assert sent.status_code == 302
     assert "/runs/" in sent.headers["Location"]
-    assert b"Test this step" in page.get(f"/t/acme/workflows/{drawn}/").content
+    assert b'aria-label="Test ' in page.get(f"/t/acme/workflows/{drawn}/").content
     assert page.get(f"/t/acme/workflows/{drawn}/steps/nothing/test/").status_code == 404
     with scope.tenant(acme.id):
         assert Pin.objects.get().node_id == "one"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
+from apps.executions.actions import start_run
 from apps.kit.graphql.nodes import global_id
+from apps.tenancy import scope
 from tests.executions.conftest import test_nodes  # noqa: F401
 from tests.executions.families import Family
 from tests.factories.tenancy import Tenant
 from tests.graphql.calls import caller
+from tests.pages.conftest import Furnished, happened
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -53,3 +57,25 @@ def test_a_step_and_its_run_lead_to_each_other(owner: Client, acme: Tenant) -> N
     behind = above["children"]["pageInfo"]["endCursor"]
     rest = api.data(ASK, id=global_id("Execution", run_id), after=behind)["execution"]
     assert rest["children"]["nodes"] == []
+
+
+def test_a_step_that_waits_for_its_run_says_so_and_leads_there(
+    owner: Client, acme: Tenant, furnished: Furnished
+) -> None:
+    asked = {"startedAt": 1_790_000_000_000, "kind": "CHILD"}
+    happened(acme, furnished.run, ("step.waiting", "say", 1, asked))
+    address = reverse("executions:run", args=[furnished.slug, furnished.run])
+    alone = owner.get(address).content.decode()
+    assert "Waits for the run that it started" in alone
+    assert "Open its run" not in alone, "it has not begun yet"
+
+    with scope.tenant(acme.id, actor=acme.owner):
+        child = start_run(actor=acme.owner, workflow_id=furnished.workflow, parameters={"times": 1})
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE run SET parent_id = %s, parent_path = 'say', parent_attempt = 1,"
+                " parent_kind = 'STEP' WHERE id = %s",
+                [furnished.run, child.pk],
+            )
+    below = reverse("executions:run", args=[furnished.slug, child.pk])
+    assert f'href="{below}">Open its run</a>' in owner.get(address).content.decode()
