@@ -30,7 +30,7 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("executions:list", ["slug"], 20),
     ("executions:questions", ["slug"], 21),
     ("executions:of_workflow", ["slug", "workflow"], 21),
-    ("executions:start", ["slug", "workflow"], 23),
+    ("executions:start", ["slug", "workflow"], 24),
     ("executions:run", ["slug", "run"], 29),
     ("executions:live", ["slug", "run"], 19),
     ("executions:items", ["slug", "run"], 20),
