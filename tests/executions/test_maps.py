@@ -192,7 +192,7 @@ def test_an_item_is_tried_again_by_itself(acme: Tenant) -> None:
 def test_a_chunk_that_gives_way_keeps_the_attempts_of_items_that_wait(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chunk_turn, "BUDGET", dt.timedelta(0))
+    monkeypatch.setattr(chunk_turn, "BUDGET", dt.timedelta(milliseconds=100))
     items, order = Items(3), list[str]()
 
     def picky(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
@@ -206,7 +206,8 @@ def test_a_chunk_that_gives_way_keeps_the_attempts_of_items_that_wait(
                 return StepFailed(code="BUSY", message="later", retryable=True)
         return outcome
 
-    run_id = start(acme, mapped(retry={"maxAttempts": 3, "backoffSeconds": 2}))
+    # Long enough for the worker to see that somebody waits.
+    run_id = start(acme, mapped(retry={"maxAttempts": 3, "backoffSeconds": 4}))
     with worker(ScriptedRunner(picky), settings={"runs_at_once": 1}) as loop:
         until = time.monotonic() + 20
         while "item" not in order and time.monotonic() < until:

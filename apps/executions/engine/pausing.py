@@ -33,10 +33,8 @@ class PauseRequest:
     by: str | None = None
 
 
-def pausing(status: RunStatus, request: PauseRequest | None) -> RunPaused | RunResumed | None:
+def pausing(status: RunStatus, request: PauseRequest) -> RunPaused | RunResumed | None:
     """What a request comes to: nothing for a run that is as it should be, or is ending."""
-    if request is None:
-        return None
     if request.is_wanted and status in (RunStatus.QUEUED, RunStatus.RUNNING):
         return RunPaused(by=request.by)
     if not request.is_wanted and status is RunStatus.PAUSED:
