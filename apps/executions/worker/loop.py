@@ -99,7 +99,7 @@ class EngineLoop:
             logs=self._logs,
             tell=self._hooks.tell,
             is_draining=self._keeper.is_draining,
-            is_crowded=lambda: self._crowded,
+            is_crowded=lambda: self._crowded or self._places.has_waiting(),
             on_abandoned=self._keeper.abandoned,
             worker_id=self.settings.worker_id,
             readings=Readings(self._tail),

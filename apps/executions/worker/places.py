@@ -33,6 +33,10 @@ class Places:
         free = self.sizes[pool] + ahead - self._busy[pool]
         return free if free > ahead // 2 else 0
 
+    def has_waiting(self) -> bool:
+        """Whether what was claimed ahead waits here for its thread."""
+        return any(self._busy[pool] > size for pool, size in self.sizes.items())
+
     def take(self, pool: str) -> None:
         """One more item is here."""
         with self._lock:
