@@ -125,3 +125,24 @@ def test_closing_all_ends_a_call_that_waits(connections: Connections) -> None:
     # The server has not noticed: a backend that sleeps would outlive the test's database.
     with psycopg.connect(database.url("engine"), autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s, 5000)", (backends[0],))
+
+
+def test_a_thread_left_behind_opens_no_more(connections: Connections) -> None:
+    held = connections.get()
+    connections.close_all()
+
+    assert held.closed
+    for opens in (connections.get, connections.open):
+        with pytest.raises(psycopg.OperationalError, match="closed its connections"):
+            opens()
+
+
+def test_a_line_cut_in_the_middle_of_a_call_leaves_nothing_to_warn_of(
+    connections: Connections,
+) -> None:
+    connection = connections.get()
+    with connection.lock:
+        connections.close_all()
+    assert not connection.closed
+    connection.__del__()  # would raise its ResourceWarning here
+    connection.close()

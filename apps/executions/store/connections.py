@@ -31,6 +31,12 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self._names: dict[str, bytes] = {}
+        self._is_cut = False
+
+    def __del__(self) -> None:
+        # Whose line was cut from outside is closed by nobody: its thread may never look again.
+        if not getattr(self, "_is_cut", False):
+            super().__del__()
 
     def call(self, sql: str, arguments: Sequence[bytes | None]) -> PGresult:
         """One round trip: prepared on the first call, everything in PostgreSQL's text form.
@@ -56,6 +62,7 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             finally:
                 self.lock.release()
             return
+        self._is_cut = True
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
@@ -93,9 +100,13 @@ class Connections:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: set[Connection] = set()
+        self._is_closed = False
 
     def get(self) -> Connection:
-        """This thread's connection. Raises psycopg.OperationalError when there is no server."""
+        """This thread's connection.
+
+        Raises psycopg.OperationalError when there is no server, or after `close_all`.
+        """
         held: Connection | None = getattr(self._local, "connection", None)
         if held is not None and not held.closed:
             return held
@@ -103,7 +114,7 @@ class Connections:
         return connection
 
     def open(self) -> Connection:
-        """One more, of nobody: whoever asks for it closes it."""
+        """One more, of nobody: whoever asks for it closes it. Raises what `get` does."""
         connection = Connection.connect(
             self._conninfo,
             autocommit=True,
@@ -118,8 +129,12 @@ class Connections:
         # A plan per shape of arguments would be made again and again otherwise.
         connection.prepare_threshold = 0
         with self._lock:
-            self._open.add(connection)
-        return connection
+            if not self._is_closed:
+                self._open.add(connection)
+                return connection
+        # A thread that was left behind: nobody would ever close what it opens.
+        connection.close()
+        raise psycopg.OperationalError("this process has closed its connections")
 
     def drop(self) -> None:
         """Close this thread's connection: after an error nobody knows what it is good for."""
@@ -137,6 +152,7 @@ class Connections:
     def close_all(self) -> None:
         """At the end of the process; threads that still use theirs get an error."""
         with self._lock:
+            self._is_closed = True
             connections, self._open = self._open, set()
         for connection in connections:
             connection.end()
