@@ -33,10 +33,10 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
         self._names: dict[str, bytes] = {}
         self._is_cut = False
 
-    def __del__(self) -> None:
+    def __del__(self, *given: Any) -> None:
         # Whose line was cut from outside is closed by nobody: its thread may never look again.
         if not getattr(self, "_is_cut", False):
-            super().__del__()
+            super().__del__(*given)
 
     def call(self, sql: str, arguments: Sequence[bytes | None]) -> PGresult:
         """One round trip: prepared on the first call, everything in PostgreSQL's text form.
