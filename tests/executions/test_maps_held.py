@@ -129,25 +129,37 @@ def test_a_pause_that_is_taken_back_at_once_harms_nothing(acme: Tenant) -> None:
     assert verify_tenant(acme.id) == []
 
 
-def test_an_item_that_rests_keeps_its_attempts(acme: Tenant) -> None:
+def test_an_item_that_rests_keeps_its_attempts(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
     items = Items(2, {"concurrency": 1, "chunk_size": 2})
-    failed = threading.Event()
+    failing, paused = threading.Event(), threading.Event()
 
     def script(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
         outcome = items(call, stop, logs)
         if call.path == "rows[0]/one" and call.attempt < 3:
-            failed.set()
-            return StepFailed(code="BUSY", message="later", retryable=True)
+            failing.set()
+            assert paused.wait(SECONDS)
+            # Longer than a slice waits itself, and without jitter.
+            return StepFailed(code="BUSY", message="later", retryable=True, retry_after_seconds=1.5)
         return outcome
 
-    run_id = start(acme, mapped(retry={"maxAttempts": 3, "backoffSeconds": 3}))
+    run_id = start(acme, mapped(retry={"maxAttempts": 3, "backoffSeconds": 1}))
     with worker(ScriptedRunner(script)) as loop:
-        assert failed.wait(SECONDS)
-        pause(acme, run_id)
-        loop.ring()
+        try:
+            assert failing.wait(SECONDS)
+            pause(acme, run_id)
+            loop.ring()
+            reached(acme, run_id, "PAUSED")
+            with scope.tenant(acme.id):
+                until(lambda: WorkItem.objects.filter(kind="chunk", has_mail=True).exists())
+        finally:
+            paused.set()
         until(lambda: is_at_rest(acme))
         with scope.tenant(acme.id):
             assert MapItem.objects.get(idx=0).state == "begun"
+        assert items.seen[0] == 1
         resume(acme, run_id)
         loop.ring()
         run = finished(acme, run_id)
