@@ -210,6 +210,10 @@ LOGGING = {
     "formatters": {"structured": {"()": "config.logs.formatter", "json": ENV.log_json}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "structured"}},
     "root": {"handlers": ["console"], "level": "INFO"},
-    # Bandit offers report formats whose packages we do not need.
-    "loggers": {"stevedore": {"level": "CRITICAL"}},
+    "loggers": {
+        # Bandit offers report formats whose packages we do not need.
+        "stevedore": {"level": "CRITICAL"},
+        # A line for every call would carry its address, and many an address carries a key.
+        "httpx": {"level": "WARNING"},
+    },
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from django.http import HttpRequest, HttpResponse
@@ -113,3 +114,11 @@ def test_balancers_do_not_fill_the_log(stream: StringIO) -> None:
     logs.RequestLog(lambda request: HttpResponse())(RequestFactory().get("/healthz"))
 
     assert stream.getvalue() == ""
+
+
+def test_no_address_of_an_outgoing_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    answer = httpx.MockTransport(lambda _: httpx.Response(200))
+    with caplog.at_level(logging.INFO), httpx.Client(transport=answer) as client:
+        client.get("https://example.com/?key=hush")
+
+    assert "hush" not in caplog.text

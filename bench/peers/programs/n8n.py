@@ -86,11 +86,13 @@ class Caller:
         self._client = httpx.Client(base_url=url, timeout=SECONDS, headers=headers, trust_env=False)
 
     def is_up(self) -> bool:
-        """It answers."""
+        """It answers with data: while it migrates, a page that asks for patience is a 200 too."""
         try:
-            return all(self._client.get(path).is_success for path in ("/healthz", "/rest/settings"))
+            ready, told = self._client.get("/healthz/readiness"), self._client.get("/rest/settings")
         except httpx.TransportError:
             return False
+        is_data = told.headers.get("content-type", "").startswith("application/json")
+        return ready.is_success and told.is_success and is_data
 
     def sign_in(self) -> None:
         """As the owner of a fresh installation."""
