@@ -28,6 +28,7 @@ class MapChunk(models.Model):
     failed = models.IntegerField(default=0)
     seen = models.IntegerField(default=0, help_text="Items with an outcome at the last take.")
     forgiven = models.IntegerField(default=0, help_text="Deaths before that.")
+    spent = models.JSONField(default=dict, help_text="What it has used so far.")
 
     objects = TenantManager()
     unscoped = UnscopedManager()

@@ -135,9 +135,27 @@ class KeyHolder(models.Model):
     run_id = models.UUIDField()
     path = models.TextField()
     since = models.DateTimeField(default=now)
+    item_id = models.BigIntegerField(null=True, help_text="The chunk that the step's item is in.")
 
     class Meta:
         db_table = "key_holder"
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.path}"
+
+
+class KeyWait(models.Model):
+    """A step that found no place behind a key's gate, the last time it looked."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "run_id", "path")
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    path = models.TextField()
+    most = models.IntegerField(help_text="Places behind the gate.")
+    at = models.DateTimeField(default=now)
+
+    class Meta:
+        db_table = "key_wait"
 
     def __str__(self) -> str:
         return f"{self.run_id} {self.path}"

@@ -52,6 +52,11 @@ def undo(number: int) -> str:
 _REPLACED: Final = {
     3: {"engine_claim_2": "functions_2"},
     4: {"engine_claim_3": "release_3/claim", "engine_change_3": "release_3/append"},
+    5: {
+        "engine_claim_4": "release_4/claim",
+        "engine_enter_3": "release_3/keys",
+        "engine_recall_chunks_3": "release_3/map",
+    },
 }
 """Functions of earlier releases that a release narrows or mends, and where they are from."""
 

@@ -29,8 +29,8 @@ from apps.executions.engine.task import (
 from apps.executions.engine.wait_events import ANSWER, SIGNAL, read_answer, read_signal
 from apps.executions.store.connections import Connection
 
-_CLAIM: Final = "SELECT * FROM engine_claim_4(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
-ABI: Final = 4
+_CLAIM: Final = "SELECT * FROM engine_claim_5(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+ABI: Final = 5
 """The release of SQL functions that this process calls; those of the one before stay."""
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
 _HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
@@ -180,14 +180,14 @@ def is_crowded(connection: Connection, *, pools: Sequence[str]) -> bool:
 
 def reap(connection: Connection, *, lease_seconds: float) -> set[str]:
     """Make items of dead workers ready; the pools that got some."""
-    rows = connection.execute("SELECT engine_reap_4(%s::float8)", (lease_seconds,)).fetchall()
+    rows = connection.execute("SELECT engine_reap_5(%s::float8)", (lease_seconds,)).fetchall()
     crashpoint("reap.committed")
     return {row[0] for row in rows}
 
 
 def tidy(connection: Connection) -> set[str]:
     """Bring back what was recalled and nobody has, and forget places of ended runs; the pools."""
-    return {row[0] for row in connection.execute("SELECT engine_tidy_4()").fetchall()}
+    return {row[0] for row in connection.execute("SELECT engine_tidy_5()").fetchall()}
 
 
 def fire_timers(connection: Connection) -> set[str]:
@@ -218,7 +218,7 @@ def leave_key(connection: Connection, claim: Claim, *, path: str) -> None:
 def release(connection: Connection, *, worker_id: UUID, items: Sequence[int] | None) -> None:
     """Give items back (all of the worker's when None), without counting a crash."""
     given = None if items is None else list(items)
-    connection.execute("SELECT engine_release_1(%s::uuid, %s::bigint[])", (worker_id, given))
+    connection.execute("SELECT engine_release_5(%s::uuid, %s::bigint[])", (worker_id, given))
     crashpoint("drain.released")
 
 
@@ -332,7 +332,7 @@ _FACTS: Final = (
     *("has_inbox", "workflow_id", "version_id", "environment", "environment_id", "lineage_id"),
     *("installation_id", "parameters", "variables", "created_at", "deadline_at"),
 )
-"""What engine_claim_4 returns first; then come ready_at and what only some kinds have."""
+"""What engine_claim_5 returns first; then come ready_at and what only some kinds have."""
 
 
 def _claim(row: tuple[Any, ...], pool: str) -> Claim:
