@@ -170,7 +170,7 @@ def test_a_slice_that_breaks_off_is_tried_again_and_its_log_line_names_the_run(
     written = io.StringIO()
     handler = logging.StreamHandler(written)
     handler.setFormatter(logs.formatter(json=True))
-    monkeypatch.setattr(logging.getLogger("apps.executions.worker.turn"), "handlers", [handler])
+    monkeypatch.setattr(logging.getLogger("apps.executions.worker.leased"), "handlers", [handler])
 
     def breaking(*arguments: Any) -> Any:
         broken.append(1)

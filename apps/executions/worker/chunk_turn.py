@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
-
-from structlog.contextvars import bound_contextvars
 
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.concluding import WORKER_LOST
@@ -22,27 +18,24 @@ from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost
 from apps.executions.store import maps
 from apps.executions.store.connections import Shared
 from apps.executions.store.resilient import read_surely
+from apps.executions.worker.leased import LeasedTurn
 from apps.executions.worker.maps.item import ItemRunner
 from apps.executions.worker.maps.ledger import Ledger
 from apps.executions.worker.maps.lines import ItemsGone
 from apps.executions.worker.maps.pools import ItemSteps, Pools
 from apps.executions.worker.maps.watch import Watch
 from apps.executions.worker.maps.work import Ended, Work
-from apps.executions.worker.turn import Shop, give_up
+from apps.executions.worker.shop import Shop
 from apps.workflows.graph.mapping import Policy
 
-logger = logging.getLogger(__name__)
 
+class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
+    """The turn of a chunk: to its end, or until it gives way."""
 
-class ChunkTurn:
-    """One claim's turn. `run` is called once, on a thread of its own."""
+    WHAT = "chunk"
 
     def __init__(self, claim: ChunkClaim, shop: Shop) -> None:
-        self.claim = claim
-        self.shop = shop
-        self.claimed_at = time.monotonic()
-        self.busy_ms = 0.0
-        self.pool = Pools(lambda: shop.step_pool(ItemSteps(shop.runner)))
+        super().__init__(claim, shop, Pools(lambda: shop.step_pool(ItemSteps(shop.runner))))
         self._watch: Watch | None = None
         self._is_told = claim.has_inbox
 
@@ -54,29 +47,7 @@ class ChunkTurn:
         if self._watch is not None:
             self._watch.look()
 
-    def stop(self, reason: StopReason) -> None:
-        """End running steps."""
-        self.pool.stop(reason)
-
-    def run(self, done: Callable[[ChunkTurn], None]) -> None:
-        """To the chunk's end, or until it gives way; `done` is called once, whatever happens."""
-        claim = self.claim
-        began = time.monotonic()
-        with bound_contextvars(
-            run=str(claim.run_id), tenant=str(claim.tenant_id), worker=str(self.shop.worker_id)
-        ):
-            try:
-                self._run()
-            except LeaseLost:
-                logger.info("the chunk has another worker now, or its lease is in doubt")
-                self._drop(broken=False)
-            except Exception:
-                logger.exception("the chunk broke off")
-                self._drop(broken=True)
-        self.busy_ms = (time.monotonic() - began) * 1000 * claim.slots
-        done(self)
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         line = Shared(self.shop.connections)
         try:
             self._hold(line)
@@ -187,7 +158,3 @@ class ChunkTurn:
             self.shop.connections, self.shop.lease, lambda c: maps.done(c, self.claim, event)
         )
         self.shop.ring((RUN_POOL,))
-
-    def _drop(self, *, broken: bool, behind: bool = False) -> None:
-        self.pool.stop(StopReason.LEASE_LOST)
-        give_up(self.shop, self.claim, broken=broken, behind=behind)

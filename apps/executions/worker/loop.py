@@ -27,8 +27,9 @@ from apps.executions.worker.plans import DocumentSource, Plans
 from apps.executions.worker.pool import Pace
 from apps.executions.worker.readings import Readings
 from apps.executions.worker.settings import Hooks, LoopSettings
+from apps.executions.worker.shop import Shop
 from apps.executions.worker.task_turn import TaskTurn
-from apps.executions.worker.turn import Shop, Turn, Warm
+from apps.executions.worker.turn import Turn, Warm
 from apps.executions.worker.turns import AnyTurn, Turns
 from apps.workflows.graph.catalogue import Catalogue
 

@@ -6,10 +6,7 @@ import datetime as dt
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable
-
-from structlog.contextvars import bound_contextvars
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.asking import EFFECT_IN_DOUBT
@@ -36,22 +33,22 @@ from apps.executions.engine.task import TaskResult, TaskStarted
 from apps.executions.store import maps, tasks
 from apps.executions.store.connections import Connection
 from apps.executions.store.resilient import read_surely
+from apps.executions.worker.leased import LeasedTurn
 from apps.executions.worker.maps.gather import gather
-from apps.executions.worker.turn import Shop, give_up
+from apps.executions.worker.pool import SlicePool
+from apps.executions.worker.shop import Shop
 from apps.workflows.graph.declaration import Effect
 
 logger = logging.getLogger(__name__)
 
 
-class TaskTurn:
-    """One claim's turn. `run` is called once, on a thread of its own."""
+class TaskTurn(LeasedTurn[TaskClaim, SlicePool]):
+    """The turn of a task: one attempt, to its durable result."""
+
+    WHAT = "task"
 
     def __init__(self, claim: TaskClaim, shop: Shop) -> None:
-        self.claim = claim
-        self.shop = shop
-        self.claimed_at = time.monotonic()
-        self.busy_ms = 0.0
-        self.pool = shop.step_pool()
+        super().__init__(claim, shop, shop.step_pool())
         self._recalled = threading.Event()
         if claim.has_inbox:
             self._recalled.set()
@@ -61,29 +58,7 @@ class TaskTurn:
         self._recalled.set()
         self.pool.nudge()
 
-    def stop(self, reason: StopReason) -> None:
-        """End the running step."""
-        self.pool.stop(reason)
-
-    def run(self, done: Callable[[TaskTurn], None]) -> None:
-        """To the durable result; `done` is called once, whatever happens."""
-        claim = self.claim
-        began = time.monotonic()
-        with bound_contextvars(
-            run=str(claim.run_id), tenant=str(claim.tenant_id), worker=str(self.shop.worker_id)
-        ):
-            try:
-                self._run()
-            except LeaseLost:
-                logger.info("the task has another worker now, or its lease is in doubt")
-                self._drop(broken=False)
-            except Exception:
-                logger.exception("the task broke off")
-                self._drop(broken=True)
-        self.busy_ms = (time.monotonic() - began) * 1000 * claim.slots
-        done(self)
-
-    def _run(self) -> None:
+    def _work(self) -> None:
         started_at = self.shop.lease.now()
         outcome = self._before() or self._attempt(started_at)
         if isinstance(outcome, StepStopped) and outcome.reason is not StopReason.CANCELED:
@@ -196,10 +171,6 @@ class TaskTurn:
     def _surely(self, statement: Callable[[Connection], bool]) -> bool:
         """Both statements may be repeated: a lost reply does no harm."""
         return read_surely(self.shop.connections, self.shop.lease, statement)
-
-    def _drop(self, *, broken: bool) -> None:
-        self.pool.stop(StopReason.LEASE_LOST)
-        give_up(self.shop, self.claim, broken=broken)
 
 
 def _abandoned(call: StepCall, *, is_stopping: bool) -> StepOutcome:

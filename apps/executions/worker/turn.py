@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
-
-from structlog.contextvars import bound_contextvars
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.codec import encode
@@ -28,7 +22,6 @@ from apps.executions.engine.history import (
     RunStarted,
 )
 from apps.executions.engine.plan import Plan, PlanRefused
-from apps.executions.engine.ports import StepCall, StepRunner, StopReason
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
     Around,
@@ -37,67 +30,17 @@ from apps.executions.engine.slice_ports import (
     Batch,
     Change,
     Claim,
-    LeaseLost,
     Left,
 )
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.wait_events import StepWaiting
-from apps.executions.store import statements
-from apps.executions.store.connections import Connections
 from apps.executions.store.journal import RunJournal
-from apps.executions.store.writer import Writer
-from apps.executions.worker.keys import KeyReader, TurnKeys
-from apps.executions.worker.lease import Lease
-from apps.executions.worker.logs import LogBook
-from apps.executions.worker.maps.lines import ItemSource
-from apps.executions.worker.maps.objects import OpenObjects
-from apps.executions.worker.plans import Plans
-from apps.executions.worker.pool import Pace, SlicePool
-from apps.executions.worker.readings import Readings
-from apps.executions.worker.settings import Tell
-from apps.executions.worker.throttles import Throttles
-
-logger = logging.getLogger(__name__)
+from apps.executions.worker.keys import TurnKeys
+from apps.executions.worker.leased import LeasedTurn
+from apps.executions.worker.pool import SlicePool
+from apps.executions.worker.shop import Shop
 
 WARM_KEPT: Final = 64
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shop:
-    """What all turns of a process share."""
-
-    connections: Connections
-    writer: Writer
-    lease: Lease
-    plans: Plans
-    runner: StepRunner
-    steps: Executor
-    pace: Pace
-    logs: LogBook
-    tell: Tell
-    is_draining: Callable[[], bool]
-    is_crowded: Callable[[], bool]
-    on_abandoned: Callable[[StepCall], None]
-    worker_id: UUID
-    readings: Readings
-    items: ItemSource = field(default_factory=ItemSource)
-    throttles: Throttles = field(default_factory=Throttles)
-    open_objects: OpenObjects
-    ring: Callable[[Collection[str]], None]
-    read_key: KeyReader
-    """There is something to claim in these pools: tell the processes that serve them."""
-    asked: Callable[[], None]
-    """A wait has something to ask of the rest of the product."""
-
-    def step_pool(self, runner: StepRunner | None = None) -> SlicePool:
-        """What runs the steps of one turn."""
-        return SlicePool(
-            runner=runner or self.runner,
-            executor=self.steps,
-            pace=self.pace,
-            open_log=self.logs.open,
-            on_abandoned=self.on_abandoned,
-        )
 
 
 class Warm:
@@ -121,17 +64,16 @@ class Warm:
         return state if state is not None and state.head <= claim.head else None
 
 
-class Turn:
-    """One claim's turn. `run` is called once, on a thread of its own."""
+class Turn(LeasedTurn[Claim, SlicePool]):
+    """The turn of a run: one slice, whose last append may be in the writer's hands."""
+
+    WHAT = "run"
 
     def __init__(self, claim: Claim, shop: Shop, warm: Warm) -> None:
-        self.claim = claim
-        self.shop = shop
+        super().__init__(claim, shop, shop.step_pool())
         self.warm = warm
-        self.claimed_at = time.monotonic()
-        self.busy_ms = 0.0
-        self.pool = shop.step_pool()
         self._mail = threading.Event()
+        self._journal = self._open_journal()
 
     # --- the engine's Control
 
@@ -165,39 +107,16 @@ class Turn:
         self._mail.set()
         self.pool.nudge()
 
-    def stop(self, reason: StopReason) -> None:
-        """End running steps."""
-        self.pool.stop(reason)
+    def _settle(self, done: Callable[[], None]) -> None:
+        self._journal.when_settled(lambda held: self._end(done, held=held))
 
-    def run(self, done: Callable[[Turn], None]) -> None:
-        """To the end of the slice; `done` is called once, when its last append is durable."""
-        with bound_contextvars(
-            run=str(self.claim.run_id),
-            tenant=str(self.claim.tenant_id),
-            worker=str(self.shop.worker_id),
-        ):
-            self._run(done)
-
-    def _run(self, done: Callable[[Turn], None]) -> None:
-        began = time.monotonic()
-        journal = self._journal()
-        try:
-            self._slice(journal)
-        except LeaseLost:
-            logger.info("the run has another owner now, or its lease is in doubt")
-            self._drop(broken=False)
-        except Exception:
-            logger.exception("the slice broke off")
-            self._drop(broken=True)
-        self.busy_ms = (time.monotonic() - began) * 1000 * self.claim.slots
-        journal.when_settled(lambda held: self._end(done, held=held))
-
-    def _end(self, done: Callable[[Turn], None], *, held: bool) -> None:
+    def _end(self, done: Callable[[], None], *, held: bool) -> None:
         if not held:
             self._drop(broken=False)
-        done(self)
+        done()
 
-    def _slice(self, journal: RunJournal) -> None:
+    def _work(self) -> None:
+        journal = self._journal
         try:
             crashpoint("turn.begun")
             plan = self.shop.plans.of(self.claim)
@@ -239,7 +158,7 @@ class Turn:
                 state.apply(event)
         return state
 
-    def _journal(self) -> RunJournal:
+    def _open_journal(self) -> RunJournal:
         run_id = self.claim.run_id
         return RunJournal(
             self.claim,
@@ -270,10 +189,6 @@ class Turn:
         rows = tuple(encode(event) for event in events)
         journal.append(Batch(head=self.claim.head, rows=rows, settled=0, change=change))
 
-    def _drop(self, *, broken: bool) -> None:
-        self.pool.stop(StopReason.LEASE_LOST)
-        give_up(self.shop, self.claim, broken=broken)
-
 
 def _end_of(history: Sequence[Event]) -> RunStatus:
     """What a run that cannot go on comes to: one that was being stopped has been."""
@@ -281,20 +196,3 @@ def _end_of(history: Sequence[Event]) -> RunStatus:
     if not reasons:
         return RunStatus.FAILED
     return RunStatus.CANCELED if reasons[0] is CancelReason.REQUESTED else RunStatus.TIMED_OUT
-
-
-def give_up(shop: Shop, claim: Claim, *, broken: bool, behind: bool = False) -> None:
-    """Drop an item that is still ours: it is ready for whoever comes, `behind` what is now."""
-    try:
-        crashpoint("turn.dropped")
-        statements.give_up(
-            shop.connections.get(),
-            item_id=claim.item_id,
-            token=claim.token,
-            broken=broken,
-            behind=behind,
-        )
-    except Exception as error:
-        # The loop finds an item without a turn, or the reaper one without a lease.
-        logger.warning("what was claimed was not given back: %s", error)
-        shop.connections.drop()
