@@ -33,6 +33,9 @@ REDIS_TIMEOUTS: Final[Mapping[str, int]] = {
     "health_check_interval": 30,
 }
 
+BELLS: Final = "dramatiq:bell:"
+"""Before the name of a pool: the Redis list by which the broker wakes its workers."""
+
 # A development process that nobody started through the supervisor (an editor, a type checker)
 # gets these; they are public, so a process with DEBUG off refuses them.
 _DEMO_KEY_BYTES: Final = DEMO_PREFIX.encode().ljust(KEY_ENCRYPTION_KEY_BYTES, b"-")

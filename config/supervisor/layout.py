@@ -133,6 +133,7 @@ class Installation:
             )
 
         def died(incarnation: UUID) -> None:
-            worker_rows.expire(self.backends.urls.engine, incarnation, report=report)
+            freed = worker_rows.expire(self.backends.urls.engine, incarnation, report=report)
+            worker_rows.ring(self.backends.redis_url, freed)
 
         return Member(name=name, command=command, died=died)

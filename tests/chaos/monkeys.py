@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import redis
 
+from config.supervisor import worker_rows
 from config.supervisor.backends import Backends
 from tests.chaos.nursery import LEASE, Nursery, Worker
 
@@ -100,7 +101,7 @@ class Crew:
             self._orphans.setdefault(item, (str(worker.worker_id), now))
         if self.seen:
             # As the supervisor does, which is the parent of its workers.
-            ask(self.url, "SELECT engine_worker_died_1(%s)", [worker.worker_id])
+            worker_rows.expire(self.url, worker.worker_id, report=print)
 
     def restarted(self) -> None:
         """The database is back: nobody could take anything over before."""

@@ -146,6 +146,8 @@ class Keeper:
             self._draining.set()
         if ready & set(self._settings.pools):
             self._ring()
+        if elsewhere := ready.difference(self._settings.pools):
+            self._hooks.ring(elsewhere)
         self.give_back(older_than=STALE_SECONDS)
         self._give_up_orphans(connection)
         overdue = self._lease.now() - GRACE
