@@ -1,6 +1,8 @@
 -- T1. Up to p_want items (a run's, or what it gave out) of the cheapest unblocked lanes. Losing this
 -- commit loses nothing: the token is random, and run.fence still names the older owner.
 -- p_charged/p_ms: slot-milliseconds used since the last claim, by tenant (paid afterwards).
+-- What is joined by its id is named as an array, too: without that the planner, who plans once and knows
+-- no tenant, may walk through all runs of the tenant.
 CREATE FUNCTION engine_claim_5(
   p_worker uuid, p_pool text, p_want int, p_charged uuid[], p_ms double precision[]
 ) RETURNS TABLE (
@@ -61,7 +63,7 @@ BEGIN
     fresh := gen_random_uuid();
     RETURN QUERY
       WITH picked AS (
-        SELECT x.id, x.kind, x.slots, x.sort_key FROM work_item x
+        SELECT x.id, x.run_id, x.kind, x.slots, x.sort_key FROM work_item x
          WHERE x.pool = p_pool AND x.tenant_id = l.tenant_id AND x.worker_id IS NULL
            AND (x.kind <> 'run' OR runs > 0)
          ORDER BY x.sort_key, x.id LIMIT most FOR UPDATE SKIP LOCKED
@@ -69,15 +71,15 @@ BEGIN
         SELECT p.*, sum(p.slots) OVER o AS upto, count(*) FILTER (WHERE p.kind = 'run') OVER o AS nth
           FROM picked p WINDOW o AS (ORDER BY p.sort_key, p.id)
       ), chosen AS (
-        SELECT s.id, s.kind, least(s.slots, room - (s.upto - s.slots))::smallint AS granted
+        SELECT s.id, s.run_id, s.kind, least(s.slots, room - (s.upto - s.slots))::smallint AS granted
           FROM sized s WHERE s.upto - s.slots < room AND (s.kind <> 'run' OR s.nth <= runs)
       ), free AS (
         -- Whoever holds the run's row (an append, a cancellation) may wait for our item: we never
         -- wait for the run.
         SELECT y.id, c.id AS item_id, c.granted
-          FROM chosen c JOIN work_item x ON x.id = c.id
-          JOIN run y ON y.tenant_id = l.tenant_id AND y.id = x.run_id
-         WHERE c.kind = 'run' FOR NO KEY UPDATE OF y SKIP LOCKED
+          FROM chosen c JOIN run y ON y.tenant_id = l.tenant_id AND y.id = c.run_id
+         WHERE c.kind = 'run' AND y.id = ANY (ARRAY (SELECT run_id FROM chosen))
+           FOR NO KEY UPDATE OF y SKIP LOCKED
       ), fenced AS (
         -- It begins here: a quick run's first append is its last.
         UPDATE run y SET fence = fresh, abi = 5,
@@ -85,13 +87,14 @@ BEGIN
                                  THEN coalesce(y.started_at, clock_timestamp()) END
           FROM free c
          WHERE y.tenant_id = l.tenant_id AND y.id = c.id
+           AND y.id = ANY (ARRAY (SELECT id FROM free))
         RETURNING c.item_id, c.granted AS slots_granted, y.*
       ), held AS (
         SELECT * FROM fenced
         UNION ALL
-        SELECT c.id, c.granted, y.* FROM chosen c JOIN work_item x ON x.id = c.id
-          JOIN run y ON y.tenant_id = l.tenant_id AND y.id = x.run_id
-         WHERE c.kind <> 'run'
+        SELECT c.id, c.granted, y.*
+          FROM chosen c JOIN run y ON y.tenant_id = l.tenant_id AND y.id = c.run_id
+         WHERE c.kind <> 'run' AND y.id = ANY (ARRAY (SELECT run_id FROM chosen WHERE kind <> 'run'))
       ), leased AS (
         UPDATE work_item x
            SET worker_id = p_worker, granted = f.slots_granted, claims = x.claims + 1,
@@ -99,7 +102,7 @@ BEGIN
                settled_seen = f.settled,
                crashes = CASE WHEN x.kind = 'run' AND f.settled > x.settled_seen THEN 0
                               ELSE x.crashes END
-          FROM held f WHERE x.id = f.item_id
+          FROM held f WHERE x.id = f.item_id AND x.id = ANY (ARRAY (SELECT item_id FROM held))
         RETURNING x.*
       )
       SELECT d.id, f.tenant_id, f.id, d.token, f.head, f.settled, f.slots_granted, d.crashes,

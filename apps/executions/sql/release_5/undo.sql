@@ -6,6 +6,7 @@ DROP FUNCTION engine_claim_5, engine_reap_5, engine_release_5, engine_wake_5, en
 DROP FUNCTION engine_chunk_take_5, engine_chunk_rest_5, engine_chunk_done_5;
 DROP FUNCTION engine_enter_5;
 DROP FUNCTION engine_key_counts_5;
+DROP FUNCTION engine_append_batch_5;
 DROP INDEX work_item_asleep;
 ALTER TABLE map_chunk DROP COLUMN spent;
 DROP TABLE key_wait;
