@@ -117,8 +117,10 @@ def test_loops_cut_anywhere_end_the_same(
     workflow: tuple[Plan, dict[str, Any]], seed: int, data: st.DataObject
 ) -> None:
     plan, script = workflow
-    calm = World(plan, script=scripted(script), seed=seed)
+    calm, again = (World(plan, script=scripted(script), seed=seed) for _ in range(2))
     expected = verdict(calm)
+    assert verdict(again) == expected
+    assert again.points == calm.points
     for cut_at in data.draw(st.sets(st.integers(1, calm.points), max_size=5)):
         world = World(plan, script=scripted(script), seed=seed, cut_at=cut_at)
         assert verdict(world) == expected
@@ -131,8 +133,9 @@ def test_joins_cut_anywhere_end(
     workflow: tuple[Plan, dict[str, Any]], seed: int, data: st.DataObject
 ) -> None:
     plan, script = workflow
-    calm = World(plan, script=scripted(script), seed=seed)
-    calm.finish()
+    calm, again = (World(plan, script=scripted(script), seed=seed) for _ in range(2))
+    assert calm.finish().status == again.finish().status
+    assert again.points == calm.points
     for cut_at in data.draw(st.sets(st.integers(1, calm.points), max_size=5)):
         world = World(plan, script=scripted(script), seed=seed, cut_at=cut_at)
         assert world.finish().status.is_terminal

@@ -8,6 +8,7 @@ import uuid
 import pytest
 
 from apps.executions.engine.decide import CancelRequest, Facts, decide
+from apps.executions.engine.flight import GRACE
 from apps.executions.engine.ports import (
     StepCall,
     StepDone,
@@ -70,7 +71,7 @@ def test_a_step_that_never_comes_back_is_abandoned_and_tried_again() -> None:
     assert world.abandoned == ["a", "a"]
     assert state.error is not None
     assert state.error.code == "STEP_TIMEOUT"
-    assert world.now >= START + dt.timedelta(seconds=30)
+    assert world.now >= START + 2 * (dt.timedelta(seconds=5) + GRACE)
 
 
 def test_a_step_that_ignores_the_stop_does_not_keep_the_run() -> None:
@@ -79,7 +80,7 @@ def test_a_step_that_ignores_the_stop_does_not_keep_the_run() -> None:
     world.mail_at = (START + dt.timedelta(seconds=1), Inbox(cancel=CancelRequest()))
     state = world.finish()
     assert state.status is RunStatus.CANCELED
-    assert world.now < START + dt.timedelta(seconds=13)
+    assert world.now < START + GRACE + dt.timedelta(seconds=3)
 
 
 # --- leaving

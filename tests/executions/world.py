@@ -114,7 +114,7 @@ def worker(
     catalogue: Catalogue = CATALOGUE,
     **hooks: Any,
 ) -> Iterator[EngineLoop]:
-    """An engine loop in this process, as the engine's role."""
+    """An engine loop in this process, as the engine's role; nothing of it goes on behind it."""
     loop = EngineLoop(
         LoopSettings(conninfo=database.url("engine"), **{"pools": [POOL], **(settings or {})}),
         runner=runner or ScriptedRunner(),
@@ -126,7 +126,24 @@ def worker(
     try:
         yield loop
     finally:
-        loop.stop(seconds=5)
+        loop.drain(seconds=5)
+        held = loop._connections
+        with held._lock:
+            backends = [one.info.backend_pid for one in held._open if not one.closed]
+        loop.stop()
+        gone(backends)
+
+
+def gone(backends: list[int], *, seconds: float = 30) -> None:
+    """Wait for their end: a statement whose thread was left behind outlives its worker."""
+    until = time.monotonic() + seconds
+    with connection.cursor() as cursor:
+        while True:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE pid = ANY (%s)", [backends])
+            if not (going := cursor.fetchall()):
+                return
+            assert time.monotonic() < until, f"still at work: {going}"
+            time.sleep(0.02)
 
 
 def run_of(tenant: Tenant, run_id: uuid.UUID) -> Run:

@@ -7,7 +7,7 @@ from typing import Final
 
 from apps.executions.engine.plan import Step
 
-GRACE: Final = dt.timedelta(seconds=10)
+GRACE: Final = dt.timedelta(seconds=5)
 """How long a step may overrun its deadline, or ignore a stop, before it is abandoned."""
 
 

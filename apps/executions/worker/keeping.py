@@ -18,7 +18,7 @@ from apps.executions.store.connections import Connection, Connections
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.places import Places
 from apps.executions.worker.settings import Hooks, LoopSettings
-from apps.executions.worker.turns import Turns
+from apps.executions.worker.turns import AnyTurn, Turns
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,16 @@ class Keeper:
         overdue = self._lease.now() - GRACE
         for turn in self._turns.all():
             if (call := turn.pool.overdue(before=overdue)) is not None:
+                self._fence(connection, turn)
                 self.abandoned(call)
+
+    def _fence(self, connection: Connection, turn: AnyTurn) -> None:
+        """A turn inside a step that does not end: others have its item at once."""
+        turn.fence()
+        claim = turn.claim
+        statements.give_up(connection, item_id=claim.item_id, token=claim.token, broken=True)
+        self._turns.remove(turn)
+        self._hooks.ring((claim.pool,))
 
     def _give_up_orphans(self, connection: Connection) -> None:
         """Items of ours without a turn: a claim whose reply was lost, a turn that could not end.

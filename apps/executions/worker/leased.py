@@ -36,6 +36,8 @@ class LeasedTurn(ABC, Generic[C, P]):
         self.claimed_at = time.monotonic()
         self.busy_ms = 0.0
         self.pool: P = pool
+        self.is_fenced = False
+        """Somebody else may have it: the process gave it up, its thread is stuck in a step."""
 
     # --- told by the loop
 
@@ -46,6 +48,11 @@ class LeasedTurn(ABC, Generic[C, P]):
     def stop(self, reason: StopReason) -> None:
         """End running steps."""
         self.pool.stop(reason)
+
+    def fence(self) -> None:
+        """Whatever its thread still comes to is not recorded."""
+        self.is_fenced = True
+        self.pool.stop(StopReason.LEASE_LOST)
 
     def run(self, done: Callable[[Self], None]) -> None:
         """To the end of the turn; `done` is called once, whatever happens, when all is durable."""

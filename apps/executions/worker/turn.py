@@ -83,7 +83,7 @@ class Turn(LeasedTurn[Claim, SlicePool]):
 
     def is_lost(self) -> bool:
         """The lease cannot be trusted any more."""
-        return self.shop.lease.is_lost()
+        return self.is_fenced or self.shop.lease.is_lost()
 
     def is_draining(self) -> bool:
         """The process stops."""
