@@ -95,6 +95,7 @@ def opened(path: str, outcome: StepOpens, *, attempt: int, started_at: dt.dateti
 
 
 MapEvent: TypeAlias = StepOpened | ChunkDispatched | ChunkCompleted
+MAP_EVENTS: Final = (StepOpened, ChunkDispatched, ChunkCompleted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
