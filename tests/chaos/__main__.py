@@ -15,6 +15,7 @@ servers = house.build()
 django.setup()
 
 from tests import database  # noqa: E402 - after setup
+from tests.chaos import nodes  # noqa: E402
 from tests.chaos.campaign import Campaign  # noqa: E402
 
 
@@ -27,6 +28,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=1.0, help="of a storm's runs")
     parser.add_argument("--minutes", type=float, default=60.0, help="of a soak")
     told = parser.parse_args()
+    nodes.install()
     database.prepare(f"nstarx_chaos_{os.getpid()}")
     campaign = Campaign(servers, seed=told.seed, scale=told.scale, only=told.only)
     with campaign:

@@ -9,16 +9,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
+from apps.kit.ids import uuid7
 from config.supervisor.backends import Backends
 from tests.chaos import house, mix, nursery, sink
+from tests.chaos.asking import ask
 from tests.chaos.cells import Cell, Story, every_cell
 from tests.chaos.checks import CHECKS, connected
+from tests.chaos.families import Families
 from tests.chaos.matrix import Matrix
 from tests.chaos.mix import Shape
 from tests.chaos.monkeys import (
     Crew,
     Monkey,
-    ask,
     killer,
     postgres_monkey,
     redis_monkey,
@@ -142,6 +144,7 @@ class Campaign:
             lambda crew: [killer(crew, seed), stopper(crew, seed)],
             draw=_mapped,
         )
+        self.relatives("children, retries, caches, kills, stops", 150)
         self.blow("kills, stops", 500, lambda crew: [killer(crew, seed), stopper(crew, seed)])
         self.blow("5 % replies lost, clocks wrong", 300, lost=0.05, skew=_skew)
         down = max(5.0, 30 * self.scale)
@@ -169,6 +172,7 @@ class Campaign:
         draw: Callable[[random.Random], Shape] = mix.drawn,
         tenants: Sequence[Tenant] = (),
         finally_say: Callable[[Storm], str] | None = None,
+        families: Families | None = None,
         **told: Any,
     ) -> None:
         """One storm, if it is wanted."""
@@ -176,7 +180,11 @@ class Campaign:
             return
         with emptied(self.servers):
             storm = Storm(
-                name=name, seed=self.seed, tenants=tenants or self.tenants, servers=self.servers
+                name=name,
+                seed=self.seed,
+                tenants=tenants or self.tenants,
+                servers=self.servers,
+                families=families,
             )
             storm.blow(
                 self.table,
@@ -188,6 +196,25 @@ class Campaign:
             )
             if finally_say is not None:
                 self.table.say(f"    {finally_say(storm)}")
+
+    def relatives(self, name: str, runs: int) -> None:
+        """Stored workflows that start each other, stand in, handle and are tried again."""
+        if self.only not in name:
+            return
+        tenant = tenancy.tenant("relatives")
+        families = Families(tenant)
+        chance = random.Random(f"{self.seed} {name}")
+        # Each kind at least once, however small the storm.
+        kin = [*families.shapes.values(), *(families.draw(chance) for _ in range(KINDS))]
+        self.blow(
+            name,
+            runs,
+            lambda crew: [killer(crew, self.seed), stopper(crew, self.seed)],
+            tenants=[tenant],
+            families=families,
+            shapes={uuid7(): shape for shape in kin},
+            finally_say=lambda storm: families.told(storm.url),
+        )
 
     def crowd(self) -> None:
         """A tenant with many runs beside many tenants with one."""

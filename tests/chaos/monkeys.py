@@ -8,37 +8,19 @@ import random
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-import psycopg
 import redis
 
 from config.supervisor import worker_rows
 from config.supervisor.backends import Backends
+from tests.chaos.asking import ask
+from tests.chaos.deaths import Deaths
 from tests.chaos.nursery import LEASE, Nursery, Worker
 
 Monkey = Callable[[threading.Event], None]
-
-
-class Outage(Exception):
-    """The database did not come back in time."""
-
-
-def ask(url: str, query: str, given: Sequence[Any] = (), *, seconds: float = 300) -> list[Any]:
-    """The rows, from a server that may be restarting."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with (
-            suppress(psycopg.OperationalError),
-            psycopg.connect(url, autocommit=True, connect_timeout=5) as direct,
-        ):
-            cursor = direct.execute(query.encode(), given)
-            return cursor.fetchall() if cursor.description else []
-        time.sleep(0.1)
-    raise Outage(query)
 
 
 class Crew:
@@ -57,8 +39,7 @@ class Crew:
         self.everybody: list[Worker] = []
         self.held: set[str] = set()
         self.recoveries: list[float] = []
-        self.deaths: Counter[str] = Counter()
-        """By run: how many workers died, or lost their lease, with an item of it."""
+        self.deaths = Deaths(url)
         self.kills = 0
         self.restarts = 0
         self.chores: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -117,10 +98,7 @@ class Crew:
             if worker.id in self._mourned:
                 return []
             self._mourned.add(worker.id)
-        query = "SELECT id, run_id::text FROM work_item WHERE worker_id = %s"
-        held = ask(self.url, query, [worker.worker_id])
-        self.deaths.update({run_id for _, run_id in held})
-        return [item for item, _ in held]
+        return self.deaths.of(worker.worker_id)
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, daemon=True)
@@ -227,6 +205,7 @@ def postgres_monkey(crew: Crew, servers: Backends, seed: str) -> Monkey:
 
     def restart() -> None:
         if servers.cluster is not None:
+            crew.deaths.of_all()
             os.kill(servers.cluster.pid, signal.SIGQUIT)
             while servers.cluster.exit_code() is None:
                 time.sleep(0.02)

@@ -47,4 +47,10 @@ _KNOWN: Final = {one.key for one in catalogue.all_types()}
 OWN: Final = (*(one for one in TYPES if one.key not in _KNOWN), node_type_of(large))
 
 
+def install() -> None:
+    """Known to the whole process: only where it is one of our own."""
+    for one in OWN:
+        catalogue.register(one)
+
+
 CATALOGUE: Final = Catalogue((*catalogue.all_types(), *OWN))

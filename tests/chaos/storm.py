@@ -14,25 +14,27 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, connection
 
-from apps.executions.engine.slice import CRASH_LIMIT
 from apps.executions.engine.wait_events import SignalReceived, signal_json
 from apps.kit.ids import uuid7
 from config.supervisor.backends import Backends
 from tests import database
 from tests.architecture.source import ROOT
 from tests.chaos import house, mix, people
+from tests.chaos.asking import ask
+from tests.chaos.families import Families, Kin
 from tests.chaos.matrix import RECOVERY_LIMIT, begin, trail
 from tests.chaos.mix import Shape
-from tests.chaos.monkeys import Crew, Monkey, ask
+from tests.chaos.monkeys import Crew, Monkey
 from tests.chaos.nursery import Nursery
 from tests.chaos.sink import Sink
 from tests.chaos.table import Table
 from tests.factories.tenancy import Tenant
 
+T = TypeVar("T")
 LIVELY_SECONDS = 60.0
 """Without one event for so long while runs are open, something hangs."""
 SHOWN = 5
@@ -54,7 +56,9 @@ class Storm:
     later: list[tuple[float, uuid.UUID]] = field(default_factory=list)
     """Paused runs, and when somebody resumes each."""
     sources: list[uuid.UUID] = field(default_factory=list)
-    """Runs that are forked when they have ended."""
+    """Runs that somebody goes on from when they have ended."""
+    families: Families | None = None
+    """Whose workflows the runs are, where they start each other."""
     has_questions: bool = False
     given_up: int = 0
     """Ended WORKER_LOST: three workers died with one step, which is what it is for."""
@@ -115,9 +119,15 @@ class Storm:
         for number in range(runs):
             version = versions[number % len(versions)]
             tenant = self.tenants[number % len(self.tenants)]
-            run_id = self._surely(lambda: begin(tenant, version, pool="io"), crew)  # noqa: B023
-            self.runs[str(run_id)] = (tenant, shapes[version])
-            self._poke(crew, run_id, shapes[version].poke)
+            shape = shapes[version]
+            run_id = self._surely(lambda: self._begin(tenant, version, shape), crew)  # noqa: B023
+            self.runs[str(run_id)] = (tenant, shape)
+            self._poke(crew, run_id, shape.poke)
+
+    def _begin(self, tenant: Tenant, version: uuid.UUID, shape: Shape) -> uuid.UUID:
+        if self.families is not None and isinstance(shape, Kin):
+            return self.families.start(shape)
+        return begin(tenant, version, pool="io")
 
     def _poke(self, crew: Crew, run_id: uuid.UUID, poke: str) -> None:
         """What somebody does to a run that has just begun."""
@@ -129,7 +139,7 @@ class Storm:
             case "pause":
                 self._tell(crew, run_id, "pause", {})
                 self.later.append((time.monotonic() + PAUSE_SECONDS, run_id))
-            case "fork":
+            case "fork" | "retry":
                 self.sources.append(run_id)
             case _:
                 self.has_questions = self.has_questions or poke == "approve"
@@ -143,7 +153,7 @@ class Storm:
         self._chores(crew)
         ask(self.url, "SELECT executions_tell_1(%s, %s, %s, %s, %s::jsonb)", given)
 
-    def _surely(self, start: Callable[[], uuid.UUID], crew: Crew) -> uuid.UUID:
+    def _surely(self, start: Callable[[], T], crew: Crew) -> T:
         while True:
             self._chores(crew)
             try:
@@ -170,10 +180,15 @@ class Storm:
             query = "SELECT id FROM run WHERE id = ANY (%s) AND finished_at IS NOT NULL"
             for (source,) in ask(self.url, query, [self.sources]):
                 self.sources.remove(source)
-                tenant, shape = self.runs[str(source)]
-                fork = shape.forked()
-                run_id = self._surely(lambda: people.fork(tenant, source, fork), crew)  # noqa: B023
-                self.runs[str(run_id)] = (tenant, fork)
+                run_id, tenant, shape = self._surely(lambda: self._gone_on(source), crew)  # noqa: B023
+                self.runs[str(run_id)] = (tenant, shape)
+
+    def _gone_on(self, source: uuid.UUID) -> tuple[uuid.UUID, Tenant, Shape]:
+        tenant, shape = self.runs[str(source)]
+        if self.families is not None and isinstance(shape, Kin):
+            return self.families.retry(source), tenant, shape.retried()
+        fork = shape.forked()
+        return people.fork(tenant, source, fork), tenant, fork
 
     def _wait(self, crew: Crew) -> None:
         """Until nothing is open; fails when nothing moves."""
@@ -199,35 +214,39 @@ class Storm:
             time.sleep(0.25)
 
     def _reckon(self, receiver: Sink, crew: Crew) -> None:
-        rows = ask(self.url, "SELECT id::text, state, error ->> 'code' FROM run")
-        states = {run_id: state for run_id, state, _ in rows}
-        lost = {run_id for run_id, _, code in rows if code == "WORKER_LOST"}
+        query = "SELECT id::text, state, error ->> 'code', parent_id::text FROM run"
+        rows = ask(self.url, query)
+        states = {run_id: state for run_id, state, *_ in rows}
+        lost = {run_id for run_id, _, code, _ in rows if code == "WORKER_LOST"}
+        # A step fails with the code of its child.
+        above = {parent for run_id, _, _, parent in rows if run_id in lost}
         self.given_up = len(lost)
-        self.violations += self._unearned(lost, crew)
+        self.violations += [
+            f"{run_id} ended WORKER_LOST after {crew.deaths.told(run_id)}"
+            for run_id in lost - above
+            if not crew.deaths.are_enough(run_id)
+        ]
+        if self.families is not None:
+            self.violations += self.families.unsound(self.runs, self.url, receiver, lost | above)
         heard = Counter(
             row[0] for row in ask(self.url, "SELECT run_id::text FROM billing_usageentry")
         )
         for run_id, (_, shape) in self.runs.items():
             state = states.get(run_id)
-            if state not in shape.ends and run_id not in lost:
+            if state not in shape.ends and run_id not in lost | above:
                 self.violations.append(
                     f"{shape.name} {run_id} ended {state}: {trail(self.url, run_id)}"
                 )
             elif never := shape.owed(str(state)) - receiver.done(run_id):
                 self.violations.append(f"LOST: {shape.name} {run_id} never did {never}")
-            if heard[run_id] != 1:
-                self.violations.append(f"the ledger heard {heard[run_id]} times of {run_id}")
+        self.violations += [
+            f"the ledger heard {heard[run_id]} times of {run_id}"
+            for run_id in states
+            if heard[run_id] != 1
+        ]
         self.violations += receiver.doubled()
         self.violations += verified()
         self.violations[:] = self.violations[: SHOWN * 4]
-
-    def _unearned(self, lost: set[str], crew: Crew) -> list[str]:
-        """Runs that were given up although fewer workers died with them than that takes."""
-        return [
-            f"{run_id} ended WORKER_LOST after {crew.deaths[run_id]} deaths"
-            for run_id in lost
-            if crew.deaths[run_id] + crew.restarts < CRASH_LIMIT
-        ]
 
 
 def taught(

@@ -69,8 +69,9 @@ class ChaosRunner:
             self.door.wait(f"{call.run_id}")
         if reason := stop.wait(seconds=said.get("seconds", 0)):
             return StepStopped(reason=reason)
-        if call.attempt <= said.get("failures", 0):
-            return StepFailed(code="NOT_YET", message="not yet", retryable=True)
+        is_first = said.get("first") and call.run_id == call.lineage_id
+        if is_first or call.attempt <= said.get("failures", 0):
+            return StepFailed(code=said.get("code", "NOT_YET"), message="not yet", retryable=True)
         if poison := said.get("poison"):
             suffer(poison)
         if wait := wait_of(said, call.path):

@@ -19,7 +19,7 @@ from config.supervisor import kernel
 
 django.setup()
 
-from tests.chaos import worker  # noqa: E402 - after setup
+from tests.chaos import nodes, worker  # noqa: E402 - after setup
 
 LOOK_SECONDS: Final = 0.02
 
@@ -80,6 +80,7 @@ class Zygote:
 
 
 if __name__ == "__main__":
+    nodes.install()
     kernel.die_with_parent(signal.SIGKILL, parent=os.getppid())
     Zygote().serve()
     # Children are asked to die by the kernel as soon as this one has.
