@@ -11,6 +11,7 @@ from typing import Final
 from django.db import connection
 
 from apps.executions.engine.plan import QUARANTINE_POOL
+from apps.executions.engine.seeds import top_of
 
 
 class Cause(StrEnum):
@@ -18,6 +19,7 @@ class Cause(StrEnum):
 
     WORKFLOW_CONCURRENCY = "WORKFLOW_CONCURRENCY"
     WORKFLOW_RATE = "WORKFLOW_RATE"
+    CONCURRENCY_KEY = "CONCURRENCY_KEY"
     TENANT_CEILING = "TENANT_CEILING"
     TENANT_RATE = "TENANT_RATE"
     NO_WORKER = "NO_WORKER"
@@ -56,7 +58,16 @@ _READY: Final = """
            LATERAL (SELECT coalesce(sum(x.granted), 0) AS slots,
                            count(*) FILTER (WHERE x.kind = 'run') AS runs FROM work_item x
                      WHERE x.tenant_id = w.tenant_id AND x.worker_id IS NOT NULL) u
-     WHERE w.run_id = ANY (%s) AND w.worker_id IS NULL
+     WHERE w.run_id = ANY (%s) AND w.worker_id IS NULL AND w.pool NOT LIKE 'asleep/%%'
+"""
+# Whoever waits for a key looks every few seconds.
+_KEYED: Final = """
+    SELECT run_id, path, most FROM key_wait
+     WHERE run_id = ANY (%s) AND at > clock_timestamp() - interval '15 seconds'
+     ORDER BY path LIMIT 1000
+"""
+_AT_WORK: Final = """
+    SELECT DISTINCT run_id FROM work_item WHERE run_id = ANY (%s) AND worker_id IS NOT NULL
 """
 
 
@@ -77,7 +88,10 @@ class Waiting:
 
 
 def reasons(run_ids: Iterable[uuid.UUID]) -> dict[Key, Reason]:
-    """What of these runs waits for its turn, and why; in the tenant's scope."""
+    """What of these runs waits for its turn, and why; in the tenant's scope.
+
+    A run that nobody works on waits because its first step that does.
+    """
     wanted = list(run_ids)
     found: dict[Key, Reason] = {}
     with connection.cursor() as cursor:
@@ -89,7 +103,29 @@ def reasons(run_ids: Iterable[uuid.UUID]) -> dict[Key, Reason]:
         cursor.execute(_HELD, [wanted])
         for run_id, max_runs, per_minute, going in cursor.fetchall():
             found[run_id, ""] = of_gate(max_runs=max_runs, per_minute=per_minute, going=going)
+        cursor.execute(_KEYED, [wanted])
+        for run_id, path, most in cursor.fetchall():
+            # What waits inside a map is told of the map as well.
+            for place in (path, top_of(path)):
+                found.setdefault((run_id, place), of_key(most))
+        cursor.execute(_AT_WORK, [wanted])
+        at_work = {run_id for (run_id,) in cursor.fetchall()}
+    for (run_id, path), reason in tuple(found.items()):
+        if path and run_id not in at_work:
+            message = f"The step {path} waits. {reason.message}"
+            found.setdefault((run_id, ""), Reason(cause=reason.cause, message=message))
     return found
+
+
+def of_key(most: int) -> Reason:
+    """Of a step that found no place behind its key's gate."""
+    places = "The only place" if most == 1 else f"All {most} places"
+    verb = "is" if most == 1 else "are"
+    message = (
+        f"{places} for its key (concurrency.limit) {verb} taken: it begins when a step that has"
+        " one ends."
+    )
+    return Reason(cause=Cause.CONCURRENCY_KEY, message=message)
 
 
 def of_gate(*, max_runs: int | None, per_minute: float | None, going: int) -> Reason:

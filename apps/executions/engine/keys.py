@@ -64,7 +64,7 @@ class Keyring:
         """The attempt is over."""
         if bound_of(step, self._state.plan.keyed) is not None:
             self._held.discard(step.index)
-            self._gates.leave(step.path)
+            self._gates.leave(self._state.frame.prefix + step.path)
 
     def _call(self, step: Step, now: dt.datetime) -> StepCall:
         attempt = self._state.next_attempt(step.index)

@@ -100,6 +100,12 @@ class Whereabouts(StepGraph):
         self.release(index)
         self.retrying[index] = until
 
+    def look_again(self, *, at: dt.datetime) -> None:
+        """Steps that wait for their key may look before their time."""
+        for index in self.retrying:
+            if self.records[index].status is not StepStatus.RETRY_WAIT:
+                self.retrying[index] = at
+
     def end_retry(self, index: int) -> None:
         """The step need not wait any longer before its next attempt."""
         del self.retrying[index]

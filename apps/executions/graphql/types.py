@@ -181,8 +181,8 @@ class NodeRun(relay.Node):
 
     @field()
     def queued_reason(self) -> QueuedReason | None:
-        """Why a step that could run does not yet; null when nothing waits for a worker."""
-        if self.step.status is not StepStatus.READY:
+        """Why a step that could run does not yet; null when nothing waits for a worker or a key."""
+        if self.step.status.is_settled:
             return None
         return QueuedReason.of(batched(self, "queued", of_steps, (self.run_id, self.step.path)))
 

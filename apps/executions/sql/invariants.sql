@@ -103,10 +103,10 @@ SELECT x.run_id FROM (
  WHERE x.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
    AND NOT EXISTS (SELECT FROM run r WHERE r.tenant_id = x.tenant_id AND r.id = x.run_id)
 
--- TENANT I20 a lane that says it is empty has no ready item
+-- TENANT I20 a lane that says it is empty has no ready item; what sleeps is not ready
 SELECT w.run_id FROM work_item w
  WHERE w.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
-   AND w.worker_id IS NULL AND NOT EXISTS (
+   AND w.worker_id IS NULL AND w.pool NOT LIKE 'asleep/%' AND NOT EXISTS (
      SELECT FROM lane l
       WHERE l.tenant_id = w.tenant_id AND l.pool = w.pool AND l.has_ready)
 

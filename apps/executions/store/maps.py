@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,7 +14,11 @@ from apps.executions.engine.slice_ports import ChunkClaim, Claim
 from apps.executions.store.connections import Connection
 
 _TAKE: Final = (
-    "SELECT engine_chunk_take_4(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid)"
+    "SELECT * FROM engine_chunk_take_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid)"
+)
+_REST: Final = (
+    "SELECT engine_chunk_rest_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid,"
+    " %s::jsonb, %s::timestamptz)"
 )
 _LOOK: Final = "SELECT * FROM engine_chunk_look_4(%s::uuid, %s::uuid, %s::bigint, %s::uuid)"
 _ITEMS: Final = "SELECT * FROM engine_map_items_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
@@ -22,7 +27,7 @@ _RECORD: Final = (
     " %s::int[], %s::text[], %s::jsonb[], %s::jsonb[], %s::jsonb, %s::boolean)"
 )
 _DONE: Final = (
-    "SELECT engine_chunk_done_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid,"
+    "SELECT engine_chunk_done_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid,"
     " %s::uuid, %s::jsonb)"
 )
 
@@ -58,12 +63,30 @@ class Look:
     head: int
 
 
-def take(connection: Connection, claim: ChunkClaim) -> int | None:
-    """Take the chunk: how many workers died with what is next. None when its item is another's."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """How many workers died with what is next, and what the chunk's steps have used so far."""
+
+    died: int
+    spent: Any
+
+
+def take(connection: Connection, claim: ChunkClaim) -> Taken | None:
+    """Take the chunk. None when its item is another's."""
     given = (*_place(claim), claim.item_id, claim.token)
     row = connection.execute(_TAKE, given).fetchone()
     crashpoint("chunk.taken")
-    return None if row is None or row[0] is None else int(row[0])
+    return None if row is None else Taken(died=row[0], spent=row[1])
+
+
+def rest(
+    connection: Connection, claim: ChunkClaim, *, spent: str, until: dt.datetime | None
+) -> bool:
+    """Put the chunk down: behind what is ready now, or until that time. False: it is another's."""
+    given = (*_place(claim), claim.item_id, claim.token, spent, until)
+    crashpoint("turn.dropped")
+    row = connection.execute(_REST, given).fetchone()
+    return row is not None and bool(row[0])
 
 
 def look(connection: Connection, claim: ChunkClaim) -> Look:

@@ -44,9 +44,9 @@ _REGISTER: Final = (
 _BEAT: Final = "SELECT engine_beat_1(%s::uuid, %s::float8)"
 _MAIL: Final = "SELECT id FROM work_item WHERE worker_id = %s AND has_mail"
 _LEASED: Final = "SELECT id, token FROM work_item WHERE worker_id = %s"
-_GIVE_UP: Final = "SELECT engine_give_up_4(%s::bigint, %s::uuid, %s, %s)"
+_GIVE_UP: Final = "SELECT engine_give_up_4(%s::bigint, %s::uuid, %s, false)"
 _LEAVE: Final = "DELETE FROM worker WHERE id = %s"
-_ENTER: Final = "SELECT engine_enter_3(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int)"
+_ENTER: Final = "SELECT engine_enter_5(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::bigint)"
 _LEAVE_KEY: Final = "SELECT engine_leave_3(%s::uuid, %s::uuid, %s::text)"
 _DRAINING: Final = "UPDATE worker SET draining = true WHERE id = %s"
 _TOLD: Final = "SELECT draining FROM worker WHERE id = %s"
@@ -198,14 +198,24 @@ def fire_timers(connection: Connection) -> set[str]:
     return {row[0] for row in rows}
 
 
+def wake(connection: Connection) -> set[str]:
+    """Let chunks go on whose time has come; the pools that got some."""
+    return {row[0] for row in connection.execute("SELECT engine_wake_5()").fetchall()}
+
+
 def open_gates(connection: Connection) -> set[str]:
     """Let runs begin whose workflow's bounds have room again; the pools that got some."""
     return {row[0] for row in connection.execute("SELECT engine_gates_3()").fetchall()}
 
 
-def enter_key(connection: Connection, call: StepCall, gate: UUID, *, most: int) -> bool:
-    """Take one of the places behind a gate; whether the step has one now."""
-    given = (call.tenant_id, gate, call.run_id, call.path, most)
+def enter_key(
+    connection: Connection, call: StepCall, gate: UUID, *, most: int, item_id: int | None
+) -> bool:
+    """Take one of the places behind a gate; whether the step has one now.
+
+    `item_id`: the chunk whose item the step is of.
+    """
+    given = (call.tenant_id, gate, call.run_id, call.path, most, item_id)
     row = connection.execute(_ENTER, given).fetchone()
     return row is not None and bool(row[0])
 
@@ -227,14 +237,9 @@ def leased(connection: Connection, *, worker_id: UUID) -> dict[int, UUID]:
     return {row[0]: row[1] for row in connection.execute(_LEASED, (worker_id,)).fetchall()}
 
 
-def give_up(
-    connection: Connection, *, item_id: int, token: UUID, broken: bool, behind: bool = False
-) -> None:
-    """Drop an item: it is ready again; `broken`, and one crash nearer to its end.
-
-    `behind`: after what is ready now.
-    """
-    connection.execute(_GIVE_UP, (item_id, token, broken, behind))
+def give_up(connection: Connection, *, item_id: int, token: UUID, broken: bool) -> None:
+    """Drop an item: it is ready again; `broken`, and one crash nearer to its end."""
+    connection.execute(_GIVE_UP, (item_id, token, broken))
 
 
 def start_draining(connection: Connection, *, worker_id: UUID) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,15 +19,20 @@ from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost
 from apps.executions.store import maps
 from apps.executions.store.connections import Shared
 from apps.executions.store.resilient import read_surely
+from apps.executions.worker.keys import KeyPlaces
 from apps.executions.worker.leased import LeasedTurn
 from apps.executions.worker.maps.item import ItemRunner
+from apps.executions.worker.maps.keys import ChunkKeys
 from apps.executions.worker.maps.ledger import Ledger
 from apps.executions.worker.maps.lines import ItemsGone
 from apps.executions.worker.maps.pools import ItemSteps, Pools
+from apps.executions.worker.maps.spending import Spending
 from apps.executions.worker.maps.watch import Watch
 from apps.executions.worker.maps.work import Ended, Work
 from apps.executions.worker.shop import Shop
 from apps.workflows.graph.mapping import Policy
+
+logger = logging.getLogger(__name__)
 
 
 class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
@@ -56,8 +62,8 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
 
     def _hold(self, line: Shared) -> None:
         claim, shop = self.claim, self.shop
-        died = read_surely(line, shop.lease, lambda connection: maps.take(connection, claim))
-        if died is None:
+        taken = read_surely(line, shop.lease, lambda connection: maps.take(connection, claim))
+        if taken is None:
             raise LeaseLost
         state = self._state(claim.head)
         step = state.step(claim.path)
@@ -93,19 +99,25 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
                 control=watch,
                 pools=self.pool,
                 throttle=shop.throttles.of(claim, now=shop.lease.now()),
+                keys=self._keys(line) if step.body.keyed else None,
             ),
             fails_fast=progress.opening.policy is Policy.FAIL_FAST,
             gives_way=self._gives_way(),
+            spending=Spending(taken.spent),
         )
-        self._fill(work, progress, died=died)
+        self._fill(work, progress, died=taken.died)
         ended = work.run()
-        if ended in (Ended.GAVE_WAY, Ended.RESTED):
+        if ended.is_put_down or ended is Ended.RESTED:
             work.keep()
         ledger.flush()
-        if ended is Ended.GAVE_WAY:
-            self._drop(broken=False, behind=True)
+        if ended.is_put_down:
+            self._put_down(line, work)
             return
         self._finish(work.event(stopped=ended is not Ended.DONE))
+
+    def _keys(self, line: Shared) -> ChunkKeys:
+        shop = self.shop
+        return ChunkKeys(KeyPlaces(self.claim, line, shop.lease, read=shop.read_key))
 
     def _state(self, head: int) -> RunState:
         """The run at least so far, for reading."""
@@ -158,3 +170,15 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             self.shop.connections, self.shop.lease, lambda c: maps.done(c, self.claim, event)
         )
         self.shop.ring((RUN_POOL,))
+
+    def _put_down(self, line: Shared, work: Work) -> None:
+        """For whoever comes, behind what is ready now or when something can go on."""
+        self.pool.stop(StopReason.LEASE_LOST)
+        spent = work.spending.text()
+        rested = read_surely(
+            line,
+            self.shop.lease,
+            lambda c: maps.rest(c, self.claim, spent=spent, until=work.wake_at),
+        )
+        if not rested:
+            logger.info("the chunk was put down by an earlier try, or has another worker now")

@@ -141,6 +141,7 @@ class Keeper:
         ready = statements.reap(connection, lease_seconds=self._settings.lease_seconds)
         ready |= statements.tidy(connection)
         ready |= statements.fire_timers(connection)
+        ready |= statements.wake(connection)
         ready |= statements.open_gates(connection)
         if statements.is_told_to_drain(connection, worker_id=self._settings.worker_id):
             self._draining.set()

@@ -84,8 +84,8 @@ class LeasedTurn(ABC, Generic[C, P]):
         """Call once what the work left behind is durable."""
         done()
 
-    def _drop(self, *, broken: bool, behind: bool = False) -> None:
-        """Give it back if it is still ours, ready for whoever comes, `behind` what is now."""
+    def _drop(self, *, broken: bool) -> None:
+        """Give it back if it is still ours, ready for whoever comes."""
         self.pool.stop(StopReason.LEASE_LOST)
         connections = self.shop.connections
         try:
@@ -95,7 +95,6 @@ class LeasedTurn(ABC, Generic[C, P]):
                 item_id=self.claim.item_id,
                 token=self.claim.token,
                 broken=broken,
-                behind=behind,
             )
         except Exception as error:
             # The loop finds an item without a turn, or the reaper one without a lease.

@@ -35,7 +35,7 @@ from apps.executions.engine.slice_ports import (
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.store.journal import RunJournal
-from apps.executions.worker.keys import TurnKeys
+from apps.executions.worker.keys import KeyPlaces, TurnKeys
 from apps.executions.worker.leased import LeasedTurn
 from apps.executions.worker.pool import SlicePool
 from apps.executions.worker.shop import Shop
@@ -144,7 +144,7 @@ class Turn(LeasedTurn[Claim, SlicePool]):
         if not plan.keyed:
             return None
         shop = self.shop
-        return TurnKeys(self.claim, shop.connections, shop.lease, read=shop.read_key)
+        return TurnKeys(KeyPlaces(self.claim, shop.connections, shop.lease, read=shop.read_key))
 
     def _state(self, plan: Plan, journal: RunJournal) -> RunState:
         """A long history is read from the start once in a process, not at every claim."""

@@ -7,13 +7,13 @@ CREATE FUNCTION engine_chunk_take_5(
 ) RETURNS TABLE (died int, spent jsonb)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
+DECLARE
+  dead int := engine_chunk_take_4(p_tenant, p_run, p_path, p_chunk, p_item, p_token);
 BEGIN
   RETURN QUERY
-    SELECT t.died, c.spent
-      FROM engine_chunk_take_4(p_tenant, p_run, p_path, p_chunk, p_item, p_token) AS t(died)
-      JOIN map_chunk c ON c.tenant_id = p_tenant AND c.run_id = p_run AND c.path = p_path
-       AND c.chunk = p_chunk
-     WHERE t.died IS NOT NULL;
+    SELECT dead, c.spent FROM map_chunk c
+     WHERE c.tenant_id = p_tenant AND c.run_id = p_run AND c.path = p_path AND c.chunk = p_chunk
+       AND dead IS NOT NULL;
 END $$;
 
 -- A living worker puts down a chunk: behind what is ready now, or asleep until that time. False: it is

@@ -33,6 +33,7 @@ from apps.executions.engine.step import EVERY_POOL
 from apps.executions.engine.storable import BODY_LIMIT, INLINE_LIMIT, Unstorable, dumps
 from apps.executions.engine.wait_events import StepAnswer
 from apps.executions.store.maps import ItemRecord
+from apps.executions.worker.maps.keys import ChunkKeys
 from apps.executions.worker.maps.pools import Pools
 from apps.executions.worker.throttles import WorkflowThrottle
 from apps.workflows.graph.declaration import Json
@@ -159,6 +160,11 @@ class ItemRunner:
     control: Control
     pools: Pools
     throttle: WorkflowThrottle
+    keys: ChunkKeys | None
+
+    def is_called(self, item: Item) -> bool:
+        """There may be a place for a step of it that waits for its key."""
+        return self.keys is not None and self.keys.is_called(item.state.frame.prefix)
 
     def begin(self, idx: int, value: Json, *, history: Any = None) -> Item:
         """A fresh item, or one with the history that an effect left behind."""
@@ -194,7 +200,11 @@ class ItemRunner:
         pool = self.pools.open()
         try:
             around = Around(
-                journal=item.journal, pool=pool, control=self.control, throttle=self.throttle
+                journal=item.journal,
+                pool=pool,
+                control=self.control,
+                keys=self.keys,
+                throttle=self.throttle,
             )
             attempts = item.state.totals.attempts
             outcome = Slice(claim, item.state, around).run()

@@ -9,22 +9,23 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.mapping import ChunkCompleted
-from apps.executions.engine.ports import Usage
-from apps.executions.engine.record import Totals
 from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.worker.maps.item import Item, ItemRunner, failed_record
 from apps.executions.worker.maps.ledger import Ledger
+from apps.executions.worker.maps.spending import Spending
 from apps.executions.worker.maps.watch import Watch, Word
 from apps.workflows.graph.declaration import Json
 
 LOOK_SECONDS: Final = 0.2
+NAP: Final = dt.timedelta(seconds=1)
+"""A chunk that could go on with nothing for so long puts itself down until then."""
 
 
 class Ended(StrEnum):
@@ -34,6 +35,12 @@ class Ended(StrEnum):
     STOPPED = "STOPPED"
     RESTED = "RESTED"
     GAVE_WAY = "GAVE_WAY"
+    ASLEEP = "ASLEEP"
+
+    @property
+    def is_put_down(self) -> bool:
+        """Whoever takes the chunk again goes on with it."""
+        return self in (Ended.GAVE_WAY, Ended.ASLEEP)
 
 
 @dataclass(kw_only=True)
@@ -46,9 +53,9 @@ class Work:
     runner: ItemRunner
     fails_fast: bool
     gives_way: Callable[[], bool]
-    failure: Mapping[str, Json] | None = None
-    """Of the first item that failed here."""
-    totals: Totals = field(default_factory=Totals)
+    spending: Spending
+    wake_at: dt.datetime | None = None
+    """When something can go on, of a chunk that is asleep."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,23 +101,16 @@ class Work:
 
     def event(self, *, stopped: bool) -> ChunkCompleted:
         """What the run is told; the counts are added by the database."""
-        totals = self.totals
         return ChunkCompleted(
             path=self.claim.path,
             attempt=self.claim.attempt,
             chunk=self.claim.chunk,
             done=0,
             failed=0,
-            attempts=totals.attempts,
+            attempts=self.spending.attempts,
             stopped=stopped,
-            failure=self.failure,
-            usage=Usage(
-                cpu_seconds=totals.cpu_seconds,
-                peak_memory_bytes=totals.peak_memory_bytes,
-                bytes_in=totals.bytes_in,
-                bytes_out=totals.bytes_out,
-                cost_minor=totals.cost_minor,
-            ),
+            failure=self.spending.failure,
+            usage=self.spending.usage(),
         )
 
     def _safely(self) -> None:
@@ -123,7 +123,7 @@ class Work:
         while self._goes_on():
             item = self._next()
             if item is None:
-                if self._is_empty():
+                if self._is_empty() or self._falls_asleep():
                     return
                 time.sleep(self._patience())
                 self.ledger.tick()
@@ -155,10 +155,13 @@ class Work:
         with self._lock:
             now = self.watch.now()
             for item in self._waiting:
-                if item.wake_at is None or item.wake_at <= now:
-                    self._waiting.remove(item)
-                    self._running += 1
-                    return item
+                if self.runner.is_called(item):
+                    item.state.look_again(at=now)
+                elif item.wake_at is not None and item.wake_at > now:
+                    continue
+                self._waiting.remove(item)
+                self._running += 1
+                return item
             if not self._fresh:
                 return None
             idx, value, history = self._fresh.popleft()
@@ -172,7 +175,7 @@ class Work:
             if left is Left.PARKED:
                 self._waiting.append(item)
         if left is Left.FINISHED:
-            self._count(item.state.totals)
+            self.spending.add(item.state.totals)
         if settled:
             self._settle(item)
         elif left is not Left.PARKED:
@@ -190,23 +193,25 @@ class Work:
 
     def _note(self, failure: Mapping[str, Json]) -> None:
         with self._lock:
-            self.failure = self.failure or failure
+            self.spending.failure = self.spending.failure or failure
             if self.fails_fast and self._ended is None:
                 self._ended = Ended.STOPPED
-
-    def _count(self, totals: Totals) -> None:
-        with self._lock:
-            mine = self.totals
-            mine.attempts += totals.attempts
-            mine.cpu_seconds += totals.cpu_seconds
-            mine.peak_memory_bytes = max(mine.peak_memory_bytes, totals.peak_memory_bytes)
-            mine.bytes_in += totals.bytes_in
-            mine.bytes_out += totals.bytes_out
-            mine.cost_minor += totals.cost_minor
 
     def _is_empty(self) -> bool:
         with self._lock:
             return not (self._fresh or self._waiting)
+
+    def _falls_asleep(self) -> bool:
+        """Nothing runs and nothing can for a while: no worker is needed until then."""
+        with self._lock:
+            times = [item.wake_at for item in self._waiting if item.wake_at is not None]
+            if self._running or self._fresh or len(times) < len(self._waiting):
+                return False
+            if min(times) - self.watch.now() < NAP or self._ended is not None:
+                return False
+            self.wake_at = min(times)
+            self._ended = Ended.ASLEEP
+            return True
 
     def _patience(self) -> float:
         """Until the first item that waits is due, or somebody may have said something."""
