@@ -86,11 +86,10 @@ def test_a_rule_that_calls_a_disabled_node_is_not_there() -> None:
     assert step.compensation is None
 
 
-def test_no_workflow_stands_in_for_a_container() -> None:
+@pytest.mark.parametrize("kind", ["pure", "box", "each"])
+def test_a_workflow_may_stand_in_for_any_step(kind: str) -> None:
     rule = {"do": "fallback", "with": {"workflow": "b"}}
-    error = refusal(a("a", "box", onError=[rule]), a("b"))
-    assert (error.code, error.node_id) == ("ON_ERROR_NOT_SUPPORTED", "a")
-    step = compile_plan(document([a("a", onError=[rule])]), CATALOGUE).step("a")
+    step = compile_plan(document([a("a", kind, onError=[rule])]), CATALOGUE).step("a")
     assert step.rule("X", retryable=False).workflow == "b"
 
 

@@ -9,12 +9,21 @@ from typing import Any
 import pytest
 
 from apps.executions.engine.asking import unanswered, unhelped
-from apps.executions.engine.ports import Decided, StepDone, StepFailed, StepWaits
+from apps.executions.engine.ports import (
+    Decided,
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOutcome,
+    StepWaits,
+)
 from apps.executions.engine.slice_ports import Left
+from apps.executions.engine.state import RunStatus
 from apps.executions.engine.wait_events import StepAnswer, answer_json, read_answer
 from apps.workflows.graph.waits import Wait, WaitKind
-from tests.engine.cases import failing, only, plan_of, statuses
-from tests.engine.simulator import World, echo
+from tests.engine.cases import failing, only, plan_of, statuses, types
+from tests.engine.simulator import Script, World, echo
+from tests.engine.test_loops import failing_in, repeating
 from tests.factories.graphs import a, to
 
 CALL: dict[str, Any] = {"do": "fallback", "with": {"workflow": "w"}}
@@ -107,3 +116,50 @@ def test_a_wait_that_is_over_may_be_followed_by_another() -> None:
     kinds = [(ask.kind, ask.seq) for batch in world.batches for ask in batch.change.asks]
     assert [kind for kind, _ in kinds] == ["step.waiting", "step.waiting"]
     assert len({seq for _, seq in kinds}) == 2
+
+
+def in_loop(script: Script) -> Script:
+    return repeating({"c": 2}, script)
+
+
+BOXED = [to("c", "after"), to("x", "c.next")]
+
+
+@pytest.mark.parametrize("fails", ["c", "c[0]/x"])
+def test_a_workflow_stands_in_for_a_loop_that_failed_or_whose_body_did(fails: str) -> None:
+    nodes = [a("c", "box", onError=[CALL]), a("x", parentId="c"), a("after")]
+    script = failing_in(fails)
+    world = World(plan_of(nodes, BOXED), script=script if fails == "c" else in_loop(script))
+    world.slice()
+    assert world.folded().is_waiting
+    assert wait_of(world).payload["ports"]
+    answer = StepAnswer(path="c", attempt=1, outcome=StepDone(outputs={"value": 7}))
+    world.say(answer)
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert statuses(world)["c"] == "SUCCEEDED"
+    assert statuses(world)["after"] == "SUCCEEDED"
+
+
+def test_where_a_loop_is_not_helped_its_next_rule_decides() -> None:
+    nodes = [a("c", "box", onError=[CALL, {"do": "continue"}]), a("x", parentId="c")]
+    world = World(plan_of(nodes, BOXED[1:]), script=in_loop(failing_in("c[0]/x")))
+    world.slice()
+    outcome = unhelped(wait_of(world), message="Nor did the other.")
+    world.say(StepAnswer(path="c", attempt=1, outcome=outcome))
+    assert world.finish().status is RunStatus.PARTIAL
+
+
+def test_nobody_stands_in_for_a_loop_inside_one_that_is_over() -> None:
+    nodes = [
+        a("c", "box", onError="continue"),
+        a("d", "box", parentId="c", onError=[CALL]),
+        a("x", parentId="d"),
+        a("bad", parentId="c"),
+    ]
+
+    def both(call: StepCall) -> StepOutcome:
+        return failing_in("c[0]/bad" if call.node.id == "bad" else "c[0]/d[0]/x")(call)
+
+    world = World(plan_of(nodes), script=repeating({"c": 1, "d": 1}, both))
+    assert world.finish().status is RunStatus.PARTIAL
+    assert "step.waiting c[0]/d" not in types(world)

@@ -189,12 +189,10 @@ def test_elsewhere_than_in_development_the_deployed_version_runs(acme: Tenant) -
 
 def test_what_the_engine_does_not_run_is_refused_at_start(acme: Tenant) -> None:
     with scope.tenant(acme.id, actor=acme.owner):
-        other = str(workflow(acme).pk)
-        call = [{"do": "fallback", "with": {"workflow": other}}]
-        drawn = workflow(acme, a("n0", "box", onError=call))
+        drawn = workflow(acme, a("n0"), errorHandler="n0")
         with pytest.raises(RunRefused) as refused:
             start_run(actor=acme.owner, workflow_id=drawn.pk)
-        assert refused.value.reason == "ON_ERROR_NOT_SUPPORTED"
+        assert refused.value.reason == "ERROR_HANDLER_NOT_SUPPORTED"
         assert not Run.objects.exists()
 
 

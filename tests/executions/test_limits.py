@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import uuid
 from typing import Any
@@ -226,3 +227,31 @@ def test_a_weight_is_a_share_of_the_claims(acme: Tenant, globex: Tenant, claimer
 def _runs(tenant: Tenant) -> list[Run]:
     with scope.tenant(tenant.id):
         return list(Run.objects.all())
+
+
+def test_bounds_are_exact_under_eight_claimers_who_also_start_and_end_runs(
+    acme: Tenant, engine: Any
+) -> None:
+    workflow, most, burst, pace = uuid7(), 4, 5, 0.05
+    runs = [bounded(acme, workflow, maxRuns=most, startsPerMinute=60 / pace, burst=burst)]
+    (opened,) = engine.execute("SELECT clock_timestamp()").fetchone()
+    crowd = Crowd()
+    loops = [worker(ScriptedRunner(crowd), settings={"beat_seconds": 0.5}) for _ in range(8)]
+    with contextlib.ExitStack() as stack:
+        for loop in loops:
+            stack.enter_context(loop)
+        runs += [
+            bounded(acme, workflow, maxRuns=most, startsPerMinute=60 / pace, burst=burst)
+            for _ in range(39)
+        ]
+        for run_id in runs:
+            assert finished(acme, run_id, seconds=60).state == "SUCCEEDED"
+    assert crowd.most <= most
+    times = ((run.started_at, run.finished_at) for run in _runs(acme))
+    rows = sorted((begun, ended) for begun, ended in times if begun and ended)
+    assert len(rows) == 40
+    for at, _ in rows:
+        assert sum(begun <= at < ended for begun, ended in rows) <= most, "of runs in progress"
+    for number, (begun, _) in enumerate(rows):
+        earned = burst + (begun - opened).total_seconds() / pace + 1
+        assert number < earned, "no more have begun than the rate had room for"

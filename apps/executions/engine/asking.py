@@ -97,6 +97,12 @@ def _is_doubt(step: Step, code: str) -> bool:
     return step.effect is Effect.UNSAFE and code in DOUBTFUL
 
 
+def calling(step: Step, failure: Failure, outcome: StepFailed) -> Wait | None:
+    """The wait for a workflow that stands in for a container whose body has failed."""
+    workflow = rule_for(step, outcome).workflow
+    return None if workflow is None else _stand_in(step, failure, outcome, workflow)
+
+
 def _stand_in(step: Step, failure: Failure, outcome: StepFailed, workflow: str) -> Wait:
     """For a run of that workflow; what it gives leaves by the step's own ports."""
     ports = interface_of(step.node, step.node_type).outputs

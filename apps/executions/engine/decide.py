@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from apps.executions.engine import ports
-from apps.executions.engine.asking import EFFECT_IN_DOUBT, question
+from apps.executions.engine.asking import EFFECT_IN_DOUBT, calling, question
 from apps.executions.engine.concluding import WORKER_LOST, failed
 from apps.executions.engine.facts import fact
 from apps.executions.engine.failure import Failure
@@ -189,14 +189,22 @@ def _ends(state: RunState, facts: Facts) -> tuple[StepEvent, ...]:
     )
 
 
-def _broken(state: RunState, facts: Facts) -> StepFailed | None:
-    """A container ends with the failure of a step in it, once nothing in it runs any more."""
+def _broken(state: RunState, facts: Facts) -> StepFailed | StepWaiting | None:
+    """A container ends with the failure of a step in it, once nothing in it runs any more.
+
+    Where a workflow shall stand in for it, it waits for that.
+    """
     for iteration, failure in state.broken:
         if runs_within(state, iteration):
             continue
         step, record = state.steps[iteration.container], state.records[iteration.container]
         outcome = ports.StepFailed(code=failure.code, message=failure.message)
         started_at = record.started_at or facts.now
+        is_needless = step.index in state.spare or state.is_dead(step.index)
+        if not is_needless and (call := calling(step, failure, outcome)) is not None:
+            return StepWaiting(
+                path=step.path, attempt=record.attempt, started_at=started_at, wait=call
+            )
         return failed(step, failure, outcome, attempt=record.attempt, started_at=started_at)
     return None
 

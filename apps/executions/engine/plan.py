@@ -134,12 +134,6 @@ class _Compiler:
         for name in sorted(called - self.nodes.keys()):
             message = f"{node.id} calls {name}, which is not there."
             raise PlanRefused("DOCUMENT_INVALID", message, node_id=node.id)
-        if step.node_type.container and any(rule.arguments.workflow for rule in node.on_error):
-            message = (
-                f"No workflow can stand in for the container {node.id}: name a node, or move the"
-                " container into a workflow of its own and call that."
-            )
-            raise PlanRefused("ON_ERROR_NOT_SUPPORTED", message, node_id=node.id)
         undone_by = None if node.compensation in self.disabled else node.compensation
         return replace(
             step, on_error=rules_of(node, disabled=self.disabled), compensation=undone_by
