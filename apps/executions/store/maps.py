@@ -84,7 +84,6 @@ def rest(
 ) -> bool:
     """Put the chunk down: behind what is ready now, or until that time. False: it is another's."""
     given = (*_place(claim), claim.item_id, claim.token, spent, until)
-    crashpoint("turn.dropped")
     row = connection.execute(_REST, given).fetchone()
     return row is not None and bool(row[0])
 
