@@ -33,6 +33,8 @@ NAMES: Final = (
     *("intent.begun", "intent.committed", "result.begun", "result.committed"),
     *("value.begun", "value.stored"),
     *("chunk.taken", "items.begun", "items.committed", "chunk.begun", "chunk.committed"),
+    *("runs.begun", "runs.committed", "park.begun", "park.committed"),
+    *("home.begun", "home.committed"),
     *("reduce.begun", "reduce.ended"),
     *("beat.begun", "beat.committed", "reap.committed", "timers.committed"),
     *("relay.read", "relay.announced", "relay.committed"),

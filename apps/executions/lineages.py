@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from django.db import connection
@@ -15,15 +17,16 @@ from django.db.models.functions import Cast
 from apps.executions.compiled import compiled_of
 from apps.executions.engine.asking import DOUBTFUL
 from apps.executions.engine.codec import decode
-from apps.executions.engine.fold import RunState
+from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.lineage import effects_of
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
+from apps.executions.engine.state import RunStatus
 from apps.executions.errors import PastEffect
 from apps.executions.history import all_events
 from apps.executions.item_effects import item_effects
-from apps.executions.models import AWAITED, Run, RunEvent
+from apps.executions.models import AWAITED, ParentKind, Run, RunEvent
 from apps.kit.errors import Refusal
 from apps.tenancy import scope
 from apps.versions.actions.commits import found as version_of
@@ -33,6 +36,8 @@ from apps.workflows.graph.declaration import Effect, NodeType
 CHAIN_SHOWN = 100
 _TAKE_OVER = "SELECT engine_map_inherit_3(%s, %s, %s, %s::text[])"
 CHILDREN_LOOKED_AT = 500
+_UNDER = (*AWAITED, ParentKind.ITEM)
+_DONE = (RunStatus.SUCCEEDED, RunStatus.PARTIAL)
 
 
 def lock(lineage_id: uuid.UUID) -> None:
@@ -56,12 +61,11 @@ def chain(run: Run) -> tuple[Run, ...]:
 
 def state_at(run: Run, plan: Plan, *, seq: int) -> RunState:
     """The run as it was after an event."""
-    state = RunState(plan)
-    for view in all_events(run.pk):
-        if view.seq > seq:
-            break
-        state.apply(decode(view.type, path=view.path, attempt=view.attempt, body=view.body))
-    return state
+    past = takewhile(lambda view: view.seq <= seq, all_events(run.pk))
+    return fold(
+        plan,
+        (decode(view.type, path=view.path, attempt=view.attempt, body=view.body) for view in past),
+    )
 
 
 def past_effects(
@@ -121,25 +125,58 @@ def _ended(lineage_id: uuid.UUID) -> dict[uuid.UUID, dt.datetime]:
     return {pk: finished or created for pk, finished, created in rows}
 
 
-def children(lineage_id: uuid.UUID, tops: Collection[str]) -> tuple[Run, ...]:
-    """Runs that steps at or below these have waited for, in any run of the lineage."""
-    above = members(lineage_id).values("pk")
-    rows = Run.objects.filter(parent_id__in=above, parent_kind__in=AWAITED).summary()
-    below = rows.order_by("id")[:CHILDREN_LOOKED_AT]
-    return tuple(one for one in below if top_of(one.parent_path or "") in tops)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Below:
+    """A run that a step has waited for, at or below `top` in the document."""
+
+    top: str
+    run: Run
 
 
-def effects_below(below: Iterable[Run]) -> tuple[PastEffect, ...]:
+def children(
+    lineage_id: uuid.UUID, tops: Collection[str], *, spared: Collection[str] = ()
+) -> tuple[Below, ...]:
+    """Runs that steps at or below these have waited for, in any run of the lineage.
+
+    Of maps that are `spared`, items that are done do not run again.
+    """
+    rows = Run.objects.filter(parent_id__in=members(lineage_id).values("pk")).summary()
+    below = rows.filter(parent_kind__in=_UNDER).order_by("id")[:CHILDREN_LOOKED_AT]
+    found: list[Below] = []
+    for one in below:
+        top = top_of(one.parent_path or "")
+        if top not in tops or (top in spared and one.status in _DONE):
+            continue
+        found += (Below(top=top, run=child) for child in _called_by(one))
+    return tuple(found)
+
+
+def _called_by(run: Run) -> Iterator[Run]:
+    """The run itself, or of an item those that its steps have waited for."""
+    if run.parent_kind != ParentKind.ITEM:
+        yield run
+        return
+    for one in _under(run):
+        yield from _called_by(one)
+
+
+def _under(run: Run) -> Any:
+    rows = Run.objects.filter(parent_id=run.pk, parent_kind__in=_UNDER).summary()
+    return rows.order_by("id")[:CHILDREN_LOOKED_AT]
+
+
+def effects_below(below: Iterable[Below]) -> tuple[PastEffect, ...]:
     """Steps whose children have touched the world: a new child would do so under new keys."""
-    found: dict[str, PastEffect] = {}
-    for child in below:
+    found: dict[tuple[str, str], PastEffect] = {}
+    for one in below:
+        child = one.run
         if not _has_touched(child):
             continue
-        path = child.parent_path or ""
-        before = found.get(path)
-        found[path] = PastEffect(
-            path=top_of(path),
-            node_id=node_of(path),
+        node_id = node_of(child.parent_path or "")
+        before = found.get((one.top, node_id))
+        found[one.top, node_id] = PastEffect(
+            path=one.top,
+            node_id=node_id,
             node_type=SUBWORKFLOW,
             effect=str(Effect.KEYED),
             happened_at=child.finished_at or child.created_at,
@@ -156,8 +193,7 @@ def _has_touched(run: Run) -> bool:
         return True  # Nobody can tell.
     if types and past_effects(run.lineage_id, types):
         return True
-    under = Run.objects.filter(parent_id=run.pk, parent_kind__in=AWAITED).summary()
-    return any(map(_has_touched, under[:CHILDREN_LOOKED_AT]))
+    return any(_has_touched(one) for under in _under(run) for one in _called_by(under))
 
 
 def next_generation(lineage_id: uuid.UUID) -> int:

@@ -62,7 +62,10 @@ def answer_parent(event: RunFinished) -> None:
 @on(RunFinished)
 def handle_failure(event: RunFinished) -> None:
     """A run has failed: start what handles it."""
-    if event.state in handling.FAILED and event.parent_kind != ParentKind.HANDLER:
+    if event.state in handling.FAILED and event.parent_kind not in (
+        ParentKind.HANDLER,
+        ParentKind.ITEM,
+    ):
         handling.handle(event.run_id)
 
 

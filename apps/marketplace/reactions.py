@@ -65,7 +65,7 @@ def take_over_decision(event: ApprovalDecided) -> None:
 @on(RunFinished)
 def count_download(event: RunFinished) -> None:
     """A workflow ran to success: if it was installed, its listing has one more user."""
-    if event.state != "SUCCEEDED" or event.installation_id is None:
+    if event.state != "SUCCEEDED" or event.installation_id is None or event.parent_kind == "ITEM":
         return
     if actions.count_first_run(workflow_id=event.workflow_id, run_id=event.run_id):
         transaction.on_commit(jobs.refresh_statistics_soon, robust=True)

@@ -11,7 +11,7 @@ from apps.tenancy.models import TenantModel
 # Cross-tenant by nature; ids only. The engine's role sees all rows, nobody else does.
 ENGINE_TABLES = {
     *("work_item", "lane", "timer", "worker", "outbox", "ask"),
-    *("workflow_gate", "key_holder", "key_wait", "open_child"),
+    *("workflow_gate", "key_holder", "key_wait", "open_child", "map_news"),
 }
 # Global or public by design, each with its reason.
 OPEN_TABLES = {

@@ -32,14 +32,18 @@ class MapBench:
     items: dict[tuple[str, int], tuple[int, bool]] = field(default_factory=dict)
     runs: Counter[tuple[str, int, int]] = field(default_factory=Counter)
     most_open: int = 0
+    parks: bool = False
+    """Items are runs of their own: a chunk that is called back is woken, and comes when they do."""
+    woken: int = 0
 
     def take(self, change: Change, say: Say) -> None:
         """What an append hands out and calls back, in its transaction."""
         self.chunks += change.chunks
         self.most_open = max(self.most_open, len(self.chunks))
-        for chunk in tuple(self.chunks):
-            if change.recall or chunk.path in change.recalls:
-                self.end(chunk, say, stopped=True)
+        called = [one for one in self.chunks if change.recall or one.path in change.recalls]
+        self.woken += bool(called) and self.parks
+        for chunk in () if self.parks else called:
+            self.end(chunk, say, stopped=True)
 
     def work(self, chunk: Chunk, say: Say, *, fails_fast: bool) -> None:
         """A worker does the items that are not recorded yet."""

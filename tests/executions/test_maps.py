@@ -315,8 +315,8 @@ def test_what_one_run_has_done_another_takes_over(acme: Tenant) -> None:
 @pytest.mark.parametrize(
     ("outcome", "code"),
     [
-        (StepWaits(wait=Wait(kind=WaitKind.TIMER, seconds=60)), "WAIT_IN_MAP"),
-        (StepOpens(opening=MapOpening(total=1, items=[1])), "MAP_IN_MAP"),
+        (StepWaits(wait=Wait(kind=WaitKind.TIMER, seconds=60)), "WAIT_UNDECLARED"),
+        (StepOpens(opening=MapOpening(total=1, items=[1])), "WAIT_UNDECLARED"),
     ],
 )
 def test_what_would_outlive_a_chunk_is_refused(

@@ -19,10 +19,12 @@ from apps.workflows.graph.declaration import (
     Outputs,
     Port,
     PortSpec,
+    Wait,
     node,
     node_type_of,
 )
 from apps.workflows.graph.document import Document, parse
+from apps.workflows.graph.mapping import MapOpening
 
 _ANY = PortSpec(type=Port.ANY, required=False)
 _PORTS: Any = {
@@ -164,8 +166,14 @@ def join(parameters: JoinParameters, inputs: Inputs, context: NodeContext) -> Ou
     },
     example=Example(),
 )
-def each(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+def each(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs | MapOpening:
     """A map, as far as the engine knows."""
+    return {}
+
+
+@node("test.waiting", version=1, title="Waiting", effect=Effect.PURE, **_PORTS)
+def waiting(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs | Wait:
+    """It may wait, as far as the engine knows."""
     return {}
 
 
@@ -173,7 +181,7 @@ TYPES: tuple[NodeType, ...] = tuple(
     node_type_of(one)
     for one in (
         *(pure, keyed, reconcilable, unsafe, transactional),
-        *(picky, picky_keyed, box, join, each),
+        *(picky, picky_keyed, box, join, each, waiting),
     )
 )
 OWN_TYPES = tuple(one for one in TYPES if one.type.startswith("test."))

@@ -135,7 +135,7 @@ def look_after(run_id: uuid.UUID) -> None:
 
 def cancel(*, run_id: uuid.UUID, path: str | None = None, attempt: int | None = None) -> None:
     """Ask the children of a run, or of one attempt of a step, to stop. Repeatable."""
-    below = Run.objects.children(run_id).open().filter(parent_kind__in=AWAITED)
+    below = Run.objects.children(run_id).open().filter(parent_kind__in=(*AWAITED, ParentKind.ITEM))
     if path is not None:
         below = below.filter(parent_path=path, parent_attempt=attempt)
     for child in below.summary():

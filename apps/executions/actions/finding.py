@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from apps.executions.models import Run
+from apps.executions.errors import RunRefused
+from apps.executions.models import ParentKind, Run
 from apps.kit.errors import NotFound
 from apps.tenancy.frozen import Frozen
 
@@ -17,3 +18,12 @@ def found(run_id: uuid.UUID) -> Run:
     if run is None:
         raise NotFound.of("execution", path=("executionId",))
     return run
+
+
+def require_whole(run: Run) -> None:
+    """Raises RunRefused for an item of a map: what starts, rests and repeats is the run above."""
+    if run.parent_kind == ParentKind.ITEM:
+        message = (
+            f"This run is the item {run.parent_path} of the run {run.parent_id}: ask for that one."
+        )
+        raise RunRefused("RUN_IS_AN_ITEM", message, path=("executionId",))

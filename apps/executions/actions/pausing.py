@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from apps.executions import policies
-from apps.executions.actions.finding import found
+from apps.executions.actions.finding import found, require_whole
 from apps.executions.actions.telling import tell
 from apps.executions.engine.pausing import PAUSE, RESUME
 from apps.executions.engine.state import RunStatus
@@ -32,6 +32,7 @@ def resume_run(*, actor: Actor, run_id: uuid.UUID) -> Run:
 def _asked(actor: Actor, run_id: uuid.UUID, kind: str) -> Run:
     with scope.transaction():
         run = found(run_id)
+        require_whole(run)
         if run.status.is_terminal or run.status is RunStatus.CANCELING:
             raise ExecutionEnded(state=run.state)
         if (run.status is RunStatus.PAUSED) is (kind == PAUSE) and not InboxMessage.objects.filter(

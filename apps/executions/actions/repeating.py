@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from apps.executions import lineages, policies
 from apps.executions.actions.chains import Chain
-from apps.executions.actions.finding import found
+from apps.executions.actions.finding import found, require_whole
 from apps.executions.actions.orders import order
 from apps.executions.actions.starting import begin, looked_at
 from apps.executions.compiled import Compiled, compiled_of
@@ -107,6 +107,7 @@ class _Repeat:
 
     def __init__(self, actor: Actor, source: Run, how: Again) -> None:
         """Raises RunRefused for a run that goes on by itself."""
+        require_whole(source)
         if not source.status.is_terminal:
             message = "The run is still going; cancel it or wait for its end."
             raise RunRefused("RUN_NOT_FINISHED", message, path=("executionId",))
@@ -201,7 +202,7 @@ class _Repeat:
             if step in redone
         }
         lineage_id = self.source.lineage_id
-        below = lineages.children(lineage_id, redone)
+        below = lineages.children(lineage_id, redone, spared=resumed)
         if not types and not below:
             return ()
         if lineages.members(lineage_id).open().exists():
@@ -209,7 +210,7 @@ class _Repeat:
             raise RunRefused("LINEAGE_RUNNING", message, path=("executionId",))
         effects = lineages.past_effects(lineage_id, types, spared=resumed)
         listed = {effect.path for effect in effects}
-        others = [one for one in below if top_of(one.parent_path or "") not in listed]
+        others = [one for one in below if one.top not in listed]
         effects += lineages.effects_below(others)
         confirmed = set(self.how.confirmed)
         if any(not confirmed & {effect.path, effect.node_id} for effect in effects):

@@ -13,7 +13,7 @@ from apps.executions.engine.slice_ports import Claim
 
 def deadline_of(claim: Claim, step: Step, *, started_at: dt.datetime) -> dt.datetime:
     """The earlier of the attempt's own time and the run's; what undoes has time of its own."""
-    own = started_at + step.timeout
+    own = started_at + dt.timedelta(seconds=step.timeout_seconds)
     return own if step.undoes or claim.deadline_at is None else min(own, claim.deadline_at)
 
 
@@ -48,7 +48,7 @@ def call_of(
         node_type=step.node_type,
         path=path,
         attempt=attempt,
-        generation=said.generation if state.given else frame.generation,
+        generation=said.generation if state.given else state.frame.generation,
         inputs=inputs,
         parameters=claim.parameters,
         variables=claim.variables,
@@ -59,6 +59,7 @@ def call_of(
         fence=claim.token,
         index=frame.index,
         item=frame.item,
+        scope=state.frame.scope,
         inside=state.inside_of(step) if step.body is not None else None,
         interrupted=interrupted,
         installation_id=claim.installation_id,
@@ -68,6 +69,8 @@ def call_of(
 
 def given_to(state: RunState, path: str) -> StepGiven:
     """What was said of a step before the run; of its container or caller, where it has one."""
+    if not state.given:
+        return StepGiven(path=path, generation=state.frame.generation)
     found = state.given.get(path)
     if found is not None:
         return found

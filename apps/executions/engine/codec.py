@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from apps.executions.engine.facts import fact
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
@@ -36,11 +36,14 @@ from apps.executions.engine.rescue_events import (
     read_compensating,
 )
 from apps.executions.engine.seeds import (
+    ItemGiven,
     Origin,
     StepGiven,
     StepReused,
     given_body,
+    item_body,
     read_given,
+    read_item,
     read_reused,
     reused_body,
 )
@@ -64,10 +67,9 @@ from apps.executions.engine.wait_events import (
     signal_json,
     waiting_json,
 )
-from apps.workflows.graph.declaration import Json
 
 
-@fact
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """One event as run_event holds it; `body` is JSON text."""
 
@@ -95,7 +97,7 @@ def decode(row_type: str, *, path: str | None, attempt: int | None, body: Any) -
     return _DECODERS[row_type](path, attempt, content)
 
 
-def result_text(outputs: Mapping[str, Mapping[str, Json]], *, limit: int) -> str:
+def result_text(outputs: Mapping[str, Any], *, limit: int) -> str:
     """A run's result: outputs by node; past `limit` bytes only the nodes' names."""
     try:
         return dumps(outputs, limit=limit)
@@ -182,6 +184,7 @@ _ENCODERS: Final[Mapping[type[Event], Callable[[Any], Row]]] = {
     StepIterated: lambda e: _large_row("step.iterated", iterated_json(e), e.path, e.attempt),
     StepReused: lambda e: _large_row("step.reused", reused_body(e), e.path, e.attempt),
     StepGiven: lambda e: _large_row("step.given", given_body(e), e.path),
+    ItemGiven: lambda e: _large_row("item.given", item_body(e)),
     RunPaused: lambda e: _run_row("run.paused", by=e.by and clean_text(e.by)),
     RunResumed: lambda e: _run_row("run.resumed", by=e.by and clean_text(e.by)),
     RunCompensating: lambda e: _run_row("run.compensating", **compensating_json(e)),
@@ -240,6 +243,7 @@ _DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], Event]]] = {
     "step.iterated": read_iterated,
     "step.reused": read_reused,
     "step.given": lambda p, _a, b: read_given(p, b),
+    "item.given": lambda _p, _a, b: read_item(b),
     "run.compensating": lambda _p, _a, b: read_compensating(b),
     "run.compensated": lambda _p, _a, b: RunCompensated(then=b["then"]),
     "step.called": lambda p, _a, b: StepCalled(path=p, by=b["by"]),

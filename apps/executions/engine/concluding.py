@@ -65,7 +65,8 @@ def conclude(
             usage=outcome.usage,
         )
     if isinstance(outcome, ports.StepOpens):
-        return opened(step.path, outcome, attempt=attempt, started_at=started_at)
+        parks = step.body is not None and step.body.parks
+        return opened(step.path, outcome, attempt=attempt, started_at=started_at, parks=parks)
     if isinstance(outcome, ports.StepStopped):
         is_canceled = outcome.reason is ports.StopReason.CANCELED
         return StepCanceled(path=step.path, attempt=attempt) if is_canceled else None

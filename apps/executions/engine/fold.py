@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
 
 from apps.executions.engine.failure import Failure
-from apps.executions.engine.frames import RUN_FRAME, Frame
+from apps.executions.engine.frames import RUN_FRAME, Frame, Outputs, item_frame
 from apps.executions.engine.history import (
     AttemptFailed,
     CancelReason,
@@ -25,19 +24,21 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.joins import spared_by, taken_by
-from apps.executions.engine.mapping import MAP_EVENTS, StepOpened, await_again
+from apps.executions.engine.mapping import MapEvent, StepOpened, await_again
+from apps.executions.engine.paths import node_of
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
 from apps.executions.engine.rescue import RESCUE_EVENTS, OnCall, Rescue
-from apps.executions.engine.seeds import StepGiven
-from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
+from apps.executions.engine.seeds import ItemGiven, StepGiven
+from apps.executions.engine.state import (
+    IllegalTransition,
+    RunStatus,
+    StepStatus,
+    moved_run,
+    moved_step,
+)
 from apps.executions.engine.wait_events import SignalReceived, StepWaiting
-
-_HEARD: Final = (SignalReceived, RunPaused, RunResumed)
-_HOLDING: Final = (StepDispatched, StepStarted, StepWaiting)
-_PAID: Final = (StepCompleted, AttemptFailed, StepFailed, StepIterated)
-"""Whose attempt has cost something."""
 
 
 class RunState(OnCall):
@@ -87,9 +88,6 @@ class RunState(OnCall):
     def apply(self, event: Event) -> None:
         """One event further. Raises IllegalTransition for a history that cannot be."""
         self.head += 1
-        if isinstance(event, StepCompleted):  # As nearly all are.
-            self._apply_step(event)
-            return
         if isinstance(event, RunQueued):
             return
         if isinstance(event, RunStarted):
@@ -100,12 +98,14 @@ class RunState(OnCall):
             self.canceling = event.reason
         elif isinstance(event, RunEnded):
             self._end(event)
-        elif isinstance(event, _HEARD):
+        elif isinstance(event, SignalReceived | RunPaused | RunResumed):
             self._hear(event)
         elif isinstance(event, StepGiven):
             self._give(event)
         elif isinstance(event, RESCUE_EVENTS):
             self.apply_rescue(event)
+        elif isinstance(event, ItemGiven):
+            raise IllegalTransition("a run is an item from the start")
         else:
             self._apply_step(event)
 
@@ -135,10 +135,10 @@ class RunState(OnCall):
         if record.status is StepStatus.RETRY_WAIT:
             self.end_retry(index)
         record.apply(event)
-        if isinstance(event, _HOLDING):
+        if isinstance(event, StepDispatched | StepStarted | StepWaiting):
             self._hold(index, event)
             return
-        if isinstance(event, MAP_EVENTS):
+        if isinstance(event, MapEvent):
             if isinstance(event, StepOpened):
                 self.release(index)
                 self.mapping[index] = record.map_progress()
@@ -148,7 +148,7 @@ class RunState(OnCall):
             self._skip(index, event.reason)
         else:
             self.release(index)
-        if isinstance(event, _PAID):
+        if isinstance(event, StepCompleted | AttemptFailed | StepFailed | StepIterated):
             self.totals.add(event.usage)
             if isinstance(event, StepCompleted) and event.signal is not None:
                 del self.signals[event.signal]
@@ -184,7 +184,7 @@ class RunState(OnCall):
             is_paused = isinstance(event, RunPaused)
             to = RunStatus.PAUSED if is_paused else RunStatus.RUNNING
             self.status = moved_run(self.status, to=to)
-            await_again(self.mapping)
+            await_again(self.mapping, is_paused=is_paused)
 
     def _hold(self, index: int, event: StepDispatched | StepStarted | StepWaiting) -> None:
         """The step has moved and has not settled."""
@@ -295,9 +295,27 @@ class RunState(OnCall):
             close_record(record)
 
 
-def fold(plan: Plan, events: Iterable[Event]) -> RunState:
-    """The state after these events, from the first."""
-    state = RunState(plan)
+Above = Callable[[ItemGiven], Mapping[str, Outputs]]
+"""What `nodes.<id>` is, in an item's run, for the nodes around its map."""
+
+
+def nothing_above(_given: ItemGiven) -> Mapping[str, Outputs]:
+    """For whoever reads a history and runs nothing."""
+    return {}
+
+
+def fold(plan: Plan, events: Iterable[Event], *, above: Above = nothing_above) -> RunState:
+    """The state after these events, from the first; `plan` is the version's."""
+    return moved(RunState(plan), events, above=above)
+
+
+def moved(state: RunState, events: Iterable[Event], *, above: Above = nothing_above) -> RunState:
+    """The state after these events too: another one, where they say that the run is an item."""
     for event in events:
-        state.apply(event)
+        if isinstance(event, ItemGiven):
+            head, body = state.head, state.plan.bodies[node_of(event.path)]
+            state = RunState(body, item_frame(event, above(event)))
+            state.head = head + 1
+        else:
+            state.apply(event)
     return state

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.record import StepRecord
+from apps.executions.engine.seeds import ItemGiven
 from apps.workflows.graph.declaration import Json
 
 Outputs = Mapping[str, Json]
@@ -19,6 +20,10 @@ class Frame:
 
     prefix: str = ""
     """Of the paths of all steps: `rows[3]/`."""
+    scope: str = ""
+    """In a run that is an item: where it stands in those above. A part of effects' keys alone."""
+    is_run: bool = False
+    """It is around a whole run, whose result is what the item comes to."""
     index: int = 0
     item: Json = None
     values: Outputs = field(default_factory=dict)
@@ -30,6 +35,19 @@ class Frame:
 
 
 RUN_FRAME: Final = Frame()
+
+
+def item_frame(given: ItemGiven, outer: Mapping[str, Outputs]) -> Frame:
+    """Of a run that is an item of a map."""
+    return Frame(
+        scope=given.scope,
+        is_run=True,
+        index=given.index,
+        item=given.item,
+        values={"item": given.item, "index": given.index},
+        generation=given.generation,
+        outer=outer,
+    )
 
 
 class Upstream(Mapping[str, Outputs]):

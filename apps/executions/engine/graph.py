@@ -18,6 +18,8 @@ from apps.workflows.graph.declaration import Json
 STEP_LIMIT: Final = "STEP_LIMIT"
 UNROLLED_LIMIT: Final = 10_000
 """Most steps that all iterations of a run may open together."""
+RESULT: Final = "result"
+"""The inner port of a map that takes what the body made of an item."""
 EVERY: Final = -1
 """The bit set that has every position."""
 T = TypeVar("T")
@@ -118,8 +120,15 @@ class StepGraph:
         """Of a body run on its own that has ended: values by the container's inner input port."""
         return collected(self.plan, self.records)
 
-    def result(self) -> dict[str, Mapping[str, Json]]:
-        """Outputs of the succeeded steps that nothing follows, by node."""
+    def outcome(self) -> Any:
+        """What a body run on its own comes to: what arrived at `result`, else its last outputs."""
+        return self.collected().get(RESULT) if self.plan.exits else dict(self._last())
+
+    def result(self) -> Mapping[str, Any]:
+        """Outputs of the succeeded steps that nothing follows, by node; of an item, its outcome."""
+        return {RESULT: self.outcome()} if self.frame.is_run else self._last()
+
+    def _last(self) -> dict[str, Mapping[str, Json]]:
         ends = (
             (step.path, record.outcome)
             for step, record in zip(self.plan.steps, self.records, strict=False)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
-from apps.executions.engine.facts import fact
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.mapping import MapEvent
@@ -21,6 +20,7 @@ from apps.executions.engine.rescue_events import (
     StepCompensated,
 )
 from apps.executions.engine.seeds import (
+    ItemGiven,
     Origin,
     StepGiven,
     StepReused,
@@ -97,7 +97,7 @@ class StepDispatched:
     pool: str
 
 
-@fact
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepStarted:
     """An attempt is about to touch the world (an effect's intent), or has been running for long."""
 
@@ -106,7 +106,7 @@ class StepStarted:
     started_at: dt.datetime
 
 
-@fact
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepCompleted:
     """An attempt succeeded: outputs by port, and the outcome of each condition on the way out."""
 
@@ -193,4 +193,4 @@ RunEvent: TypeAlias = (
     | RunResumed
     | SignalReceived
 )
-Event: TypeAlias = RunEvent | StepEvent | StepGiven
+Event: TypeAlias = RunEvent | StepEvent | StepGiven | ItemGiven

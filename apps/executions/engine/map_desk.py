@@ -28,7 +28,9 @@ def hand_out(
     for index, number in work.chunks:
         step, progress = state.steps[index], state.mapping[index]
         low, high = progress.opening.span(number)
-        where = chunk_pool(step) or pool
+        # One whose items are runs of their own only looks after them.
+        parks = progress.opening.parks
+        where = pool if parks else chunk_pool(step) or pool
         buffer.chunks.append(
             Chunk(
                 path=step.path,
@@ -37,12 +39,13 @@ def hand_out(
                 low=low,
                 high=high,
                 pool=where,
-                slots=progress.opening.slots,
+                slots=1 if parks else progress.opening.slots,
             )
         )
         yield ChunkDispatched(path=step.path, attempt=progress.attempt, chunk=number, pool=where)
     for index in work.recalls:
-        state.mapping[index].is_recalled = True
+        progress = state.mapping[index]
+        progress.is_recalled, progress.is_rested = not progress.is_rested, False
         buffer.recalls.append(state.steps[index].path)
     for index in work.reduces:
         step, progress = state.steps[index], state.mapping[index]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from apps.executions.engine.ports import StepFailed, StepOpens, Usage
@@ -83,19 +83,20 @@ class ChunkCompleted:
     usage: Usage = field(default_factory=Usage)
 
 
-def opened(path: str, outcome: StepOpens, *, attempt: int, started_at: dt.datetime) -> StepOpened:
-    """The event of an attempt that opened a map."""
+def opened(
+    path: str, outcome: StepOpens, *, attempt: int, started_at: dt.datetime, parks: bool
+) -> StepOpened:
+    """The event of an attempt that opened a map; its body `parks` when something there may wait."""
     return StepOpened(
         path=path,
         attempt=attempt,
-        opening=outcome.opening,
+        opening=replace(outcome.opening, parks=parks),
         usage=outcome.usage,
         started_at=started_at,
     )
 
 
 MapEvent: TypeAlias = StepOpened | ChunkDispatched | ChunkCompleted
-MAP_EVENTS: Final = (StepOpened, ChunkDispatched, ChunkCompleted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +130,7 @@ class MapProgress:
         "failure",
         "finished",
         "is_recalled",
+        "is_rested",
         "next",
         "open",
         "opening",
@@ -145,6 +147,8 @@ class MapProgress:
         self.failure: Mapping[str, Json] | None = None
         self.is_recalled = False
         """The open chunks were asked to stop; noted by their owner, not by history."""
+        self.is_rested = False
+        """A pause is over that the runs of its items were told of; noted likewise."""
         self.done = 0
         self.failed = 0
         if before is not None and before._is_like(self.opening):
@@ -243,10 +247,11 @@ class MapProgress:
         )
 
 
-def await_again(mapping: Mapping[int, MapProgress]) -> None:
+def await_again(mapping: Mapping[int, MapProgress], *, is_paused: bool) -> None:
     """The run moves or rests from now on: whatever was asked for before was for another reason."""
     for progress in mapping.values():
         progress.is_recalled = False
+        progress.is_rested = not is_paused and progress.opening.parks and bool(progress.open)
 
 
 def are_open(mapping: Mapping[int, MapProgress]) -> bool:
@@ -290,6 +295,8 @@ def map_work(
                 recalls.append(index)
             elif progress.is_over and not (is_halted or progress.open):
                 failures.append(index)
+        elif progress.is_rested:
+            recalls.append(index)
         elif progress.is_complete:
             reduces.append(index)
         else:

@@ -9,7 +9,6 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
-from apps.executions.engine.facts import fact
 from apps.executions.engine.seeds import Origin
 from apps.workflows.graph.declaration import Json, NodeType
 from apps.workflows.graph.document import Connection, Node
@@ -34,7 +33,7 @@ class StopReason(StrEnum):
     DRAINING = "DRAINING"  # the process stops and its grace is over
 
 
-@fact
+@dataclass(frozen=True, kw_only=True)
 class Usage:
     """What one attempt cost: wall time in milliseconds, money in minor units of USD."""
 
@@ -71,7 +70,7 @@ class Inside:
     """The outputs of the body, then of the nodes around it."""
 
 
-@fact
+@dataclass(frozen=True, kw_only=True)
 class StepCall:
     """Everything one attempt of one step may know.
 
@@ -109,16 +108,19 @@ class StepCall:
     """Of a container, from its second turn on."""
     interrupted: bool = False
     installation_id: UUID | None = None
+    scope: str = ""
+    """Where its run stands in those above, if that is an item of a map."""
     given: StepDone | StepFailed | None = None
     """What the step came to elsewhere: nothing runs, its conditions are evaluated on this."""
 
     @property
     def idempotency_key(self) -> str:
         """Stable over attempts and worker deaths: what a KEYED effect sends to the far side."""
-        return f"{self.tenant_id}/{self.lineage_id}/{self.path}/{self.index}/{self.generation}"
+        path = self.scope + self.path
+        return f"{self.tenant_id}/{self.lineage_id}/{path}/{self.index}/{self.generation}"
 
 
-@fact
+@dataclass(frozen=True, kw_only=True)
 class StepDone:
     """An attempt that succeeded. An output port that is absent from `outputs` was not taken.
 

@@ -47,6 +47,24 @@ class StepGiven:
     alone: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemGiven:
+    """The run is one item of a map: it runs what is in the container, with that item.
+
+    `path` is the map's, in the run above (`run_id`, which was at `head`); `scope` is where that run
+    stands in those above it: a part of the keys of effects.
+    """
+
+    path: str
+    attempt: int
+    run_id: str
+    head: int
+    index: int
+    item: Json
+    generation: int = 1
+    scope: str = ""
+
+
 NOTHING_GIVEN = StepGiven(path="")
 
 
@@ -96,4 +114,32 @@ def read_given(path: str, body: Mapping[str, Any]) -> StepGiven:
         inputs=body.get("inputs"),
         outputs=body.get("outputs"),
         alone=body.get("alone", False),
+    )
+
+
+def item_body(event: ItemGiven) -> dict[str, Any]:
+    """As run_event holds it; path and attempt are of the run above, so they stand in here."""
+    return {
+        "path": event.path,
+        "attempt": event.attempt,
+        "run": event.run_id,
+        "head": event.head,
+        "index": event.index,
+        "item": event.item,
+        "generation": event.generation,
+        "scope": event.scope,
+    }
+
+
+def read_item(body: Mapping[str, Any]) -> ItemGiven:
+    """The reverse of `item_body`."""
+    return ItemGiven(
+        path=body["path"],
+        attempt=body["attempt"],
+        run_id=body["run"],
+        head=body["head"],
+        index=body["index"],
+        item=body["item"],
+        generation=body["generation"],
+        scope=body["scope"],
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
+from apps.executions.engine.history import Handling
 from apps.executions.engine.on_error import NO_RULE, Rule
 from apps.executions.engine.retry import RUN_RETRIES, RetryPolicy
 from apps.workflows.graph.declaration import ERROR_PORT, Effect, Isolation, NodeType
@@ -41,14 +41,6 @@ class Role(StrEnum):
 
     FALLBACK = "FALLBACK"
     COMPENSATION = "COMPENSATION"
-
-
-def _pool(node: Node, node_type: NodeType) -> str | None:
-    if node.resources.pool is not None:
-        return node.resources.pool
-    if node.resources.gpu is not None or node_type.resources.gpu is not None:
-        return GPU_POOL
-    return None if node_type.isolation is Isolation.INLINE else node_type.pool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,40 +91,48 @@ class Step:
     undoes: bool = False
     """It is part of undoing: the run's deadline does not count for it."""
 
-    effect: Effect = field(init=False)
-    """How often the world bears this step to run."""
-    is_pure: bool = field(init=False)
-    """It may run again at no harm: its completion may be written a little later."""
-    needs_intent: bool = field(init=False)
-    """Its start must be durable before it touches the world."""
-    is_light: bool = field(init=False)
-    """It may run on the thread that owns the run, if it is known to be quick."""
-    pool: str | None = field(init=False)
-    """Where the step must run; None when it runs in the process that owns the run."""
-    timeout: dt.timedelta = field(init=False)
-    """How long one attempt may take."""
+    @property
+    def effect(self) -> Effect:
+        """How often the world bears this step to run."""
+        return self.node_type.effect
 
-    def __post_init__(self) -> None:
-        """What every attempt asks for follows from the rest, once."""
-        node_type = self.node_type
-        for name, value in (
-            ("effect", node_type.effect),
-            ("is_pure", node_type.effect is Effect.PURE),
-            ("needs_intent", node_type.effect in (Effect.UNSAFE, Effect.RECONCILABLE)),
-            (
-                "is_light",
-                node_type.isolation is Isolation.INLINE and not node_type.asynchronous,
-            ),
-            ("pool", _pool(self.node, node_type)),
-            ("timeout", dt.timedelta(seconds=self.timeout_seconds)),
-        ):
-            object.__setattr__(self, name, value)
+    @property
+    def is_pure(self) -> bool:
+        """It may run again at no harm: its completion may be written a little later."""
+        return self.node_type.effect is Effect.PURE
+
+    @property
+    def needs_intent(self) -> bool:
+        """Its start must be durable before it touches the world."""
+        return self.node_type.effect in (Effect.UNSAFE, Effect.RECONCILABLE)
+
+    @property
+    def is_light(self) -> bool:
+        """It may run on the thread that owns the run, if it is known to be quick."""
+        return self.node_type.isolation is Isolation.INLINE and not self.node_type.asynchronous
+
+    @property
+    def pool(self) -> str | None:
+        """Where the step must run; None when it runs in the process that owns the run."""
+        if self.node.resources.pool is not None:
+            return self.node.resources.pool
+        if self.node.resources.gpu is not None or self.node_type.resources.gpu is not None:
+            return GPU_POOL
+        return None if self.node_type.isolation is Isolation.INLINE else self.node_type.pool
 
     @property
     def error_links(self) -> tuple[Link, ...]:
         """Connections that a failure may leave by."""
         links = (*self.outgoing, *self.exits)
         return tuple(link for link in links if link.source_port == ERROR_PORT)
+
+    @property
+    def parks(self) -> bool:
+        """It, or something in it, may outlast its attempt: by its type, or by a rule that asks."""
+        if self.disabled:
+            return False
+        asks = any(rule.handling is Handling.ESCALATE or rule.workflow for rule in self.on_error)
+        return self.node_type.parks or asks or (self.body is not None and self.body.parks)
 
     def is_dispatched_from(self, pool: str) -> bool:
         """Whether a run owned in that pool hands the step to another."""
@@ -185,6 +185,20 @@ class Plan:
     def step(self, path: str) -> Step:
         """The step at a path. Raises KeyError."""
         return self.steps[self.positions[path]]
+
+    @cached_property
+    def parks(self) -> bool:
+        """Whether anything in it may wait, or open a map, at any depth."""
+        return any(step.parks for step in self.steps)
+
+    @cached_property
+    def bodies(self) -> Mapping[str, Plan]:
+        """What is in its containers, at any depth, by their nodes."""
+        found: dict[str, Plan] = {}
+        for step in self.steps:
+            if step.body is not None:
+                found |= {step.node.id: step.body, **step.body.bodies}
+        return found
 
     @cached_property
     def slots(self) -> int:

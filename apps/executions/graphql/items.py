@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Hashable, Mapping
 
 import strawberry
 from strawberry.scalars import JSON
 
 from apps.executions import models
-from apps.executions.graphql.types import ExecutionError, NodeRun, preview
+from apps.executions.graphql.types import Execution, ExecutionError, NodeRun, preview
 from apps.executions.mapped import given_to
+from apps.kit.graphql.batch import batched
 from apps.kit.graphql.connections import Connection, Edge, bounded_count, exactly, window
 from apps.kit.graphql.extend import extend
 from apps.kit.graphql.fields import field
@@ -63,9 +65,20 @@ class MapItem:
         return JSON(preview(self.row.output)) if self.row.state == "done" else None
 
     @field()
+    def execution(self) -> Execution | None:
+        """Its run, where something in the map may wait; null for others, and after retention."""
+        found = None if self.row.child is None else batched(self.row, "run", _runs, self.row.child)
+        return Execution.maybe(found)
+
+    @field()
     def error(self) -> ExecutionError | None:
         """Why it failed."""
         return None if self.row.error is None else ExecutionError.of(self.row.error)
+
+
+def _runs(rows: tuple[models.MapItem, ...]) -> Mapping[Hashable, models.Run]:
+    keys = {row.child for row in rows if row.child is not None}
+    return {run.pk: run for run in models.Run.objects.filter(pk__in=keys)}
 
 
 @strawberry.type

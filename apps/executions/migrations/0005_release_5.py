@@ -47,6 +47,40 @@ _MAPS = [
     ),
 ]
 
+_ITEMS = [
+    migrations.AddField("mapitem", "child", models.UUIDField(help_text="Its run.", null=True)),
+    migrations.AddField(
+        "mapitem", "chunk", models.IntegerField(help_text="What looks after its run.", null=True)
+    ),
+    migrations.AddField(
+        "mapchunk", "news", models.IntegerField(default=0, help_text="Grows with what is new.")
+    ),
+    migrations.CreateModel(
+        name="MapNews",
+        fields=[
+            ("id", models.BigAutoField(primary_key=True, serialize=False)),
+            ("tenant_id", models.UUIDField()),
+            ("run_id", models.UUIDField()),
+            ("path", models.TextField()),
+            ("chunk", models.IntegerField()),
+        ],
+        options={"db_table": "map_news"},
+    ),
+    migrations.AlterField(
+        "run",
+        "parent_kind",
+        models.TextField(
+            choices=[
+                ("STEP", "a step waits for its end"),
+                ("FALLBACK", "it stands in for a step that failed"),
+                ("HANDLER", "it handles the failure"),
+                ("ITEM", "it is an item of a map"),
+            ],
+            null=True,
+        ),
+    ),
+]
+
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0004_release_4")]
@@ -54,7 +88,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(release(5), undo(5))],
-            state_operations=[*_KEYS, *_MAPS],
+            state_operations=[*_KEYS, *_MAPS, *_ITEMS],
         ),
         IsolateTenant("KeyWait", engine=True),
+        IsolateTenant("MapNews", engine=True),
     ]

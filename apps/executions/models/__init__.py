@@ -1,7 +1,7 @@
 """The rows of executions as Django sees them; only the engine's SQL functions write them."""
 
 from apps.executions.models.defaults import RunDefaults
-from apps.executions.models.maps import MapChunk, MapItem
+from apps.executions.models.maps import MapChunk, MapItem, MapNews
 from apps.executions.models.pins import Pin
 from apps.executions.models.questions import Question, QuestionKind
 from apps.executions.models.queue import (
@@ -42,6 +42,7 @@ __all__ = [
     "LogLine",
     "MapChunk",
     "MapItem",
+    "MapNews",
     "NodeState",
     "OpenChild",
     "OutboxEntry",

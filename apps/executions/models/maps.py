@@ -29,6 +29,7 @@ class MapChunk(models.Model):
     seen = models.IntegerField(default=0, help_text="Items with an outcome at the last take.")
     forgiven = models.IntegerField(default=0, help_text="Deaths before that.")
     spent = models.JSONField(default=dict, help_text="What it has used so far.")
+    news = models.IntegerField(default=0, help_text="Grows with what is new.")
 
     objects = TenantManager()
     unscoped = UnscopedManager()
@@ -71,6 +72,8 @@ class MapItem(models.Model):
     state = models.TextField(help_text="begun, done or failed")
     output = models.JSONField(null=True)
     error = models.JSONField(null=True)
+    child = models.UUIDField(null=True, help_text="Its run.")
+    chunk = models.IntegerField(null=True, help_text="What looks after its run.")
 
     objects: ClassVar[Any] = TenantManager.from_queryset(MapItemQuerySet)()
     unscoped: ClassVar[Any] = UnscopedManager.from_queryset(MapItemQuerySet)()
@@ -81,3 +84,19 @@ class MapItem(models.Model):
 
     def __str__(self) -> str:
         return f"{self.path}[{self.idx}] {self.state}"
+
+
+class MapNews(models.Model):
+    """A chunk that looks after runs of items has something to look at."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    path = models.TextField()
+    chunk = models.IntegerField()
+
+    class Meta:
+        db_table = "map_news"
+
+    def __str__(self) -> str:
+        return f"{self.run_id} {self.path} {self.chunk}"

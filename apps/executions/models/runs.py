@@ -33,6 +33,7 @@ class ParentKind(models.TextChoices):
     STEP = "STEP", "a step waits for its end"
     FALLBACK = "FALLBACK", "it stands in for a step that failed"
     HANDLER = "HANDLER", "it handles the failure"
+    ITEM = "ITEM", "it is an item of a map"
 
 
 AWAITED = (ParentKind.STEP, ParentKind.FALLBACK)
@@ -52,7 +53,11 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def of_workflow(self, workflow_id: uuid.UUID) -> Self:
         """Runs of one workflow, newest first."""
-        return self.filter(workflow_id=workflow_id).order_by("-id")
+        return self.whole().filter(workflow_id=workflow_id).order_by("-id")
+
+    def whole(self) -> Self:
+        """Without items of maps, each of which is a part of a run."""
+        return self.exclude(parent_kind=ParentKind.ITEM)
 
     def newest(self) -> Self:
         """Newest first."""

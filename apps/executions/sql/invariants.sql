@@ -141,3 +141,16 @@ SELECT e.run_id || ' ' || e.path FROM run_event e JOIN run r
 -- TENANT I32 a child is below its parent by one; retention may have taken the parent
 SELECT c.id FROM run c JOIN run p ON p.tenant_id = c.tenant_id AND p.id = c.parent_id
  WHERE c.depth <> p.depth + 1
+
+-- TENANT I33 an item that is a run is open as long as that is, and its chunk is out meanwhile
+SELECT i.run_id || ' ' || i.path || ' ' || i.idx FROM map_item i
+  LEFT JOIN run c ON c.tenant_id = i.tenant_id AND c.id = i.child
+  JOIN run p ON p.tenant_id = i.tenant_id AND p.id = i.run_id
+ WHERE i.child IS NOT NULL AND i.state = 'begun'
+   AND (c.id IS NULL OR c.finished_at IS NOT NULL OR p.finished_at IS NULL AND NOT EXISTS (
+     SELECT FROM map_chunk m WHERE m.tenant_id = i.tenant_id AND m.run_id = i.run_id
+        AND m.path = i.path AND m.chunk = i.chunk AND m.state = 'open'))
+UNION ALL
+SELECT c.parent_id || ' ' || c.parent_path FROM run c
+ WHERE c.parent_kind = 'ITEM' AND c.finished_at IS NULL AND NOT EXISTS (
+   SELECT FROM map_item i WHERE i.tenant_id = c.tenant_id AND i.run_id = c.parent_id AND i.child = c.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,8 @@ class ItemLine:
     error: dict[str, Any] | None
     input: Output
     output: Output | None
+    run_id: uuid.UUID | None
+    """Of an item that is a run of its own."""
 
 
 @require_safe
@@ -64,14 +67,21 @@ def items(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "path": path,
             "progress": progress,
             "page": pager(found),
-            "lines": [_line(row, progress.opening) for row in found.items],
+            "lines": _lines(found.items, progress.opening),
             "state": state,
             "states": STATES,
         }
         return render(request, "executions/items.html", context)
 
 
-def _line(row: MapItem, opening: Any) -> ItemLine:
+def _lines(rows: Sequence[MapItem], opening: Any) -> list[ItemLine]:
+    asked = {row.child for row in rows if row.child is not None}
+    # A run may be gone while what became of the item is still known.
+    runs = set(Run.objects.filter(pk__in=asked).values_list("pk", flat=True)) if asked else set()
+    return [_line(row, opening, run_id=row.child if row.child in runs else None) for row in rows]
+
+
+def _line(row: MapItem, opening: Any, *, run_id: uuid.UUID | None) -> ItemLine:
     is_done = row.state == "done"
     return ItemLine(
         index=row.idx,
@@ -79,4 +89,5 @@ def _line(row: MapItem, opening: Any) -> ItemLine:
         error=row.error,
         input=output_of("item", given_to(opening, row.idx)),
         output=output_of("result", row.output) if is_done else None,
+        run_id=run_id,
     )

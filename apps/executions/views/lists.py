@@ -78,7 +78,8 @@ def overview(request: TenantRequest) -> HttpResponse:
     require(policies.can_read_runs(request.actor), "see runs")
     with scope.transaction():
         recent = dict(
-            Run.objects.filter(created_at__gte=now() - RECENT)
+            Run.objects.whole()
+            .filter(created_at__gte=now() - RECENT)
             .values_list("state")
             .annotate(number=Count("pk"))
             .order_by()
@@ -88,13 +89,13 @@ def overview(request: TenantRequest) -> HttpResponse:
         ended = succeeded + failed
         context = {
             "counts": {
-                "live": Run.objects.open().order_by()[:COUNT_LIMIT].count(),
+                "live": Run.objects.whole().open().order_by()[:COUNT_LIMIT].count(),
                 "succeeded": succeeded,
                 "failed": failed,
                 "rate": round(100 * succeeded / ended) if ended else None,
                 "workflows": Workflow.objects.living().order_by()[:COUNT_LIMIT].count(),
             },
-            "runs": lines_of(Run.objects.newest().summary()[:8]),
+            "runs": lines_of(Run.objects.whole().newest().summary()[:8]),
             "meters": [one for one in limits.allowances() if one.metric in _SHOWN_METRICS],
             "may_run": policies.can_run_workflow(request.actor),
         }
@@ -107,7 +108,7 @@ def index(request: TenantRequest) -> HttpResponse:
     """Every run, newest first."""
     require(policies.can_read_runs(request.actor), "see runs")
     with scope.transaction():
-        context = _page(request, Run.objects.newest(), key="runs")
+        context = _page(request, Run.objects.whole().newest(), key="runs")
         return render(request, "executions/list.html", context)
 
 

@@ -30,6 +30,7 @@ from apps.executions.worker.maps.spending import Spending
 from apps.executions.worker.maps.watch import Watch
 from apps.executions.worker.maps.work import Ended, Work
 from apps.executions.worker.shop import Shop
+from apps.executions.worker.tending import Tending
 from apps.workflows.graph.mapping import Policy
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,9 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
         progress = state.records[step.index].mapping
         if progress is None or progress.attempt != claim.attempt or step.body is None:
             raise LeaseLost
+        if progress.opening.parks:
+            Tending(claim=claim, shop=shop, read=self._state, died=taken.died).run()
+            return
         self._watch = watch = Watch(
             claim=claim,
             lease=shop.lease,
@@ -95,6 +99,7 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
                 body=step.body,
                 outer=state.upstream_of(step),
                 generation=given_to(state, claim.path).generation,
+                scope=state.frame.scope,
                 commit=ledger.commit,
                 control=watch,
                 pools=self.pool,

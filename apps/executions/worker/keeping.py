@@ -13,7 +13,7 @@ from typing import Final
 
 from apps.executions.engine.flight import GRACE
 from apps.executions.engine.ports import StepCall
-from apps.executions.store import statements
+from apps.executions.store import item_runs, statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.places import Places
@@ -131,10 +131,16 @@ class Keeper:
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TICK_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311
                     self._tidy()
+                self._wake()
                 self._hooks.tick()
             except Exception as error:
                 logger.warning("tidying up failed: %s", error)
                 self._connections.drop()
+
+    def _wake(self) -> None:
+        """Chunks whose items' runs have ended, or whose map has something to say."""
+        if item_runs.wake(self._connections.get()).intersection(self._settings.pools):
+            self._ring()
 
     def _tidy(self) -> None:
         connection = self._connections.get()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from apps.executions.engine.fold import RunState
+from apps.executions.engine.fold import Above, RunState, moved
+from apps.executions.engine.frames import Upstream
 from apps.executions.engine.history import Event
 from apps.executions.engine.plan import Plan
+from apps.executions.engine.seeds import ItemGiven
 from apps.executions.engine.slice_ports import Claim
 
 STATES_KEPT: Final = 16
@@ -35,9 +38,19 @@ class Readings:
                 self._states.popitem(last=False)
         with reading.lock:
             if reading.state.head < claim.head:
-                for event in self._tail(claim, reading.state.head):
-                    reading.state.apply(event)
+                tail = self._tail(claim, reading.state.head)
+                reading.state = moved(reading.state, tail, above=self.above(claim, plan))
             return reading.state
+
+    def above(self, claim: Claim, plan: Plan) -> Above:
+        """What the run above says to one that is an item; `plan` is that of their version."""
+
+        def outer(given: ItemGiven) -> Upstream:
+            around = replace(claim, run_id=UUID(given.run_id), head=given.head)
+            state = self.of(around, plan)
+            return state.upstream_of(state.step(given.path))
+
+        return outer
 
 
 class _Reading:

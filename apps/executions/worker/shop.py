@@ -47,7 +47,7 @@ class Shop:
     """There is something to claim in these pools: tell the processes that serve them."""
     read_key: KeyReader
     asked: Callable[[], None]
-    """A wait has something to ask of the rest of the product."""
+    """A wait has something to ask of the rest of the product, or an item has ended."""
 
     def step_pool(self, runner: StepRunner | None = None) -> SlicePool:
         """What runs the steps of one turn."""

@@ -21,6 +21,7 @@ from apps.executions.engine.history import (
     RunQueued,
     RunStarted,
 )
+from apps.executions.engine.mapping import StepOpened
 from apps.executions.engine.plan import Plan, PlanRefused
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
@@ -74,6 +75,8 @@ class Turn(LeasedTurn[Claim, SlicePool]):
         self.warm = warm
         self._mail = threading.Event()
         self._journal = self._open_journal()
+        self._has_news = False
+        """An item has ended: whoever looks after it may be woken."""
 
     # --- the engine's Control
 
@@ -113,6 +116,8 @@ class Turn(LeasedTurn[Claim, SlicePool]):
     def _end(self, done: Callable[[], None], *, held: bool) -> None:
         if not held:
             self._drop(broken=False)
+        elif self._has_news:
+            self.shop.asked()
         done()
 
     def _work(self) -> None:
@@ -138,6 +143,7 @@ class Turn(LeasedTurn[Claim, SlicePool]):
         throttle.earn(outcome.state.totals.attempts - attempts)
         if outcome.left is not Left.FINISHED:
             self.warm.keep(self.claim.run_id, outcome.state)
+        self._has_news = state.frame.is_run and outcome.left is Left.FINISHED
         crashpoint("turn.left")
 
     def _keys(self, plan: Plan) -> TurnKeys | None:
@@ -152,7 +158,8 @@ class Turn(LeasedTurn[Claim, SlicePool]):
             return fold(plan, [RunQueued(trigger="")])
         state = self.warm.take(self.claim)
         if state is None:
-            return fold(plan, journal.history())
+            above = self.shop.readings.above(self.claim, plan)
+            return fold(plan, journal.history(), above=above)
         if state.head < self.claim.head:
             for event in journal.history(after=state.head):
                 state.apply(event)
@@ -178,7 +185,11 @@ class Turn(LeasedTurn[Claim, SlicePool]):
         started: tuple[Event, ...] = (RunStarted(),) if is_new else ()
         status = _end_of(history)
         events = (*started, RunEnded(status=status, error=failure))
-        asked = any(isinstance(one, StepWaiting) and one.wait.kind.is_asked for one in history)
+        asked = any(
+            one.wait.kind.is_asked if isinstance(one, StepWaiting) else one.opening.parks
+            for one in history
+            if isinstance(one, StepWaiting | StepOpened)
+        )
         over = Ask(kind=AskKind.OVER, seq=self.claim.head + len(events))
         change = Change(
             status=status,

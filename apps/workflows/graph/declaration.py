@@ -31,7 +31,7 @@ from apps.workflows.graph.context import (
 )
 from apps.workflows.graph.ports import ERROR_PORT, PORT_PATTERN, Port, PortSpec
 from apps.workflows.graph.repeat import Iteration, Repeat
-from apps.workflows.graph.waits import TIMEOUT_PORT, Wait, WaitKind
+from apps.workflows.graph.waits import TIMEOUT_PORT, Wait, WaitKind, outlasts
 
 __all__ = [
     "ERROR_PORT",
@@ -205,6 +205,8 @@ class NodeType:
     icon: str | None = None
     deprecated: bool = False
     asynchronous: bool = False
+    parks: bool = False
+    """Its steps may outlast their attempts: they wait, or open a map."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -297,6 +299,7 @@ def _declare(function: Handler, stated: NodeType) -> Handler:
         parameters=_parameters_model(function),
         handler=_path_of(function),
         asynchronous=inspect.iscoroutinefunction(function),
+        parks=outlasts(get_type_hints(function).get("return")),
     )
     _check(declared)
     setattr(function, _DECLARED, declared)
@@ -311,11 +314,8 @@ def node_type_of(function: Callable[..., Any]) -> NodeType:
 def declared_in(module: ModuleType) -> tuple[NodeType, ...]:
     """Every node type declared in a module (not those it merely imported), by type."""
     found = (getattr(member, _DECLARED, None) for member in vars(module).values())
-    own = [
-        one
-        for one in found
-        if isinstance(one, NodeType) and one.handler.partition(":")[0] == module.__name__
-    ]
+    types = (one for one in found if isinstance(one, NodeType))
+    own = (one for one in types if one.handler.partition(":")[0] == module.__name__)
     return tuple(sorted(own, key=lambda one: one.key))
 
 

@@ -40,6 +40,8 @@ class MapOpening:
     concurrency: int = 8
     policy: Policy = Policy.FAIL_FAST
     tolerated: int | None = 0
+    parks: bool = False
+    """What is in its body may wait: each item is a run of its own. The engine's to say."""
 
     @property
     def chunks(self) -> int:
@@ -74,6 +76,7 @@ class MapOpening:
             "concurrency": self.concurrency,
             "policy": self.policy.value,
             "tolerated": self.tolerated,
+            **({"parks": True} if self.parks else {}),
         }
 
     @classmethod
@@ -86,4 +89,5 @@ class MapOpening:
             concurrency=value["concurrency"],
             policy=Policy(value["policy"]),
             tolerated=value["tolerated"],
+            parks=value.get("parks", False),
         )

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+from apps.workflows.graph.mapping import MapOpening
 
 TIMEOUT_PORT: Final = "timeout"
 """Where a step leaves whose time was over, if something is connected to it."""
@@ -45,3 +47,8 @@ class Wait:
     key: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
     due: Mapping[str, Any] | None = None
+
+
+def outlasts(returned: object) -> bool:
+    """Whether a handler that is declared to return this may leave its step open behind it."""
+    return not {Wait, MapOpening}.isdisjoint((returned, *get_args(returned)))

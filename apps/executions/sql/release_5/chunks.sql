@@ -64,14 +64,28 @@ BEGIN
 END $$;
 
 -- Chunks of these maps (of all, when null) come back: at once what nobody has leased, soon what runs.
--- Mended for workers of the release before: what a chunk has used comes with it.
+-- One that looks after runs of items is woken instead: it knows what they are to be told. Mended for
+-- workers of the release before: what a chunk has used comes with it.
 CREATE OR REPLACE FUNCTION engine_recall_chunks_3(p_tenant uuid, p_run uuid, p_paths text[]) RETURNS void
 LANGUAGE plpgsql AS $$
+DECLARE
+  kept bigint[];
 BEGIN
+  INSERT INTO map_news (tenant_id, run_id, path, chunk)
+    SELECT DISTINCT i.tenant_id, i.run_id, i.path, i.chunk FROM map_item i
+     WHERE i.tenant_id = p_tenant AND i.run_id = p_run AND i.child IS NOT NULL
+       AND i.state = 'begun' AND (p_paths IS NULL OR i.path = ANY (p_paths));
+  IF FOUND THEN
+    kept := ARRAY (
+      SELECT w.id FROM work_item w
+       WHERE w.run_id = p_run AND w.kind = 'chunk' AND EXISTS (
+         SELECT FROM map_item i WHERE i.tenant_id = p_tenant AND i.run_id = p_run
+            AND i.path = w.path AND i.chunk = w.idx AND i.child IS NOT NULL AND i.state = 'begun'));
+  END IF;
   PERFORM id FROM work_item WHERE run_id = p_run AND kind = 'chunk' ORDER BY id FOR UPDATE;
   WITH dropped AS (
     DELETE FROM work_item WHERE run_id = p_run AND kind = 'chunk' AND worker_id IS NULL
-       AND (p_paths IS NULL OR path = ANY (p_paths))
+       AND (p_paths IS NULL OR path = ANY (p_paths)) AND id <> ALL (coalesce(kept, '{}'))
     RETURNING path, idx, attempt
   ), spent AS (
     SELECT m.path, m.chunk, m.spent FROM map_chunk m JOIN dropped d

@@ -1,4 +1,11 @@
 -- Back to the fourth release.
+DROP TRIGGER run_item_ended ON run;
+DROP FUNCTION run_item_ended_5, engine_map_news_5, engine_chunk_seen_5, engine_map_runs_5,
+  engine_items_start_5, engine_chunk_park_5, engine_chunk_home_5;
+DROP TABLE map_news;
+DROP INDEX map_item_open;
+ALTER TABLE map_item DROP COLUMN child, DROP COLUMN chunk;
+ALTER TABLE map_chunk DROP COLUMN news;
 UPDATE lane SET has_ready = true WHERE NOT has_ready;
 UPDATE work_item SET pool = substr(pool, 8) WHERE pool LIKE 'asleep/%';
 DROP FUNCTION engine_claim_5, engine_reap_5, engine_release_5, engine_wake_5, engine_tidy_5,

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from apps.executions.engine.asking import HUMAN_KINDS, unanswered
 from apps.executions.engine.codec import Row, decode, encode
@@ -37,9 +37,6 @@ from apps.executions.worker.maps.keys import ChunkKeys
 from apps.executions.worker.maps.pools import Pools
 from apps.executions.worker.throttles import WorkflowThrottle
 from apps.workflows.graph.declaration import Json
-
-RESULT: Final = "result"
-"""The inner port that takes what the body made of an item."""
 
 Commit = Callable[[ItemRecord, Sequence[TransactionalWrite]], bool]
 
@@ -76,18 +73,13 @@ class Item:
         error = self.state.error
         if error is None:
             try:
-                output = dumps(self._output(), limit=INLINE_LIMIT)
+                output = dumps(self.state.outcome(), limit=INLINE_LIMIT)
             except Unstorable as unstorable:
                 error = Failure(code=unstorable.code, message=f"The item's result: {unstorable}")
             else:
                 return ItemRecord(idx=self.idx, state="done", output=output), None
         failure = {"index": self.idx, **error.to_json()}
         return failed_record(self.idx, failure), failure
-
-    def _output(self) -> Any:
-        if self.state.plan.exits:
-            return self.state.collected().get(RESULT)
-        return dict(self.state.result())
 
 
 class ItemJournal:
@@ -156,6 +148,8 @@ class ItemRunner:
     outer: Mapping[str, Mapping[str, Json]]
     generation: int
     """Of the map: its items share it."""
+    scope: str
+    """Where the run stands in those above it."""
     commit: Commit
     control: Control
     pools: Pools
@@ -174,6 +168,7 @@ class ItemRunner:
             item=value,
             values={"item": value, "index": idx},
             generation=self.generation,
+            scope=self.scope,
             outer=self.outer,
         )
         state = RunState(self.body, frame=frame)

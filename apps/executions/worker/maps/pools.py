@@ -20,10 +20,9 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.worker.pool import SlicePool
 
-IN_MAP: Final = "A map cannot stand inside a map yet: flatten the list before the outer one."
-
-WAITS: Final = (
-    "A step inside a map cannot wait for time, people or signals yet: wait before the map."
+UNDECLARED: Final = (
+    "The node waits, or opens a map, and its declaration does not say so: annotate what its handler"
+    " returns."
 )
 
 
@@ -81,11 +80,9 @@ class ItemSteps:
     def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
         """The outcome, or a failure that says what an item cannot do."""
         outcome = self._runner.run(call, stop=stop, logs=logs)
-        if isinstance(outcome, StepOpens):
-            return StepFailed(code="MAP_IN_MAP", message=IN_MAP, usage=outcome.usage)
-        if isinstance(outcome, StepWaits):
-            # The chunk would hold its slot for as long, and no answer would find the item.
-            return StepFailed(code="WAIT_IN_MAP", message=WAITS, usage=outcome.usage)
+        if isinstance(outcome, StepOpens | StepWaits):
+            # The item would be a run of its own if anybody had known.
+            return StepFailed(code="WAIT_UNDECLARED", message=UNDECLARED, usage=outcome.usage)
         return outcome
 
     def close(self) -> None:

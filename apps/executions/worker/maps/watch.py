@@ -106,10 +106,10 @@ class Watch:
         if found.is_ending:
             # What will be undone must be known: items that have begun come to their end.
             return Word.REST if state.plan.undoes_on_cancel else Word.STOP
-        return Word.STOP if _is_over(state, self.claim) else Word.REST
+        return Word.STOP if is_over(state, self.claim) else Word.REST
 
 
-def _is_over(state: RunState, claim: ChunkClaim) -> bool:
+def is_over(state: RunState, claim: ChunkClaim) -> bool:
     """Whether nobody will want the map's results; else its run pauses, or did a moment ago."""
     index = state.step(claim.path).index
     record = state.records[index]
