@@ -49,6 +49,15 @@ def _ok(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs
     return {"value": {"number": parameters.number, **dict(inputs)}}
 
 
+_LOADED_BY = os.getpid()
+_calls: list[int] = []
+
+
+def _loaded(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    _calls.append(1)
+    return {"value": {"by": _LOADED_BY, "here": os.getpid(), "calls": len(_calls)}}
+
+
 def _refuse(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     raise NodeError("NO_THANKS", "not today", retryable=True, retry_after=7)
 
@@ -142,6 +151,7 @@ def _walls(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
 
 _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "ok": _ok,
+    "loaded": _loaded,
     "refuse": _refuse,
     "crash": _crash,
     "hang": _hang,

@@ -36,6 +36,17 @@ def test_a_process_is_measured(node_bench: Bench) -> None:
     assert outcome.usage.peak_memory_bytes > 1 << 20
 
 
+def test_what_a_process_has_loaded_the_next_one_finds_untouched(node_bench: Bench) -> None:
+    node_bench.done(PROCESS, {})
+    first, second = (
+        node_bench.done(PROCESS, {"mode": "loaded"}).outputs["value"] for _ in range(2)
+    )
+
+    assert first["by"] == second["by"]
+    assert len({first["by"], first["here"], second["here"]}) == 3
+    assert (first["calls"], second["calls"]) == (1, 1)
+
+
 @EVERYWHERE
 def test_a_refusal_keeps_its_code_and_its_advice(node_bench: Bench, node_type: NodeType) -> None:
     failed = node_bench.failed(node_type, {"mode": "refuse"})

@@ -163,7 +163,8 @@ def test_an_artifact_reference_reads_back_equal(schema: dict[str, Any] | None) -
     reference = ArtifactRef(digest="sha256:0", media_type="text/csv", bytes=3, schema=schema)
     assert ArtifactRef.is_reference(reference.to_json())
     assert ArtifactRef.from_json(reference.to_json()) == reference
-    assert not ArtifactRef.is_reference({"digest": 1})
+    assert ArtifactRef.is_reference(types.MappingProxyType(reference.to_json()))
+    assert not any(map(ArtifactRef.is_reference, ({"digest": 1}, [1], "$artifact", None)))
 
 
 def test_a_node_error_carries_all_it_knows() -> None:

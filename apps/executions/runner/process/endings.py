@@ -38,6 +38,11 @@ class Job:
     cpu: int
     deadline: float
 
+    @property
+    def module(self) -> str:
+        """Where the handler is."""
+        return str(self.call["handler"]).partition(":")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:

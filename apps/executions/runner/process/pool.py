@@ -46,7 +46,9 @@ class ProcessPool:
             finally:
                 # Also when a host call broke: no child outlives its step.
                 exited = running.finish(at_once=at_once)
-        if ending is Ending.DIED:
+        if ending is Ending.DONE:
+            zygote.keep(job.module)
+        elif ending is Ending.DIED:
             by_kernel = exited.get("code") == -signal.SIGXCPU
             ending = Ending.CPU if by_kernel else _BEYOND.get(exited.get("reason", ""), ending)
         return Ended(

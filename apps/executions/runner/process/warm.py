@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
@@ -51,6 +51,7 @@ class Zygote:
         self._ids = itertools.count(1)
         self._exits: dict[int, Future[dict[str, Any]]] = {}
         self._ready: Future[None] = Future()
+        self._kept: set[str] = set()
         self._users = 0
         self._used_at = time.monotonic()
         with theirs:
@@ -123,8 +124,17 @@ class Zygote:
 
     def kill(self, identity: int) -> None:
         """End a child and what it started."""
+        self._tell({"op": "kill", "id": identity})
+
+    def keep(self, module: str) -> None:
+        """A child has run a function of it to its end: the next find it loaded."""
+        if module not in self._kept:
+            self._kept.add(module)
+            self._tell({"op": "load", "module": module})
+
+    def _tell(self, command: Mapping[str, Any]) -> None:
         with self._lock, contextlib.suppress(OSError):
-            self._control.send(json.dumps({"op": "kill", "id": identity}).encode())
+            self._control.send(json.dumps(command).encode())
 
     def close(self) -> None:
         """Hang up: the zygote kills its children and leaves."""

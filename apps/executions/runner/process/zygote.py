@@ -53,9 +53,6 @@ def main(arguments: list[str]) -> None:
     """Import, say ready, then serve until the control socket closes."""
     control = socket.socket(fileno=int(arguments[0]))
     failed = _preload(arguments[1:])
-    gc.collect()
-    # Keeps the collector from writing to pages that all children share.
-    gc.freeze()
     wake, poke = os.pipe()
     os.set_blocking(poke, False)
     signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
@@ -81,6 +78,9 @@ def _preload(modules: list[str]) -> list[str]:
         except Exception:
             # A broken library must not stop the nodes that do not need it.
             failed.append(name)
+    gc.collect()
+    # Keeps the collector from writing to pages that all children share.
+    gc.freeze()
     return failed
 
 
@@ -105,6 +105,8 @@ def _obey(control: socket.socket, *, wake: int, children: dict[int, _Child]) -> 
             children[command["id"]] = _start(control, descriptors[0], wake=wake, command=command)
         case "kill" if command["id"] in children:
             _kill(children[command["id"]].pid)
+        case "load":
+            _preload([command["module"]])
     return True
 
 
