@@ -64,7 +64,7 @@ EDITS: Mapping[Mutant, tuple[Edit, ...]] = {
             " WHERE c.tenant_id = l.tenant_id)), 32, '0')::uuid;",
         ),
     ),
-    Mutant.CRASHES_FORGOTTEN: (Edit("engine_reap%", r", crashes = crashes \+ 1", ""),),
+    Mutant.CRASHES_FORGOTTEN: (Edit("engine_reap%", r", crashes = (w\.)?crashes \+ 1", ""),),
     Mutant.UNKNOWN_WORKERS_SPARED: (Edit("engine_reap%", r"LEFT JOIN worker", "JOIN worker"),),
 }
 
@@ -91,13 +91,19 @@ def applied(mutant: Mutant) -> Iterator[None]:
 
 
 def _edited(owner: psycopg.Connection, edit: Edit) -> list[str]:
-    """What was there before. Raises when the fault has no place any more."""
+    """What was there before. Raises when the fault has no place in what workers call now."""
     found = owner.execute(
-        "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname LIKE %s", (edit.functions,)
+        "SELECT proname, pg_get_functiondef(oid) FROM pg_proc WHERE proname LIKE %s"
+        " ORDER BY proname",
+        (edit.functions,),
     ).fetchall()
-    before = [row[0] for row in found if re.search(edit.pattern, row[0])]
-    if not before:
-        raise LookupError(f"{edit.functions} has nothing like {edit.pattern}: mend the mutant")
+    has_place = {name: bool(re.search(edit.pattern, text)) for name, text in found}
+    newest = {name.rpartition("_")[0]: name for name in has_place}
+    touched = {name.rpartition("_")[0] for name, there in has_place.items() if there}
+    if not touched or (gone := [newest[one] for one in touched if not has_place[newest[one]]]):
+        where = gone if touched else edit.functions
+        raise LookupError(f"{where} has nothing like {edit.pattern}: mend the mutant")
+    before = [text for name, text in found if has_place[name]]
     for definition in before:
         owner.execute(re.sub(edit.pattern, edit.becomes, definition).encode())
     return before
