@@ -6,6 +6,7 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 from django.db import connection
 from psycopg import sql
@@ -40,42 +41,65 @@ class RunUsage:
     cost_minor: int
 
 
-def record_usage(usage: RunUsage) -> bool:
-    """Write a run into the ledger of the tenant in force; False if it is there already.
+def record_usage(*used: RunUsage) -> int:
+    """Write runs into the ledger of the tenant in force; how many were not there already.
 
     No actor: it is called where the end of a run is announced, which may happen more than once.
     """
-    values = {
-        "id": uuid7(),
-        "tenant_id": scope.current_tenant_id(),
-        "run_id": usage.run_id,
-        "workflow_id": usage.workflow_id,
-        "environment_id": usage.environment_id,
-        "installation_id": usage.installation_id,
-        "state": usage.state,
-        "finished_at": usage.finished_at,
-        "period": period_at(usage.finished_at).key,
-        "steps": usage.steps,
-        "cpu_ms": round(usage.cpu_seconds * 1000),
-        "wall_ms": usage.wall_ms,
-        "bytes_in": usage.bytes_in,
-        "bytes_out": usage.bytes_out,
-        "cost_minor": usage.cost_minor,
-        "recorded_at": now(),
-    }
+    rows = [
+        (
+            uuid7(),
+            usage.run_id,
+            usage.workflow_id,
+            usage.environment_id,
+            usage.installation_id,
+            usage.state,
+            usage.finished_at,
+            period_at(usage.finished_at).key,
+            usage.steps,
+            round(usage.cpu_seconds * 1000),
+            usage.wall_ms,
+            usage.bytes_in,
+            usage.bytes_out,
+            usage.cost_minor,
+        )
+        for usage in used
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)]
     # Once per run of the whole platform, in a worker's process: written without the ORM, and as one
-    # with what announces the run's end.
+    # with what announces the runs' end.
     with scope.joined(), connection.cursor() as cursor:
-        cursor.execute(_insert(tuple(values)), values)
-        return bool(cursor.rowcount)
+        cursor.execute(_insert(), [scope.current_tenant_id(), now(), *columns])
+        return cursor.rowcount
+
+
+_COLUMNS: Final = {
+    "id": "uuid",
+    "run_id": "uuid",
+    "workflow_id": "uuid",
+    "environment_id": "uuid",
+    "installation_id": "uuid",
+    "state": "text",
+    "finished_at": "timestamptz",
+    "period": "date",
+    "steps": "bigint",
+    "cpu_ms": "bigint",
+    "wall_ms": "bigint",
+    "bytes_in": "bigint",
+    "bytes_out": "bigint",
+    "cost_minor": "bigint",
+}
 
 
 @cache
-def _insert(columns: tuple[str, ...]) -> str:
-    statement = sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
+def _insert() -> str:
+    statement = sql.SQL(
+        "INSERT INTO {} (tenant_id, recorded_at, {}) SELECT %s, %s, u.* FROM unnest({}) AS u"
+        " ON CONFLICT DO NOTHING"
+    ).format(
         sql.Identifier(UsageEntry._meta.db_table),
-        sql.SQL(", ").join(map(sql.Identifier, columns)),
-        sql.SQL(", ").join(map(sql.Placeholder, columns)),
+        sql.SQL(", ").join(map(sql.Identifier, _COLUMNS)),
+        sql.SQL(", ").join(sql.SQL(f"%s::{kind}[]") for kind in _COLUMNS.values()),
     )
     return statement.as_string()
 

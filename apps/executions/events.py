@@ -78,3 +78,10 @@ class RunFinished(Event):
     bytes_out: int
     cost_minor: int
     parent_kind: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsFinished(Event):
+    """The same of several runs of the tenant in force, once for each: for those who write lists."""
+
+    runs: tuple[RunFinished, ...]

@@ -14,7 +14,14 @@ from apps.executions import (
 )
 from apps.executions.actions import approving, asking, children, handling
 from apps.executions.engine.asking import HUMAN_KINDS
-from apps.executions.events import ChildOpen, RunFinished, RunReady, StepAsks, WaitOver
+from apps.executions.events import (
+    ChildOpen,
+    RunFinished,
+    RunReady,
+    RunsFinished,
+    StepAsks,
+    WaitOver,
+)
 from apps.executions.models import AWAITED, ParentKind
 from apps.executions.references import artifacts_in_history
 from apps.kit.events import on
@@ -31,23 +38,26 @@ def wake_worker(event: RunReady) -> None:
     transaction.on_commit(partial(tasks.ring, event.pool), robust=True)
 
 
-@on(RunFinished)
-def hand_over_usage(event: RunFinished) -> None:
+@on(RunsFinished)
+def hand_over_usage(event: RunsFinished) -> None:
     """Into the ledger, in the transaction of the announcement."""
     record_usage(
-        RunUsage(
-            run_id=event.run_id,
-            workflow_id=event.workflow_id,
-            environment_id=event.environment_id,
-            installation_id=event.installation_id,
-            state=event.state,
-            finished_at=event.finished_at,
-            steps=event.steps,
-            cpu_seconds=event.cpu_seconds,
-            wall_ms=event.wall_ms,
-            bytes_in=event.bytes_in,
-            bytes_out=event.bytes_out,
-            cost_minor=event.cost_minor,
+        *(
+            RunUsage(
+                run_id=run.run_id,
+                workflow_id=run.workflow_id,
+                environment_id=run.environment_id,
+                installation_id=run.installation_id,
+                state=run.state,
+                finished_at=run.finished_at,
+                steps=run.steps,
+                cpu_seconds=run.cpu_seconds,
+                wall_ms=run.wall_ms,
+                bytes_in=run.bytes_in,
+                bytes_out=run.bytes_out,
+                cost_minor=run.cost_minor,
+            )
+            for run in event.runs
         )
     )
 
