@@ -70,7 +70,7 @@ def record_usage(*used: RunUsage) -> int:
     # with what announces the runs' end.
     with scope.joined(), connection.cursor() as cursor:
         cursor.execute(_insert(), [scope.current_tenant_id(), now(), *columns])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 _COLUMNS: Final = {

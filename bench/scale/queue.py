@@ -30,7 +30,7 @@ MEASURED: Final = 0.9
 """Shares of the smallest depth: from the run that ends after the one to that after the other."""
 AT_ONCE: Final = 250
 PATIENCE_SECONDS: Final = 120.0
-_START: Final = "SELECT executions_start_4(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
+_START: Final = "SELECT executions_start_5(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
 _ENDED: Final = "SELECT count(*) FROM run WHERE finished_at IS NOT NULL"
 _WINDOW: Final = """
 SELECT extract(epoch FROM (array_agg(finished_at ORDER BY finished_at))[%(last)s]

@@ -222,7 +222,7 @@ def begin(tenant: Tenant, version_id: uuid.UUID, *, pool: str, slots: int = 4) -
     facts = facts_of(tenant, version_id, pool=pool, slots=slots)
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_start_4(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
+            "SELECT executions_start_5(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
             [tenant.id, run_id, json.dumps(facts), '{"trigger": "API"}', SLOTS, SLOTS],
         )
     return run_id

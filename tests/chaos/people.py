@@ -51,7 +51,7 @@ def fork(tenant: Tenant, source: uuid.UUID, shape: Shape) -> uuid.UUID:
             "retried_from_id": str(source),
         }
         cursor.execute(
-            "SELECT executions_chain_4(%s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s::jsonb,"
+            "SELECT executions_chain_5(%s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s::jsonb,"
             " %s, %s, 1)",
             [
                 tenant.id, run_id, source, head, list(shape.kept), json.dumps(given),

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.executions.engine.codec import Row
+from apps.executions.engine.codec import encode
+from apps.executions.engine.history import CancelReason, RunCanceling, RunEnded, RunStarted
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.store import appends, statements
@@ -23,6 +24,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 RUNS = 60
 FEW = 2
 READS_EACH = 10
+ENDING = (
+    encode(RunStarted()),
+    encode(RunCanceling(reason=CancelReason.REQUESTED, by="a test")),
+    encode(RunEnded(status=RunStatus.CANCELED)),
+)
 _READ = """
 SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'run'
 """
@@ -66,9 +72,9 @@ def test_a_batch_reads_the_runs_it_writes(acme: Tenant, engine: Connection) -> N
             claim=claim,
             batch=Batch(
                 head=1,
-                rows=(Row(type="run.ended", path=None, attempt=None, body="{}"),),
+                rows=ENDING,
                 settled=0,
-                change=Change(status=RunStatus.SUCCEEDED, left=Left.FINISHED),
+                change=Change(status=RunStatus.CANCELED, left=Left.FINISHED),
             ),
         )
         for claim in claimed(engine, want=FEW)

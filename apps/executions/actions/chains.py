@@ -29,6 +29,6 @@ class Chain:
         }
 
     def seeds(self) -> list[Any]:
-        """Arguments of executions_chain_4."""
+        """Arguments of executions_chain_5."""
         said = [{"path": one.path, "body": given_body(one)} for one in self.given]
         return [self.source and self.source.pk, self.until, list(self.kept), json.dumps(said)]

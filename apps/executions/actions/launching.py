@@ -26,9 +26,9 @@ from apps.tenancy.models import EnvironmentKind
 _GIVEN: Final = (
     "%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb, %s, %s, %s, %s, %s, %s::jsonb"
 )
-_LAUNCH: Final = f"SELECT * FROM executions_launch_4({_GIVEN})"  # noqa: S608 - constants
-_LAUNCH_ALONE: Final = f"CALL executions_launch_alone_4({_GIVEN}, NULL, NULL)"
-ABI: Final = 4
+_LAUNCH: Final = f"SELECT * FROM executions_launch_5({_GIVEN})"  # noqa: S608 - constants
+_LAUNCH_ALONE: Final = f"CALL executions_launch_alone_5({_GIVEN}, NULL, NULL)"
+ABI: Final = 5
 """Of the release whose functions write here."""
 _COLUMNS: Final = (
     *("version", "environment", "trigger", "started_by_id", "priority", "pool", "slots"),

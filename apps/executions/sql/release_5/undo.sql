@@ -14,6 +14,9 @@ DROP FUNCTION engine_chunk_take_5, engine_chunk_rest_5, engine_chunk_done_5;
 DROP FUNCTION engine_enter_5;
 DROP FUNCTION engine_key_counts_5;
 DROP FUNCTION engine_append_batch_5;
+DROP PROCEDURE executions_launch_alone_5;
+DROP FUNCTION executions_launch_5, executions_may_launch_5, executions_standing_5, executions_chain_5,
+  executions_start_5, executions_queue_5;
 DROP INDEX work_item_asleep;
 ALTER TABLE map_chunk DROP COLUMN spent;
 DROP TABLE key_wait;
