@@ -39,15 +39,22 @@ class Buffer:
         self.state = state
         self._journal = journal
         self._posted = False
-        self.consumed: tuple[UUID, ...] = ()
         self.due_at = dt.datetime.min.replace(tzinfo=dt.UTC)
         self._shown = RunStatus.WAITING if state.is_waiting else state.status
         """What the run's row says, or would say if its last owner had come to leave."""
         self._signals = len(state.signals)
         self._clear()
+        self._clear_more()
 
     def _clear(self) -> None:
         self.rows: list[Row] = []
+        self.is_strict = False
+        self._head = self.state.head
+        self._settled = self.state.settled
+        self._steps = len(self.state.steps)
+
+    def _clear_more(self) -> None:
+        self.consumed: tuple[UUID, ...] = ()
         self.writes: list[TransactionalWrite] = []
         self.tasks: list[Task] = []
         self.asks: list[Ask] = []
@@ -55,10 +62,6 @@ class Buffer:
         self.halts: list[str] = []
         self.chunks: list[Chunk] = []
         self.recalls: list[str] = []
-        self.is_strict = False
-        self._head = self.state.head
-        self._settled = self.state.settled
-        self._steps = len(self.state.steps)
 
     @property
     def settles(self) -> bool:
@@ -167,6 +170,7 @@ class Buffer:
             settled=state.settled - self._settled,
             change=change,
         )
-        self.consumed = ()
         self._clear()
+        if change is not NOTHING:
+            self._clear_more()
         return batch

@@ -13,7 +13,7 @@ from apps.executions.engine.slice_ports import Claim
 
 def deadline_of(claim: Claim, step: Step, *, started_at: dt.datetime) -> dt.datetime:
     """The earlier of the attempt's own time and the run's; what undoes has time of its own."""
-    own = started_at + dt.timedelta(seconds=step.timeout_seconds)
+    own = started_at + step.timeout
     return own if step.undoes or claim.deadline_at is None else min(own, claim.deadline_at)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from apps.executions.engine.facts import fact
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
@@ -69,7 +69,7 @@ from apps.executions.engine.wait_events import (
 )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@fact
 class Row:
     """One event as run_event holds it; `body` is JSON text."""
 

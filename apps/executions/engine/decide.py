@@ -10,6 +10,7 @@ from itertools import chain
 from apps.executions.engine import ports
 from apps.executions.engine.asking import EFFECT_IN_DOUBT, calling, question
 from apps.executions.engine.concluding import WORKER_LOST, failed
+from apps.executions.engine.facts import fact
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import (
@@ -49,7 +50,7 @@ class CancelRequest:
     by: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@fact
 class Facts:
     """What the slice knows besides history."""
 
@@ -68,7 +69,7 @@ class Facts:
     """False while the slice is winding up: its budget is spent or its process drains."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@fact
 class Commands:
     """Events to record (in order), steps to start (by position), and when to look again.
 

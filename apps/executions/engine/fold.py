@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.frames import RUN_FRAME, Frame, Outputs, item_frame
@@ -24,7 +25,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.joins import spared_by, taken_by
-from apps.executions.engine.mapping import MapEvent, StepOpened, await_again
+from apps.executions.engine.mapping import MAP_EVENTS, StepOpened, await_again
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
@@ -39,6 +40,11 @@ from apps.executions.engine.state import (
     moved_step,
 )
 from apps.executions.engine.wait_events import SignalReceived, StepWaiting
+
+_HEARD: Final = (SignalReceived, RunPaused, RunResumed)
+_HOLDING: Final = (StepDispatched, StepStarted, StepWaiting)
+_PAID: Final = (StepCompleted, AttemptFailed, StepFailed, StepIterated)
+"""Whose attempt has cost something."""
 
 
 class RunState(OnCall):
@@ -88,6 +94,9 @@ class RunState(OnCall):
     def apply(self, event: Event) -> None:
         """One event further. Raises IllegalTransition for a history that cannot be."""
         self.head += 1
+        if isinstance(event, StepCompleted):  # As nearly all are.
+            self._apply_step(event)
+            return
         if isinstance(event, RunQueued):
             return
         if isinstance(event, RunStarted):
@@ -98,7 +107,7 @@ class RunState(OnCall):
             self.canceling = event.reason
         elif isinstance(event, RunEnded):
             self._end(event)
-        elif isinstance(event, SignalReceived | RunPaused | RunResumed):
+        elif isinstance(event, _HEARD):
             self._hear(event)
         elif isinstance(event, StepGiven):
             self._give(event)
@@ -135,10 +144,10 @@ class RunState(OnCall):
         if record.status is StepStatus.RETRY_WAIT:
             self.end_retry(index)
         record.apply(event)
-        if isinstance(event, StepDispatched | StepStarted | StepWaiting):
+        if isinstance(event, _HOLDING):
             self._hold(index, event)
             return
-        if isinstance(event, MapEvent):
+        if isinstance(event, MAP_EVENTS):
             if isinstance(event, StepOpened):
                 self.release(index)
                 self.mapping[index] = record.map_progress()
@@ -148,7 +157,7 @@ class RunState(OnCall):
             self._skip(index, event.reason)
         else:
             self.release(index)
-        if isinstance(event, StepCompleted | AttemptFailed | StepFailed | StepIterated):
+        if isinstance(event, _PAID):
             self.totals.add(event.usage)
             if isinstance(event, StepCompleted) and event.signal is not None:
                 del self.signals[event.signal]

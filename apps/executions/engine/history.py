@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from apps.executions.engine.facts import fact
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.mapping import MapEvent
@@ -97,7 +98,7 @@ class StepDispatched:
     pool: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@fact
 class StepStarted:
     """An attempt is about to touch the world (an effect's intent), or has been running for long."""
 
@@ -106,7 +107,7 @@ class StepStarted:
     started_at: dt.datetime
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@fact
 class StepCompleted:
     """An attempt succeeded: outputs by port, and the outcome of each condition on the way out."""
 

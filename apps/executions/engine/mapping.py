@@ -97,6 +97,7 @@ def opened(
 
 
 MapEvent: TypeAlias = StepOpened | ChunkDispatched | ChunkCompleted
+MAP_EVENTS: Final = (StepOpened, ChunkDispatched, ChunkCompleted)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

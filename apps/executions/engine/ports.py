@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from apps.executions.engine.facts import fact
 from apps.executions.engine.seeds import Origin
 from apps.workflows.graph.declaration import Json, NodeType
 from apps.workflows.graph.document import Connection, Node
@@ -33,7 +34,7 @@ class StopReason(StrEnum):
     DRAINING = "DRAINING"  # the process stops and its grace is over
 
 
-@dataclass(frozen=True, kw_only=True)
+@fact
 class Usage:
     """What one attempt cost: wall time in milliseconds, money in minor units of USD."""
 
@@ -70,7 +71,7 @@ class Inside:
     """The outputs of the body, then of the nodes around it."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@fact
 class StepCall:
     """Everything one attempt of one step may know.
 
@@ -120,7 +121,7 @@ class StepCall:
         return f"{self.tenant_id}/{self.lineage_id}/{path}/{self.index}/{self.generation}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@fact
 class StepDone:
     """An attempt that succeeded. An output port that is absent from `outputs` was not taken.
 

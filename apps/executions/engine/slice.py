@@ -248,9 +248,9 @@ class Slice:
     def _patience(self, wake_at: dt.datetime | None, now: dt.datetime) -> float:
         instants = [wake_at] if wake_at else []
         for flight in self.flights.values():
-            instants.append(flight.abandon_at)
-            if not flight.announced:
-                instants.append(flight.started_at + ANNOUNCE_AFTER)
+            # Nothing is abandoned before it has been announced.
+            is_known = flight.announced or flight.stop_at is not None
+            instants.append(flight.abandon_at if is_known else flight.started_at + ANNOUNCE_AFTER)
         if self.buffer.rows:
             instants.append(self.buffer.due_at)
         return max((min(instants) - now).total_seconds(), 0.0)

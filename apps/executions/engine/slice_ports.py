@@ -6,11 +6,13 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Final, Protocol
 from uuid import UUID
 
 from apps.executions.engine.codec import Row
 from apps.executions.engine.decide import CancelRequest
+from apps.executions.engine.facts import fact
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.mapping import Chunk, ChunkResult
 from apps.executions.engine.pausing import PauseRequest
@@ -68,6 +70,13 @@ class Claim:
     deadline_at: dt.datetime | None
     is_held: bool = False
     """Its workflow does not let it begin yet: only mail and deadline are looked at."""
+
+    @cached_property
+    def keys(self) -> tuple[bytes, bytes, bytes]:
+        """Tenant, run and token, as every append sends them."""
+        keys = (self.tenant_id, self.run_id, self.token)
+        tenant, run, token = (one.hex.encode() for one in keys)
+        return tenant, run, token
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,7 +186,7 @@ class Change:
 NOTHING: Final = Change()
 
 
-@dataclass(frozen=True, kw_only=True)
+@fact
 class Batch:
     """One append: rows that follow `head`, how many steps they settle, and the change."""
 
@@ -203,7 +212,7 @@ class Journal(Protocol):
         """What is unread."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@fact
 class Arrival:
     """An attempt came back. `fraction` is its share of chance, for the backoff."""
 

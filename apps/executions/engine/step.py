@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -41,6 +42,14 @@ class Role(StrEnum):
 
     FALLBACK = "FALLBACK"
     COMPENSATION = "COMPENSATION"
+
+
+def _pool(node: Node, node_type: NodeType) -> str | None:
+    if node.resources.pool is not None:
+        return node.resources.pool
+    if node.resources.gpu is not None or node_type.resources.gpu is not None:
+        return GPU_POOL
+    return None if node_type.isolation is Isolation.INLINE else node_type.pool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,34 +100,34 @@ class Step:
     undoes: bool = False
     """It is part of undoing: the run's deadline does not count for it."""
 
-    @property
-    def effect(self) -> Effect:
-        """How often the world bears this step to run."""
-        return self.node_type.effect
+    effect: Effect = field(init=False)
+    """How often the world bears this step to run."""
+    is_pure: bool = field(init=False)
+    """It may run again at no harm: its completion may be written a little later."""
+    needs_intent: bool = field(init=False)
+    """Its start must be durable before it touches the world."""
+    is_light: bool = field(init=False)
+    """It may run on the thread that owns the run, if it is known to be quick."""
+    pool: str | None = field(init=False)
+    """Where the step must run; None when it runs in the process that owns the run."""
+    timeout: dt.timedelta = field(init=False)
+    """How long one attempt may take."""
 
-    @property
-    def is_pure(self) -> bool:
-        """It may run again at no harm: its completion may be written a little later."""
-        return self.node_type.effect is Effect.PURE
-
-    @property
-    def needs_intent(self) -> bool:
-        """Its start must be durable before it touches the world."""
-        return self.node_type.effect in (Effect.UNSAFE, Effect.RECONCILABLE)
-
-    @property
-    def is_light(self) -> bool:
-        """It may run on the thread that owns the run, if it is known to be quick."""
-        return self.node_type.isolation is Isolation.INLINE and not self.node_type.asynchronous
-
-    @property
-    def pool(self) -> str | None:
-        """Where the step must run; None when it runs in the process that owns the run."""
-        if self.node.resources.pool is not None:
-            return self.node.resources.pool
-        if self.node.resources.gpu is not None or self.node_type.resources.gpu is not None:
-            return GPU_POOL
-        return None if self.node_type.isolation is Isolation.INLINE else self.node_type.pool
+    def __post_init__(self) -> None:
+        """What every attempt asks for follows from the rest, once."""
+        node_type = self.node_type
+        for name, value in (
+            ("effect", node_type.effect),
+            ("is_pure", node_type.effect is Effect.PURE),
+            ("needs_intent", node_type.effect in (Effect.UNSAFE, Effect.RECONCILABLE)),
+            (
+                "is_light",
+                node_type.isolation is Isolation.INLINE and not node_type.asynchronous,
+            ),
+            ("pool", _pool(self.node, node_type)),
+            ("timeout", dt.timedelta(seconds=self.timeout_seconds)),
+        ):
+            object.__setattr__(self, name, value)
 
     @property
     def error_links(self) -> tuple[Link, ...]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from apps.executions.engine.ports import Usage
+from apps.kit.compact_json import compact_json
 from apps.workflows.graph.declaration import Json
 
 BODY_LIMIT: Final = 8 * 1024
@@ -30,15 +30,13 @@ class Unstorable(ValueError):
         self.code = code
 
 
-# Made once: json.dumps makes one for each call that wants anything special.
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def dumps(value: object, *, limit: int) -> str:
     """Compact JSON that a jsonb column accepts. Raises Unstorable with a step's error code."""
     try:
-        text = _ENCODER.encode(value)
+        text = compact_json(value)
         size = len(text.encode())
     except (TypeError, ValueError, RecursionError) as error:
         message = f"The value is no JSON that can be stored: {str(error)[:200]}."
@@ -63,15 +61,20 @@ def instant(millis: int) -> dt.datetime:
 
 def usage_json(usage: Usage) -> dict[str, Json]:
     """Only what is not zero."""
-    pairs: tuple[tuple[str, int | float], ...] = (
-        ("cpuSeconds", round(usage.cpu_seconds, 6)),
-        ("peakMemoryBytes", usage.peak_memory_bytes),
-        ("wallMs", usage.wall_ms),
-        ("bytesIn", usage.bytes_in),
-        ("bytesOut", usage.bytes_out),
-        ("costMinor", usage.cost_minor),
-    )
-    return {name: value for name, value in pairs if value}
+    found: dict[str, Json] = {}
+    if usage.cpu_seconds:
+        found["cpuSeconds"] = round(usage.cpu_seconds, 6)
+    if usage.peak_memory_bytes:
+        found["peakMemoryBytes"] = usage.peak_memory_bytes
+    if usage.wall_ms:
+        found["wallMs"] = usage.wall_ms
+    if usage.bytes_in:
+        found["bytesIn"] = usage.bytes_in
+    if usage.bytes_out:
+        found["bytesOut"] = usage.bytes_out
+    if usage.cost_minor:
+        found["costMinor"] = usage.cost_minor
+    return found
 
 
 def usage_from_json(value: Mapping[str, Any]) -> Usage:

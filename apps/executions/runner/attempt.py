@@ -44,6 +44,9 @@ from apps.workflows.graph.waits import Wait
 
 logger = logging.getLogger(__name__)
 
+_MOVING = ("http", "artifacts")
+"""Parts that count the bytes they move."""
+
 
 class Attempt:
     """Makes only what the step touches: most need no secret, client, object or directory.
@@ -98,14 +101,14 @@ class Attempt:
     def usage(self) -> Usage:
         """What the attempt has cost so far."""
         made = self.__dict__
-        moved = [made[name] for name in ("http", "artifacts") if name in made]
+        moved = [made[name] for name in _MOVING if name in made]
         return Usage(
             cpu_seconds=self._execution.cpu_seconds
             + (self._context.script_seconds if self._context else 0.0),
             peak_memory_bytes=self._execution.peak_memory_bytes,
             wall_ms=int((time.monotonic() - self._began) * 1000),
-            bytes_in=sum(part.bytes_in for part in moved),
-            bytes_out=sum(part.bytes_out for part in moved),
+            bytes_in=sum(part.bytes_in for part in moved) if moved else 0,
+            bytes_out=sum(part.bytes_out for part in moved) if moved else 0,
             cost_minor=self._context.cost_minor if self._context else 0,
         )
 
@@ -220,7 +223,11 @@ class Attempt:
             return StepRepeats(values=values, usage=self.usage())
         whole = self.book.hide(outputs.checked_outputs(call, ready, given))
         kept = outputs.offloaded(whole, objects=objects)
-        held = conditions.outcomes(call, whole, ready=ready, sandbox=self.sandbox, objects=objects)
+        held: dict[str, bool] = {}
+        if ready.conditions:
+            held = conditions.outcomes(
+                call, whole, ready=ready, sandbox=self.sandbox, objects=objects
+            )
         writes = tuple(self._context.writes.values()) if self._context else ()
         return StepDone(outputs=kept, conditions=held, usage=self.usage(), writes=writes)
 

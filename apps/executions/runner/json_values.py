@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
+from apps.kit.compact_json import compact_json
 from apps.workflows.graph.context import ArtifactRef, NodeError
 
 MAX_DEPTH = 64
 MAX_BYTES = 16 << 20
-# json.dumps with these options would make an encoder per call.
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def plain(value: Any, *, where: str, depth: int = 0) -> Any:
@@ -22,6 +20,11 @@ def plain(value: Any, *, where: str, depth: int = 0) -> Any:
     match value:
         case str() | int() | None:  # A bool is an int.
             return value
+        case dict():
+            return {
+                _key(key, where=where): plain(item, where=where, depth=depth + 1)
+                for key, item in value.items()
+            }
         case float():
             if not math.isfinite(value):
                 raise _invalid(f"{where} holds {value}, which JSON has no number for")
@@ -29,10 +32,7 @@ def plain(value: Any, *, where: str, depth: int = 0) -> Any:
         case ArtifactRef():
             return plain(value.to_json(), where=where, depth=depth)
         case Mapping():
-            return {
-                _key(key, where=where): plain(item, where=where, depth=depth + 1)
-                for key, item in value.items()
-            }
+            return plain(dict(value), where=where, depth=depth)
         case list() | tuple():
             return [plain(item, where=where, depth=depth + 1) for item in value]
     raise _invalid(f"{where} holds a {type(value).__name__}, which is not JSON")
@@ -51,7 +51,7 @@ def size(value: Any) -> int:
 
 def encode(value: Any) -> bytes:
     """The value as compact JSON."""
-    return _ENCODER.encode(value).encode("utf-8", "backslashreplace")
+    return compact_json(value).encode("utf-8", "backslashreplace")
 
 
 def require_bearable(value: Any, *, where: str) -> bytes:

@@ -22,6 +22,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OFFLOADED = "application/vnd.nstarx.value+json"
 """Media type of a plain value that was only too large to travel inline."""
 
+_FREE = frozenset({Port.ANY, Port.JSON, Port.MESSAGE, Port.REPORT})
 # What travels as a stored object, never as rows in a message.
 _BY_REFERENCE = frozenset(
     {Port.TABLE, Port.DOCUMENTS, Port.CHUNKS, Port.VECTORS, Port.INDEX, Port.MODEL, Port.DATASET}
@@ -34,9 +35,9 @@ def fits(value: Any, port: Port) -> str | None:
     reference = ArtifactRef.is_reference(value)
     if reference and not _is_whole(value):
         return "holds a broken reference to a stored object"
+    if port in _FREE:
+        return None
     match port:
-        case Port.ANY | Port.JSON | Port.MESSAGE | Port.REPORT:
-            return None
         case Port.TEXT:
             return None if reference or isinstance(value, str) else "must be text"
         case Port.METRICS:

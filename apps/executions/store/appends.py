@@ -32,13 +32,7 @@ _ABSENT: Final[tuple[tuple[None, ...], ...]] = ((None,) * 8, (None,) * 4, ())
 def append(connection: Connection, claim: Claim, batch: Batch) -> bool:
     """One run's batch, durable on return; False when the fence is another's."""
     rows = batch.rows
-    given = (
-        claim.tenant_id.hex.encode(),
-        claim.run_id.hex.encode(),
-        claim.token.hex.encode(),
-        b"%d" % batch.head,
-        b"%d" % batch.settled,
-    )
+    given = (*claim.keys, b"%d" % batch.head, b"%d" % batch.settled)
     change = change_text(batch.change)
     if change is None and 1 <= len(rows) <= FEW:
         cells = [cell for row in rows for cell in _cells(row)]

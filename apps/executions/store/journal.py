@@ -8,7 +8,7 @@ from typing import Final
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.history import Event
-from apps.executions.engine.slice_ports import Batch, Claim, Inbox, LeaseLost, Left
+from apps.executions.engine.slice_ports import NOTHING, Batch, Claim, Inbox, LeaseLost, Left
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
 from apps.executions.store.resilient import Patience, append_surely, read_surely
@@ -55,6 +55,8 @@ class RunJournal:
         crashpoint("append.known")
         self._tell_of(batch)
         change = batch.change
+        if change is NOTHING:
+            return
         if change.halts:
             read_surely(
                 self._connections,
@@ -76,6 +78,8 @@ class RunJournal:
 
     def flush(self) -> None:
         """Wait for what was posted. Raises LeaseLost when it was refused."""
+        if not self._waiting and not self._is_lost:
+            return  # Only the owner, who is here, posts; the writer says what is lost first.
         with self._changed:
             while self._waiting and not self._patience.is_lost():
                 self._changed.wait(LOOK_SECONDS)
@@ -115,8 +119,8 @@ class RunJournal:
 
     def _written(self, batch: Batch, *, held: bool) -> None:
         with self._changed:
-            self._waiting -= 1
             self._is_lost = self._is_lost or not held
+            self._waiting -= 1
             self._changed.notify_all()
             settled = self._settled if not self._waiting else None
             lost = self._is_lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import threading
 import time
 from typing import Final
@@ -24,16 +25,18 @@ class Lease:
 
     def renewed(self, *, sent_at: float, database_time: dt.datetime) -> None:
         """A beat succeeded; `sent_at` is the monotonic instant before it was sent."""
-        self._until = sent_at + self._trust_seconds
+        if not self._dead.is_set():
+            self._until = sent_at + self._trust_seconds
         self._offset = database_time.timestamp() - (sent_at + time.monotonic()) / 2
 
     def die(self) -> None:
         """The database says this incarnation is dead: for good."""
         self._dead.set()
+        self._until = -math.inf
 
     def is_lost(self) -> bool:
         """True from the moment on that another process might own the runs."""
-        return self._dead.is_set() or time.monotonic() >= self._until
+        return time.monotonic() >= self._until
 
     def is_dead(self) -> bool:
         """True when no beat will ever succeed again."""

@@ -42,6 +42,8 @@ class ArtifactRef:
     @staticmethod
     def is_reference(value: object) -> bool:
         """Whether a JSON value is an artifact reference."""
+        if isinstance(value, dict):  # As it nearly always is, where it is a mapping at all.
+            return isinstance(value.get("$artifact"), str)
         return isinstance(value, Mapping) and isinstance(value.get("$artifact"), str)
 
 
