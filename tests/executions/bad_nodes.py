@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import time
+from dataclasses import replace
 from typing import Any, Final
 
 from apps.workflows.graph.declaration import (
@@ -77,4 +78,24 @@ def thread(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
     return _act(parameters)
 
 
-TYPES: Final = (node_type_of(process), node_type_of(thread))
+IN_HOUSE: Final = "apps.nodes.bad"
+"""The name by which a worker finds this module when it shall trust it as one of the house."""
+
+
+@node(
+    "bad.house",
+    version=1,
+    title="In a thread of the engine",
+    effect=Effect.KEYED,
+    example=Example(),
+    **_PORTS,
+)
+def house(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters)
+
+
+TYPES: Final = (
+    node_type_of(process),
+    node_type_of(thread),
+    replace(node_type_of(house), handler=f"{IN_HOUSE}:house"),
+)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
 
 import pytest
 import redis
@@ -24,11 +22,13 @@ from apps.tenancy import scope
 from apps.workflows.actions import create_workflow
 from apps.workflows.graph import catalogue
 from apps.workflows.graph.catalogue import Catalogue
-from tests import database
 from tests.executions.bad_nodes import TYPES
+from tests.executions.processes import product
 from tests.executions.world import finished, start, types, worker
 from tests.factories.graphs import CATALOGUE, a, raw, to
 from tests.factories.tenancy import Tenant
+
+Worker: TypeAlias = AbstractContextManager[subprocess.Popen[bytes]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,32 +92,21 @@ def _known() -> Iterator[None]:
         del catalogue.INSTALLED._by_key[one.key]
 
 
-@contextmanager
-def product(worker_id: str) -> Iterator[subprocess.Popen[bytes]]:
-    """`dramatiq`, as the supervisor starts it, with the bad types."""
-    command = ["-m", "dramatiq", "tests.executions.bad_worker", "--processes", "1"]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "config.settings.test",
-        "NSTARX_DATABASE_ROLE": "engine",
-        "DATABASE_ENGINE_URL": database.url("engine"),
-        "NSTARX_WORKER_ID": worker_id,
-    }
-    program = [sys.executable, *command, "--threads", "2", "--queues", "io"]
-    with subprocess.Popen(program, env=environment) as child:
-        try:
-            yield child
-        finally:
-            child.terminate()
-            child.wait(30)
+def bad_product(worker_id: str) -> Worker:
+    """The product's worker with the bad types."""
+    return product(module="tests.executions.bad_worker", worker_id=worker_id)
 
 
 @pytest.mark.usefixtures("_known")
-def test_a_thread_that_never_returns_costs_its_process_and_not_its_run(acme: Tenant) -> None:
+@pytest.mark.parametrize("kind", ["thread", "house"])
+def test_a_thread_that_never_returns_costs_its_process_and_not_its_run(
+    acme: Tenant, kind: str
+) -> None:
+    """A handler of others has a thread of its own, one of the house that of the engine."""
     redis.Redis.from_url(settings.REDIS_BROKER_URL).flushdb()  # PostgreSQL holds the truth.
     first, second = str(uuid.uuid4()), str(uuid.uuid4())
     retry = {"maxAttempts": 50, "backoffSeconds": 0}
-    stuck = bad("bad", "thread", "never", worker=first, timeoutSeconds=1, retry=retry)
+    stuck = bad("bad", kind, "never", worker=first, timeoutSeconds=1, retry=retry)
     document = {
         "schemaVersion": 1,
         "name": "Stuck",
@@ -128,12 +117,12 @@ def test_a_thread_that_never_returns_costs_its_process_and_not_its_run(acme: Ten
     with scope.tenant(acme.id, actor=acme.owner):
         drawn = create_workflow(actor=acme.owner, document=document)
         run_id = start_run(actor=acme.owner, workflow_id=drawn.pk).pk
-    with product(first) as child:
+    with bad_product(first) as child:
         # Nobody tells it to: it ends because a thread of it cannot be ended.
         child.wait(90)
         with scope.tenant(acme.id):
             assert not Run.objects.get(pk=run_id).status.is_terminal
-    with product(second):
+    with bad_product(second):
         run = finished(acme, run_id, seconds=60)
     assert (run.state, run.result) == ("SUCCEEDED", {"after": {"value": "well"}})
     failed = failures(acme, run_id)

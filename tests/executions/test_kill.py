@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -21,15 +18,14 @@ from apps.executions import history
 from apps.executions.actions import resolve_step
 from apps.executions.engine.state import StepStatus
 from apps.tenancy import scope
-from apps.workflows.graph.document import to_json
-from tests import database
-from tests.executions.world import VERSIONS, finished, reached, start, types
+from tests.executions.processes import line, told
+from tests.executions.world import finished, reached, start, types
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
 
-pytestmark = pytest.mark.django_db(transaction=True)
+Worker: TypeAlias = AbstractContextManager[subprocess.Popen[str]]
 
-SHORT = {"lease_seconds": 1.5, "beat_seconds": 0.3, "trust_seconds": 1.0}
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Sink(ThreadingHTTPServer):
@@ -66,32 +62,9 @@ def sink() -> Iterator[Sink]:
         server.shutdown()
 
 
-@contextmanager
-def process(sink: Sink, *, halt: tuple[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+def process(sink: Sink, *, halt: tuple[str, str] | None = None) -> Worker:
     """A worker process; it is killed at the end if it still lives."""
-    told = {
-        "sink": sink.server_address[1],
-        "halt": halt,
-        "documents": {str(key): to_json(value) for key, value in VERSIONS.documents.items()},
-        "settings": SHORT,
-    }
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.executions.worker_process", json.dumps(told)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "WORKER_CONNINFO": database.url("engine")},
-    ) as child:
-        try:
-            assert line(child) == "ready"
-            yield child
-        finally:
-            child.kill()
-
-
-def line(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
+    return told("tests.executions.worker_process", sink=sink.server_address[1], halt=halt)
 
 
 def workflow(kind: str) -> dict[str, Any]:

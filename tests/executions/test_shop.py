@@ -6,14 +6,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -21,13 +20,13 @@ from apps.executions.actions import resolve_step
 from apps.executions.engine.state import StepStatus
 from apps.executions.models import Run
 from apps.tenancy import scope
-from apps.workflows.graph.document import to_json
-from tests import database
+from tests.executions.processes import told
 from tests.executions.shop_nodes import SHOP
-from tests.executions.test_kill import SHORT, line
-from tests.executions.world import VERSIONS, finished, reached, start, types
+from tests.executions.world import finished, reached, start, types
 from tests.factories.graphs import raw, to
 from tests.factories.tenancy import Tenant
+
+Worker: TypeAlias = AbstractContextManager[subprocess.Popen[str]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -110,23 +109,9 @@ def bank() -> Iterator[Bank]:
         server.shutdown()
 
 
-@contextmanager
-def process() -> Iterator[subprocess.Popen[str]]:
+def process() -> Worker:
     """A worker process; it is killed at the end if it still lives."""
-    documents = {str(key): to_json(value) for key, value in VERSIONS.documents.items()}
-    told = json.dumps({"documents": documents, "settings": SHORT})
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.executions.shop_process", told],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "WORKER_CONNINFO": database.url("engine")},
-    ) as child:
-        try:
-            assert line(child) == "ready"
-            yield child
-        finally:
-            child.kill()
+    return told("tests.executions.shop_process")
 
 
 def step(name: str, bank: Bank, kind: str = "act", **fields: Any) -> dict[str, Any]:

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -18,6 +12,7 @@ from apps.executions.store.connections import Connections
 from apps.tenancy import scope
 from apps.workflows.actions import create_workflow
 from tests import database
+from tests.executions.processes import product
 from tests.executions.world import finished, types
 from tests.factories.tenancy import Tenant
 
@@ -39,30 +34,12 @@ WORK = {
 }
 
 
-@contextmanager
-def worker() -> Iterator[subprocess.Popen[bytes]]:
-    """`dramatiq config.worker`, as the supervisor starts it."""
-    command = ["-m", "dramatiq", "config.worker", "--processes", "1", "--threads", "2"]
-    environment = {
-        **os.environ,
-        "DJANGO_SETTINGS_MODULE": "config.settings.test",
-        "NSTARX_DATABASE_ROLE": "engine",
-        "DATABASE_ENGINE_URL": database.url("engine"),
-        "NSTARX_WORKER_ID": str(uuid.uuid4()),
-    }
-    with subprocess.Popen([sys.executable, *command, "--queues", "io"], env=environment) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
 def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(acme: Tenant) -> None:
     with scope.tenant(acme.id, actor=acme.owner):
         drawn = create_workflow(actor=acme.owner, document=WORK)
         run = start_run(actor=acme.owner, workflow_id=drawn.pk)
     engine = Connections(database.url("engine"))
-    with worker() as child:
+    with product() as child:
         until = time.monotonic() + 60
         while "run.started" not in types(acme, run.pk) and time.monotonic() < until:
             time.sleep(0.02)
@@ -72,6 +49,6 @@ def test_a_worker_that_is_asked_to_stop_gives_back_what_it_has_not_begun(acme: T
     assert held in ([], [(None, 0)]), "free, and no death was counted"
     assert engine.get().execute("SELECT FROM worker").fetchall() == [], "it has left"
     engine.close_all()
-    with worker():
+    with product():
         assert finished(acme, run.pk, seconds=90).state == "SUCCEEDED"
     assert types(acme, run.pk).count("step.completed first") == 1

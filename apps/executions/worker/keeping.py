@@ -198,6 +198,8 @@ class Keeper:
     def abandoned(self, call: StepCall) -> None:
         """A step does not end although it was told to: a new process shall take our place."""
         self.has_abandoned = True
+        # The next attempt would be stuck here as well.
+        self._draining.set()
         self._hooks.recycle(f"step {call.path} of run {call.run_id} cannot be stopped")
 
     # --- leaving
