@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -30,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 MAX_BODY: Final = 256 * 1024
 PRICE: Final = Price(points=1, node_count=0)
+# As many as the process has connections. They stay: a thread's first look at the database is dear.
+_THREADS: Final = ThreadPoolExecutor(16, thread_name_prefix="rest")
 T = TypeVar("T")
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
@@ -45,7 +49,8 @@ class Call:
 
     async def work(self, do: Callable[[Actor], T]) -> T:
         """In a thread and in the caller's scope; the connection is given back at the end."""
-        return await sync_to_async(self._work)(do)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_THREADS, copy_context().run, self._work, do)
 
     def _work(self, do: Callable[[Actor], T]) -> T:
         try:
