@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from django.core.exceptions import DisallowedHost, RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
@@ -40,7 +40,7 @@ class ApiHandler(ASGIHandler):
             set_script_prefix(get_script_prefix(scope))
             request, refused = self.create_request(scope, body)
             if request is None:
-                await self.send_response(refused, send)
+                await self.send_response(cast(HttpResponse, refused), send)
                 return
             answering = asyncio.create_task(self._answer(request, send))
             leaving = asyncio.create_task(self.listen_for_disconnect(receive))
