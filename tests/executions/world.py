@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from django.db import connection
 
 from apps.executions.engine.plan import compile_plan
@@ -137,11 +138,10 @@ def worker(
 def gone(backends: list[int], *, seconds: float = 30) -> None:
     """Wait for their end: a statement whose thread was left behind outlives its worker."""
     until = time.monotonic() + seconds
-    with connection.cursor() as cursor:
-        while True:
-            cursor.execute("SELECT pid FROM pg_stat_activity WHERE pid = ANY (%s)", [backends])
-            if not (going := cursor.fetchall()):
-                return
+    query = "SELECT pid FROM pg_stat_activity WHERE pid = ANY (%s)"
+    # Of its own: the caller's thread may be one that never closes Django's.
+    with psycopg.connect(database.url("engine"), autocommit=True) as direct:
+        while going := direct.execute(query, [backends]).fetchall():
             assert time.monotonic() < until, f"still at work: {going}"
             time.sleep(0.02)
 
