@@ -103,9 +103,8 @@ def attempts_of(
     found: dict[str, list[Attempt]] = {}
     maps: dict[str, MapProgress] = {}
     for at, event in history:
-        if not isinstance(event, StepEvent):
+        if not isinstance(event, StepEvent) or _follow(maps, event):
             continue
-        _follow(maps, event)
         known = blanks.get(node_of(event.path))
         name, type_ = (known.name, known.type) if known else (event.path, "")
         line = _line(event, at, Attempt(path=event.path, name=name, type=type_))
@@ -199,12 +198,16 @@ def _line(event: StepEvent, at: dt.datetime, blank: Attempt) -> Attempt:
             assert_never(event)
 
 
-def _follow(maps: dict[str, MapProgress], event: StepEvent) -> None:
-    """How far the maps are after one event more; of a map only its last word may be known."""
+def _follow(maps: dict[str, MapProgress], event: StepEvent) -> bool:
+    """How far the maps are after one event more; of a map only its last word may be known.
+
+    True where that is all there is to say: undoing its items is no attempt of the map.
+    """
     if isinstance(event, StepOpened):
         maps[event.path] = MapProgress(event, maps.get(event.path))
     elif isinstance(event, ChunkDispatched | ChunkCompleted) and event.path in maps:
         maps[event.path].apply(event)
+    return isinstance(event, ChunkDispatched | ChunkCompleted) and event.undoes
 
 
 def _end(begun: dt.datetime, wall_ms: int, recorded: dt.datetime) -> dt.datetime:

@@ -7,14 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from apps.executions.engine.mapping import (
-    Chunk,
-    ChunkCompleted,
-    ChunkResult,
-    MapProgress,
-    read_chunk,
-    result_body,
-)
+from apps.executions.engine.map_rows import read_chunk, result_body
+from apps.executions.engine.mapping import Chunk, ChunkCompleted, ChunkResult, MapProgress
 from apps.executions.engine.ports import StepDone, StepOutcome, Usage
 from apps.executions.engine.slice_ports import Change
 from apps.workflows.graph.mapping import Policy
@@ -35,6 +29,11 @@ class MapBench:
     parks: bool = False
     """Items are runs of their own: a chunk that is called back is woken, and comes when they do."""
     woken: int = 0
+    undone: list[tuple[str, int]] = field(default_factory=list)
+    stuck: frozenset[int] = frozenset()
+    """Items that cannot be undone."""
+    is_strict: bool = True
+    """A compensation that fails forbids to go on."""
 
     def take(self, change: Change, say: Say) -> None:
         """What an append hands out and calls back, in its transaction."""
@@ -58,6 +57,29 @@ class MapBench:
                 self.end(chunk, say, stopped=True)
                 return
         self.end(chunk, say, stopped=False)
+
+    def undo(self, chunk: Chunk, say: Say) -> None:
+        """A worker undoes what the items did, the last first."""
+        missed = []
+        for index in reversed(range(chunk.low, chunk.high)):
+            if index in self.stuck:
+                missed.append(f"{chunk.path}[{index}]/one")
+            elif (chunk.path, index) in self.items:
+                self.undone.append((chunk.path, index))
+        self.chunks.remove(chunk)
+        event = ChunkCompleted(
+            path=chunk.path,
+            attempt=chunk.attempt,
+            chunk=chunk.chunk,
+            done=0,
+            failed=0,
+            attempts=1,
+            undoes=True,
+            missed=tuple(missed),
+            misses=len(missed),
+            is_cut=bool(missed) and self.is_strict,
+        )
+        say(read_chunk(json.loads(result_body(event))))
 
     def end(self, chunk: Chunk, say: Say, *, stopped: bool) -> None:
         """The item goes and the counts come, through their JSON."""

@@ -242,7 +242,10 @@ class World:
         """Another process works on a slice of a map's items."""
         state = self.folded()
         progress = state.records[state.step(chunk.path).index].mapping
-        self.maps.work(chunk, self.say, fails_fast=fails_fast(progress))
+        if progress is not None and progress.undo is not None:
+            self.maps.undo(chunk, self.say)
+        else:
+            self.maps.work(chunk, self.say, fails_fast=fails_fast(progress))
 
     def finish_task(self, task: Task, outcome: StepOutcome, *, started_at: dt.datetime) -> None:
         """The item goes and the result comes, in one transaction; both through their JSON."""

@@ -5,14 +5,8 @@ from __future__ import annotations
 import json
 
 from apps.executions.engine.failure import Failure
-from apps.executions.engine.mapping import (
-    ChunkCompleted,
-    MapProgress,
-    StepOpened,
-    map_work,
-    read_chunk,
-    result_body,
-)
+from apps.executions.engine.map_rows import read_chunk, result_body
+from apps.executions.engine.mapping import ChunkCompleted, MapProgress, StepOpened, map_work
 from apps.executions.engine.ports import StepCall, StepOpens, StepOutcome, Usage
 from apps.executions.engine.state import RunStatus
 from tests.engine.cases import plan_of, statuses, types

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from apps.executions.engine.codec import decode, encode
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.map_desk import chunk_pool, is_awaited
+from apps.executions.engine.map_desk import awaited, chunk_pool
 from apps.executions.engine.mapping import (
     ChunkCompleted,
     ChunkDispatched,
@@ -177,10 +177,10 @@ def test_what_comes_late_or_twice_does_not_count() -> None:
     it.slice()
     state = it.folded()
     known = ChunkCompleted(path="rows", attempt=1, chunk=0, done=3, failed=0)
-    assert is_awaited(state, ChunkResult(event=known))
-    assert not is_awaited(state, ChunkResult(event=dataclasses.replace(known, attempt=2)))
-    assert not is_awaited(state, ChunkResult(event=dataclasses.replace(known, chunk=3)))
-    assert not is_awaited(state, ChunkResult(event=dataclasses.replace(known, path="before")))
+    assert awaited(state, ChunkResult(event=known))
+    assert not awaited(state, ChunkResult(event=dataclasses.replace(known, attempt=2)))
+    assert not awaited(state, ChunkResult(event=dataclasses.replace(known, chunk=3)))
+    assert not awaited(state, ChunkResult(event=dataclasses.replace(known, path="before")))
     it.say(ChunkResult(event=dataclasses.replace(known, chunk=3)))
     assert it.finish().status == "SUCCEEDED"
 

@@ -25,7 +25,8 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.iteration_events import StepIterated, iterated_json, read_iterated
-from apps.executions.engine.mapping import MAP_DECODERS, MAP_TYPES, MapEvent, map_body
+from apps.executions.engine.map_rows import MAP_DECODERS, MAP_TYPES, map_body
+from apps.executions.engine.mapping import MapEvent
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.rescue_events import (
     RunCompensated,

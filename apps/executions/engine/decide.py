@@ -31,7 +31,14 @@ from apps.executions.engine.plan import RUN_POOL
 from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import RunCompensating
 from apps.executions.engine.state import RunStatus
-from apps.executions.engine.undoing import RUN_TIMEOUT, TIMEOUT_MESSAGE, failure_of, next_event
+from apps.executions.engine.undoing import (
+    RUN_TIMEOUT,
+    TIMEOUT_MESSAGE,
+    failure_of,
+    items_to_undo,
+    next_event,
+    undo_work,
+)
 from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.engine.waits import Settled, settled
 from apps.workflows.graph.declaration import Effect
@@ -258,6 +265,11 @@ def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
     if is_busy:
         wake_at = _wake_at(state, facts)
         return Commands(starts=starts, dispatches=dispatches, wake_at=wake_at)
+    if (found := items_to_undo(state, undoing)) is not None:
+        undo = found[1].undo
+        if not undoing.is_cut or (undo is not None and undo.open):
+            maps = undo_work(*found, is_over=undoing.is_cut)
+            return Commands(maps=maps, wake_at=_wake_at(state, facts))
     return Commands(events=(next_event(state, undoing),))
 
 

@@ -25,7 +25,7 @@ from apps.executions.engine.history import (
 )
 from apps.executions.engine.iteration_events import StepIterated
 from apps.executions.engine.joins import spared_by, taken_by
-from apps.executions.engine.mapping import MAP_EVENTS, StepOpened, await_again
+from apps.executions.engine.mapping import MAP_EVENTS, MapEvent, StepOpened, await_again
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
@@ -148,10 +148,7 @@ class RunState(OnCall):
             self._hold(index, event)
             return
         if isinstance(event, MAP_EVENTS):
-            if isinstance(event, StepOpened):
-                self.release(index)
-                self.mapping[index] = record.map_progress()
-            self.totals.add(event.usage, attempts=event.attempts)
+            self._map(step, event)
             return
         if isinstance(event, StepSkipped):
             self._skip(index, event.reason)
@@ -170,6 +167,15 @@ class RunState(OnCall):
             return
         is_decided = self._is_decided(step, event)
         self._settle(step, is_decided=is_decided)
+
+    def _map(self, step: Step, event: MapEvent) -> None:
+        """A map has opened, or is a chunk further."""
+        if isinstance(event, StepOpened):
+            self.release(step.index)
+            self.mapping[step.index] = self.records[step.index].map_progress()
+        elif step.body is not None and step.body.undoes:
+            self.note_items(step.index, event)
+        self.totals.add(event.usage, attempts=event.attempts)
 
     def _is_decided(self, step: Step, event: StepEvent) -> bool:
         """Whether it is known what leaves by which connection: not when another step stands in."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from apps.executions.engine.buffer import Buffer
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import StepDispatched
-from apps.executions.engine.mapping import Chunk, ChunkDispatched, ChunkResult, MapProgress, MapWork
+from apps.executions.engine.mapping import (
+    Chunk,
+    ChunkCompleted,
+    ChunkDispatched,
+    ChunkResult,
+    MapProgress,
+    MapWork,
+)
 from apps.executions.engine.plan import QUARANTINE_POOL, RUN_POOL, Step
 from apps.executions.engine.task import Task
 
@@ -25,8 +33,10 @@ def hand_out(
     """
     pool = RUN_POOL if pool == QUARANTINE_POOL else pool
     buffer.is_strict = True
-    for index, number in work.chunks:
-        step, progress = state.steps[index], state.mapping[index]
+    slices = ((index, number, False) for index, number in work.chunks)
+    undos = ((index, number, True) for index, number in work.undos)
+    for index, number, undoes in (*slices, *undos):
+        step, progress = state.steps[index], state.records[index].map_progress()
         low, high = progress.opening.span(number)
         # One whose items are runs of their own only looks after them.
         parks = progress.opening.parks
@@ -42,10 +52,15 @@ def hand_out(
                 slots=1 if parks else progress.opening.slots,
             )
         )
-        yield ChunkDispatched(path=step.path, attempt=progress.attempt, chunk=number, pool=where)
+        yield ChunkDispatched(
+            path=step.path, attempt=progress.attempt, chunk=number, pool=where, undoes=undoes
+        )
     for index in work.recalls:
-        progress = state.mapping[index]
-        progress.is_recalled, progress.is_rested = not progress.is_rested, False
+        progress = state.records[index].map_progress()
+        if progress.undo is not None:
+            progress.undo.is_recalled = True
+        else:
+            progress.is_recalled, progress.is_rested = not progress.is_rested, False
         buffer.recalls.append(state.steps[index].path)
     for index in work.reduces:
         step, progress = state.steps[index], state.mapping[index]
@@ -59,13 +74,17 @@ def failures(work: MapWork, state: RunState) -> Iterator[tuple[Step, MapProgress
     return ((state.steps[index], state.mapping[index]) for index in work.failures)
 
 
-def is_awaited(state: RunState, word: ChunkResult) -> bool:
-    """Whether a chunk's result is of the attempt that goes on, and not known yet."""
+def awaited(state: RunState, word: ChunkResult) -> ChunkCompleted | None:
+    """A chunk's result, if it is of the attempt that goes on, and not known yet."""
     event = word.event
-    progress = state.mapping.get(state.step(event.path).index)
-    return (
-        progress is not None and progress.attempt == event.attempt and event.chunk in progress.open
-    )
+    index = state.step(event.path).index
+    progress = state.records[index].mapping
+    if progress is None or progress.attempt != event.attempt:
+        return None
+    if progress.undo is not None:
+        # What nobody had begun says no more than that it was called back.
+        return replace(event, undoes=True) if event.chunk in progress.undo.open else None
+    return event if index in state.mapping and event.chunk in progress.open else None
 
 
 def chunk_pool(step: Step) -> str | None:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
+from apps.executions.engine.items_undo import ItemsUndo
 from apps.executions.engine.ports import StepFailed, StepOpens, Usage
 from apps.executions.engine.storable import (
     BODY_LIMIT,
-    dumps,
-    instant,
-    millis,
-    usage_from_json,
-    usage_json,
 )
 from apps.workflows.graph.declaration import Json
 from apps.workflows.graph.mapping import MapOpening, Policy
@@ -52,6 +48,8 @@ class ChunkDispatched:
     attempt: int
     chunk: int
     pool: str
+    undoes: bool = False
+    """What its items did shall be undone."""
 
     @property
     def usage(self) -> Usage:
@@ -81,6 +79,12 @@ class ChunkCompleted:
     stopped: bool = False
     failure: Mapping[str, Json] | None = None
     usage: Usage = field(default_factory=Usage)
+    undoes: bool = False
+    """What its items did is undone, but for `misses` steps, some of which are `missed` by name."""
+    missed: tuple[str, ...] = ()
+    misses: int = 0
+    is_cut: bool = False
+    """A compensation failed in a way that forbids to go on."""
 
 
 def opened(
@@ -135,6 +139,7 @@ class MapProgress:
         "next",
         "open",
         "opening",
+        "undo",
     )
 
     def __init__(self, opened: StepOpened, before: MapProgress | None = None) -> None:
@@ -152,6 +157,8 @@ class MapProgress:
         """A pause is over that the runs of its items were told of; noted likewise."""
         self.done = 0
         self.failed = 0
+        self.undo: ItemsUndo | None = None
+        """How far its items are undone, once the run has begun with that."""
         if before is not None and before._is_like(self.opening):
             self.finished = {
                 chunk: counts
@@ -177,6 +184,9 @@ class MapProgress:
 
     def apply(self, event: ChunkDispatched | ChunkCompleted) -> None:
         """One chunk goes or comes."""
+        if event.undoes:
+            self._undo(event)
+            return
         if isinstance(event, ChunkDispatched):
             self.open[event.chunk] = None
             if self.again and self.again[0] == event.chunk:
@@ -192,6 +202,13 @@ class MapProgress:
         self.failure = self.failure or event.failure
         if event.stopped:
             self.again.append(event.chunk)
+
+    def _undo(self, event: ChunkDispatched | ChunkCompleted) -> None:
+        undo = self.undo = self.undo or ItemsUndo(self.next)
+        if isinstance(event, ChunkDispatched):
+            undo.went(event.chunk)
+        else:
+            undo.came(event.chunk, misses=event.misses, stopped=event.stopped)
 
     def due(self) -> Iterator[int]:
         """The chunks to hand out now, as many as may be open."""
@@ -272,6 +289,8 @@ class MapWork:
     """All items are recorded: gather the results."""
     failures: tuple[int, ...] = ()
     """Too many items failed, and nothing of them runs any more."""
+    undos: tuple[tuple[int, int], ...] = ()
+    """Slices to hand out, to be undone."""
 
 
 def map_work(
@@ -310,91 +329,3 @@ def map_work(
         reduces=tuple(reduces),
         failures=tuple(failures),
     )
-
-
-def map_body(event: MapEvent) -> dict[str, object]:
-    """What an event says beside path and attempt."""
-    return opened_body(event) if isinstance(event, StepOpened) else chunk_body(event)
-
-
-def opened_body(event: StepOpened) -> dict[str, object]:
-    """What the event says beside path and attempt."""
-    body: dict[str, object] = {
-        "startedAt": millis(event.started_at),
-        "opening": event.opening.to_json(),
-    }
-    if usage := usage_json(event.usage):
-        body["usage"] = usage
-    return body
-
-
-def read_opened(path: str, attempt: int, body: Mapping[str, Any]) -> StepOpened:
-    """The reverse of `opened_body`."""
-    return StepOpened(
-        path=path,
-        attempt=attempt,
-        opening=MapOpening.from_json(body["opening"]),
-        usage=usage_from_json(body.get("usage", {})),
-        started_at=instant(body["startedAt"]),
-    )
-
-
-def chunk_body(event: ChunkDispatched | ChunkCompleted) -> dict[str, object]:
-    """What an event says beside path and attempt."""
-    if isinstance(event, ChunkDispatched):
-        return {"chunk": event.chunk, "pool": event.pool}
-    body: dict[str, object] = {
-        "chunk": event.chunk,
-        "done": event.done,
-        "failed": event.failed,
-        "attempts": event.attempts,
-    }
-    if event.stopped:
-        body["stopped"] = True
-    if event.failure:
-        body["failure"] = event.failure
-    if usage := usage_json(event.usage):
-        body["usage"] = usage
-    return body
-
-
-def read_completed(path: str, attempt: int, body: Mapping[str, Any]) -> ChunkCompleted:
-    """The reverse of `chunk_body`."""
-    return ChunkCompleted(
-        path=path,
-        attempt=attempt,
-        chunk=body["chunk"],
-        done=body["done"],
-        failed=body["failed"],
-        attempts=body.get("attempts", 0),
-        stopped=body.get("stopped", False),
-        failure=body.get("failure"),
-        usage=usage_from_json(body.get("usage", {})),
-    )
-
-
-def result_body(event: ChunkCompleted) -> str:
-    """The inbox's JSON; the counts are the database's, added as the chunk ends."""
-    body = {"path": event.path, "attempt": event.attempt, **chunk_body(event)}
-    return dumps(body, limit=FAILURE_LIMIT + BODY_LIMIT)
-
-
-def read_chunk(body: Mapping[str, Any]) -> ChunkResult:
-    """The reverse of `result_body`."""
-    return ChunkResult(event=read_completed(body["path"], body["attempt"], body))
-
-
-def _read_dispatched(path: str, attempt: int, body: Mapping[str, Any]) -> ChunkDispatched:
-    return ChunkDispatched(path=path, attempt=attempt, chunk=body["chunk"], pool=body["pool"])
-
-
-MAP_TYPES: Final[Mapping[type[MapEvent], str]] = {
-    StepOpened: "step.opened",
-    ChunkDispatched: "chunk.dispatched",
-    ChunkCompleted: "chunk.completed",
-}
-MAP_DECODERS: Final[Mapping[str, Callable[[Any, Any, Any], MapEvent]]] = {
-    "step.opened": read_opened,
-    "chunk.dispatched": _read_dispatched,
-    "chunk.completed": read_completed,
-}

@@ -15,6 +15,7 @@ from apps.executions.engine.history import (
     Handling,
     StepFailed,
 )
+from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched
 from apps.executions.engine.plan import Plan, Role, Step
 from apps.executions.engine.record import StepRecord
 from apps.executions.engine.rescue_events import (
@@ -34,7 +35,7 @@ RescueEvent: TypeAlias = RunCompensating | RunCompensated | StepCalled | StepCom
 class Undoing:
     """A run that undoes what it did: why, what goes on afterwards, what could not be undone."""
 
-    __slots__ = ("active", "cause", "is_cut", "left", "running", "then")
+    __slots__ = ("active", "cause", "is_cut", "left", "lost", "misses", "running", "then")
 
     def __init__(self, *, cause: Failure | None = None, then: str | None = None) -> None:
         self.cause = cause
@@ -45,6 +46,10 @@ class Undoing:
         self.running = -1
         self.left: list[int] = []
         """Steps whose compensation failed."""
+        self.lost: list[str] = []
+        """Of the steps in items of maps whose compensation failed, the first by path."""
+        self.misses = 0
+        """How many there are."""
         self.is_cut = False
         """One failed in a way that forbids to go on."""
 
@@ -65,7 +70,10 @@ class Rescue:
         self.standby: dict[int, None] = dict.fromkeys(plan.standby)
         """Those nobody has called yet."""
         self.log: list[int] = []
-        """Completed steps that can be undone, in the order of their completion."""
+        """Completed steps that can be undone, in the order of their completion.
+
+        `~index`: the items of the map at that position, from the first that was handed out.
+        """
         self.undoing: Undoing | None = None
 
     def remaining(self) -> list[int]:
@@ -225,6 +233,24 @@ class OnCall(Whereabouts, ABC):
             self.rescue.undoing = Undoing(cause=event.failure, then=event.target)
         return True
 
+    def note_items(self, index: int, event: ChunkDispatched | ChunkCompleted) -> None:
+        """What items do may have to be undone; and how far that has come."""
+        log, undoing = self.rescue.log, self.rescue.undoing
+        if not event.undoes:
+            if ~index not in log:
+                log.append(~index)
+            return
+        undo = self.records[index].map_progress().undo
+        if undoing is None or undo is None or isinstance(event, ChunkDispatched):
+            return
+        undoing.lost += event.missed
+        undoing.misses += event.misses
+        undoing.is_cut = undoing.is_cut or event.is_cut
+        if undo.is_over:
+            log.remove(~index)
+            if self.records[index].has_succeeded and not undo.misses:
+                undoing.active = undoing.running = index
+
     def apply_rescue(self, event: RescueEvent) -> None:
         """One event of undoing."""
         match event:
@@ -255,6 +281,11 @@ class OnCall(Whereabouts, ABC):
         rescue = self.rescue
         self.status = moved_run(self.status, to=RunStatus.COMPENSATING)
         undoing = rescue.undoing = rescue.undoing or Undoing()
+        for entry in [entry for entry in rescue.log if entry < 0]:
+            if self.records[~entry].map_progress().opening.parks:
+                # What runs of its items did is theirs to undo, and nobody asks them to.
+                rescue.log.remove(entry)
+                undoing.left.append(entry)
         kept = self._behind(undoing.then) if undoing.then else frozenset()
         self.drop_waiting(kept)
 

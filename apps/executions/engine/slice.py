@@ -21,7 +21,7 @@ from apps.executions.engine.history import (
     StepStarted,
 )
 from apps.executions.engine.keys import keyring_of
-from apps.executions.engine.map_desk import MAP_FRACTION, failures, hand_out, is_awaited
+from apps.executions.engine.map_desk import MAP_FRACTION, awaited, failures, hand_out
 from apps.executions.engine.mapping import ChunkResult, MapWork, are_open
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.plan import Step
@@ -115,8 +115,8 @@ class Slice:
     def _hear(self, word: TaskStarted | TaskResult | ChunkResult, now: dt.datetime) -> None:
         """What a dispatched step's worker says; of an attempt that is over, nothing counts."""
         if isinstance(word, ChunkResult):
-            if is_awaited(self.state, word):
-                self.buffer.record(word.event, now=now)
+            if (event := awaited(self.state, word)) is not None:
+                self.buffer.record(event, now=now)
             return
         step = self.state.step(word.path)
         if self.state.dispatched.get(step.index) != word.attempt:

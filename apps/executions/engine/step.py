@@ -210,6 +210,14 @@ class Plan:
         return found
 
     @cached_property
+    def undoes(self) -> bool:
+        """Whether what a body of this plan did may have to be undone."""
+        return any(
+            step.compensation is not None or (step.body is not None and step.body.undoes)
+            for step in self.steps
+        )
+
+    @cached_property
     def slots(self) -> int:
         """How many steps may usefully run at once: bounded by the widest level of the graph."""
         levels: dict[int, int] = {}

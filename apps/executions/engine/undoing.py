@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import CancelReason, Event, RunEnded
+from apps.executions.engine.items_undo import ItemsUndo
+from apps.executions.engine.mapping import MapProgress, MapWork
 from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import (
     RunCompensated,
@@ -38,6 +42,33 @@ def next_event(state: RunState, undoing: Undoing) -> Event:
     return _end(state, undoing)
 
 
+def unfinished(state: RunState) -> Iterator[str]:
+    """The steps that are not undone; of a map whose items nobody came to, its own path."""
+    for index in state.rescue.remaining():
+        yield state.steps[index if index >= 0 else ~index].path
+
+
+def items_to_undo(state: RunState, undoing: Undoing) -> tuple[int, MapProgress] | None:
+    """The map whose items are undone now, or next: its position, and how far it is."""
+    log = state.rescue.log
+    is_due = state.status is RunStatus.COMPENSATING and undoing.active is None
+    if not is_due or not log or log[-1] >= 0:
+        return None
+    index = ~log[-1]
+    return index, state.records[index].map_progress()
+
+
+def undo_work(index: int, progress: MapProgress, *, is_over: bool) -> MapWork | None:
+    """What to hand out; `is_over`: nothing any more, and what is out shall come back."""
+    undo = progress.undo or ItemsUndo(progress.next)
+    if is_over:
+        if undo.open and not undo.is_recalled:
+            return MapWork(recalls=(index,))
+        return None
+    due = undo.due(progress.opening.most_open)
+    return MapWork(undos=tuple((index, chunk) for chunk in due)) if due else None
+
+
 def _end(state: RunState, undoing: Undoing) -> Event:
     missed = failure_of(state)
     if state.canceling is CancelReason.REQUESTED:
@@ -54,10 +85,11 @@ def _end(state: RunState, undoing: Undoing) -> Event:
 def failure_of(state: RunState) -> Failure | None:
     """What a run could not undo, as its error; None when all is undone."""
     undoing, remaining = state.rescue.undoing, state.rescue.remaining()
-    if undoing is None or not remaining:
+    if undoing is None or not (remaining or undoing.misses):
         return None
-    paths: list[Json] = [state.steps[index].path for index in remaining[:NAMED]]
-    more = f" and {len(remaining) - NAMED} more" if len(remaining) > NAMED else ""
+    paths: list[Json] = list(chain(undoing.lost, unfinished(state)))[:NAMED]
+    count = undoing.misses + len(remaining)
+    more = f" and {count - len(paths)} more" if count > len(paths) else ""
     cause = undoing.cause
     because = f" The run was undone because of {cause.code}: {cause.message}" if cause else ""
     return Failure(
@@ -65,5 +97,5 @@ def failure_of(state: RunState) -> Failure | None:
         message=f"Not undone: {', '.join(map(str, paths))}{more}. Undo by hand.{because}",
         path=cause.path if cause else None,
         attempt=cause.attempt if cause else None,
-        details={"notUndone": paths, "count": len(remaining)},
+        details={"notUndone": paths, "count": count},
     )

@@ -45,6 +45,14 @@ _MAPS = [
         "spent",
         models.JSONField(default=dict, help_text="What it has used so far."),
     ),
+    migrations.AddField(
+        "mapitem",
+        "history",
+        models.JSONField(help_text="What its steps did, where that may be undone.", null=True),
+    ),
+    migrations.AddField(
+        "mapitem", "undone", models.BooleanField(default=False, help_text="It is undone.")
+    ),
 ]
 
 _ITEMS = [

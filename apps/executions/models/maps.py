@@ -74,6 +74,8 @@ class MapItem(models.Model):
     error = models.JSONField(null=True)
     child = models.UUIDField(null=True, help_text="Its run.")
     chunk = models.IntegerField(null=True, help_text="What looks after its run.")
+    history = models.JSONField(null=True, help_text="What its steps did, where that may be undone.")
+    undone = models.BooleanField(default=False, help_text="It is undone.")
 
     objects: ClassVar[Any] = TenantManager.from_queryset(MapItemQuerySet)()
     unscoped: ClassVar[Any] = UnscopedManager.from_queryset(MapItemQuerySet)()

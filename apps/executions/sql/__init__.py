@@ -56,6 +56,7 @@ _REPLACED: Final = {
         "engine_claim_4": "release_4/claim",
         "engine_enter_3": "release_3/keys",
         "engine_recall_chunks_3": "release_3/map",
+        "engine_map_inherit_3": "release_3/map",
     },
 }
 """Functions of earlier releases that a release narrows or mends, and where they are from."""

@@ -9,7 +9,8 @@ from typing import Any, Final
 from uuid import uuid4
 
 from apps.executions.crashpoints import crashpoint
-from apps.executions.engine.mapping import ChunkCompleted, result_body
+from apps.executions.engine.map_rows import result_body
+from apps.executions.engine.mapping import ChunkCompleted
 from apps.executions.engine.slice_ports import ChunkClaim, Claim
 from apps.executions.store.connections import Connection
 
@@ -25,6 +26,17 @@ _ITEMS: Final = "SELECT * FROM engine_map_items_3(%s::uuid, %s::uuid, %s::text, 
 _RECORD: Final = (
     "SELECT engine_chunk_record_3(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
     " %s::int[], %s::text[], %s::jsonb[], %s::jsonb[], %s::jsonb, %s::boolean)"
+)
+_RECORD_WHOLE: Final = (
+    "SELECT engine_chunk_record_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
+    " %s::int[], %s::text[], %s::jsonb[], %s::jsonb[], %s::jsonb[], %s::jsonb, %s::boolean)"
+)
+_TO_UNDO: Final = (
+    "SELECT * FROM engine_items_to_undo_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
+)
+_UNDO: Final = (
+    "SELECT engine_item_undo_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
+    " %s::jsonb, %s::boolean, %s::jsonb)"
 )
 _DONE: Final = (
     "SELECT engine_chunk_done_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid,"
@@ -51,6 +63,8 @@ class ItemRecord:
     state: str
     output: str | None = None
     error: str | None = None
+    history: str | None = None
+    """What its steps did, where that may have to be undone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,12 +138,35 @@ def record(
         [one.state for one in records],
         [one.output for one in records],
         [one.error for one in records],
-        writes,
-        soon,
     )
+    histories = [one.history for one in records]
     crashpoint("items.begun")
-    row = connection.execute(_RECORD, given).fetchone()
+    if any(histories):
+        row = connection.execute(_RECORD_WHOLE, (*given, histories, writes, soon)).fetchone()
+    else:
+        row = connection.execute(_RECORD, (*given, writes, soon)).fetchone()
     crashpoint("items.committed")
+    return row is not None and bool(row[0])
+
+
+def to_undo(connection: Connection, claim: ChunkClaim, span: range) -> list[tuple[int, Any]]:
+    """The items of a chunk that are not undone yet with what they did, the last first."""
+    given = (claim.tenant_id, claim.run_id, claim.path, span.start, span.stop)
+    return connection.execute(_TO_UNDO, given).fetchall()
+
+
+def undo(
+    connection: Connection,
+    claim: ChunkClaim,
+    idx: int,
+    *,
+    history: str | None,
+    is_done: bool,
+    writes: str | None,
+) -> bool:
+    """How far an item is undone, durable; False when the chunk is another's."""
+    given = (*_place(claim), claim.token, idx, history, is_done, writes)
+    row = connection.execute(_UNDO, given).fetchone()
     return row is not None and bool(row[0])
 
 

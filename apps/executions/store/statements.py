@@ -13,7 +13,8 @@ from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.codec import decode
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.history import Event
-from apps.executions.engine.mapping import CHUNK_RESULT, ChunkResult, read_chunk
+from apps.executions.engine.map_rows import read_chunk
+from apps.executions.engine.mapping import CHUNK_RESULT, ChunkResult
 from apps.executions.engine.pausing import PAUSE, RESUME, PauseRequest
 from apps.executions.engine.ports import StepCall
 from apps.executions.engine.record import Totals

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.concluding import WORKER_LOST
@@ -12,7 +14,7 @@ from apps.executions.engine.decide import LOST_MESSAGE
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.mapping import ChunkCompleted, MapProgress
-from apps.executions.engine.plan import RUN_POOL
+from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.ports import StopReason
 from apps.executions.engine.slice import BUDGET, CRASH_LIMIT
 from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost
@@ -21,12 +23,13 @@ from apps.executions.store.connections import Shared
 from apps.executions.store.resilient import read_surely
 from apps.executions.worker.keys import KeyPlaces
 from apps.executions.worker.leased import LeasedTurn
-from apps.executions.worker.maps.item import ItemRunner
+from apps.executions.worker.maps.item import Commit, ItemRunner
 from apps.executions.worker.maps.keys import ChunkKeys
 from apps.executions.worker.maps.ledger import Ledger
 from apps.executions.worker.maps.lines import ItemsGone
 from apps.executions.worker.maps.pools import ItemSteps, Pools
 from apps.executions.worker.maps.spending import Spending
+from apps.executions.worker.maps.undo import Store, UndoRunner, UndoWork
 from apps.executions.worker.maps.watch import Watch
 from apps.executions.worker.maps.work import Ended, Work
 from apps.executions.worker.shop import Shop
@@ -69,11 +72,13 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
         state = self._state(claim.head)
         step = state.step(claim.path)
         progress = state.records[step.index].mapping
-        if progress is None or progress.attempt != claim.attempt or step.body is None:
+        if progress is None or progress.attempt != claim.attempt:
             raise LeaseLost
         if progress.opening.parks:
             Tending(claim=claim, shop=shop, read=self._state, died=taken.died).run()
             return
+        undo = progress.undo
+        undoes = undo is not None and claim.chunk in undo.open
         self._watch = watch = Watch(
             claim=claim,
             lease=shop.lease,
@@ -82,6 +87,7 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             read=self._state,
             # Its items' steps are told at once, their slices may stand in one.
             on_stop=lambda: self.pool.stop(StopReason.CANCELED),
+            undoes=undoes,
             is_due=self._is_told,
         )
         ledger = Ledger(
@@ -90,27 +96,20 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             ),
             at_once=claim.crashes > 0,
         )
-        work = Work(
+        store = self._store(line)
+        commit = store.commit if undoes else ledger.commit
+        runner = self._runner(line, state, step, watch, commit, undoes=undoes)
+        made = Work if not undoes else partial(UndoWork, store=store)
+        work = made(
             claim=claim,
             watch=watch,
             ledger=ledger,
-            runner=ItemRunner(
-                claim=claim,
-                body=step.body,
-                outer=state.upstream_of(step),
-                generation=given_to(state, claim.path).generation,
-                scope=state.frame.scope,
-                commit=ledger.commit,
-                control=watch,
-                pools=self.pool,
-                throttle=shop.throttles.of(claim, now=shop.lease.now()),
-                keys=self._keys(line) if step.body.keyed else None,
-            ),
-            fails_fast=progress.opening.policy is Policy.FAIL_FAST,
+            runner=runner,
+            fails_fast=not undoes and progress.opening.policy is Policy.FAIL_FAST,
             gives_way=self._gives_way(),
             spending=Spending(taken.spent),
         )
-        self._fill(work, progress, died=taken.died)
+        self._fill(work, progress, undoes=undoes, died=taken.died)
         ended = work.run()
         if ended.is_put_down or ended is Ended.RESTED:
             work.keep()
@@ -119,6 +118,43 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             self._put_down(line, work)
             return
         self._finish(work.event(stopped=ended is not Ended.DONE))
+
+    def _store(self, line: Shared) -> Store:
+        claim, lease = self.claim, self.shop.lease
+        return Store(
+            lambda idx, *, history, is_done, writes: read_surely(
+                line,
+                lease,
+                lambda c: maps.undo(c, claim, idx, history=history, is_done=is_done, writes=writes),
+            )
+        )
+
+    def _runner(
+        self,
+        line: Shared,
+        state: RunState,
+        step: Step,
+        watch: Watch,
+        commit: Commit,
+        *,
+        undoes: bool,
+    ) -> ItemRunner:
+        claim, shop, body = self.claim, self.shop, step.body
+        if body is None:
+            raise LeaseLost
+        make = UndoRunner if undoes else ItemRunner
+        return make(
+            claim=claim,
+            body=body,
+            outer=state.upstream_of(step),
+            generation=given_to(state, claim.path).generation,
+            scope=state.frame.scope,
+            commit=commit,
+            control=watch,
+            pools=self.pool,
+            throttle=shop.throttles.of(claim, now=shop.lease.now()),
+            keys=self._keys(line) if body.keyed else None,
+        )
 
     def _keys(self, line: Shared) -> ChunkKeys:
         shop = self.shop
@@ -129,42 +165,51 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
         claim = replace(self.claim, head=head)
         return self.shop.readings.of(claim, self.shop.plans.of(claim))
 
-    def _fill(self, work: Work, progress: MapProgress, *, died: int) -> None:
-        """Give every item to the work that is not recorded yet."""
+    def _fill(self, work: Work, progress: MapProgress, *, undoes: bool, died: int) -> None:
+        """Give every item to the work that is not through."""
         claim = self.claim
-        low, high = progress.opening.span(claim.chunk)
-        known = {
-            row.idx: row
-            for row in read_surely(
-                self.shop.connections,
-                self.shop.lease,
-                lambda c: maps.items(c, claim, claim.path, low=low, high=high),
-            )
-        }
-        open_ = [
-            idx
-            for idx in range(low, high)
-            if (row := known.get(idx)) is None
-            or row.state == "begun"
-            or (row.state == "failed" and row.attempt < claim.attempt)
-        ]
-        if open_ and died >= CRASH_LIMIT:
-            work.fail(open_.pop(0), Failure(code=WORKER_LOST, message=LOST_MESSAGE))
+        span = range(*progress.opening.span(claim.chunk))
+        found = self._to_undo(span) if undoes else self._to_do(span)
+        if found and died >= CRASH_LIMIT:
+            work.fail(found.pop(0)[0], Failure(code=WORKER_LOST, message=LOST_MESSAGE))
         try:
             values = self.shop.items.read(
                 progress.opening.items,
                 tenant_id=claim.tenant_id,
                 objects=self.shop.open_objects(claim.tenant_id, claim.run_id),
-                span=range(low, high),
+                span=span,
             )
         except ItemsGone as error:
-            for idx in open_:
+            for idx, _ in found:
                 work.fail(idx, Failure(code="MAP_ITEMS_GONE", message=str(error)))
             return
-        for idx in open_:
-            row = known.get(idx)
-            begun = row.output if row is not None and row.state == "begun" else None
-            work.add(idx, values[idx - low], history=begun)
+        for idx, begun in found:
+            work.add(idx, values[idx - span.start], history=begun)
+
+    def _to_do(self, span: range) -> list[tuple[int, Any]]:
+        """The items without an outcome in this attempt, with what they have begun."""
+        claim = self.claim
+        known = {
+            row.idx: row
+            for row in read_surely(
+                self.shop.connections,
+                self.shop.lease,
+                lambda c: maps.items(c, claim, claim.path, low=span.start, high=span.stop),
+            )
+        }
+        return [
+            (idx, row.output if row is not None and row.state == "begun" else None)
+            for idx in span
+            if (row := known.get(idx)) is None
+            or row.state == "begun"
+            or (row.state == "failed" and row.attempt < claim.attempt)
+        ]
+
+    def _to_undo(self, span: range) -> list[tuple[int, Any]]:
+        """The items that did something, the last first, with what they did."""
+        return read_surely(
+            self.shop.connections, self.shop.lease, lambda c: maps.to_undo(c, self.claim, span)
+        )
 
     def _gives_way(self) -> Callable[[], bool]:
         until = self.shop.lease.now() + BUDGET

@@ -57,9 +57,11 @@ BEGIN
   IF NOT engine_chunk_done_3(p_tenant, p_run, p_path, p_chunk, p_item, p_token, p_id, p_body) THEN
     RETURN false;
   END IF;
-  UPDATE map_chunk SET spent = '{}'
+  -- One that was undone may never have come to its end.
+  UPDATE map_chunk
+     SET spent = '{}', state = CASE WHEN p_body ? 'undoes' THEN 'stopped' ELSE state END
    WHERE tenant_id = p_tenant AND run_id = p_run AND path = p_path AND chunk = p_chunk
-     AND spent <> '{}';
+     AND (spent <> '{}' OR p_body ? 'undoes');
   RETURN true;
 END $$;
 

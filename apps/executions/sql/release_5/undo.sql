@@ -18,6 +18,8 @@ DROP PROCEDURE executions_launch_alone_5;
 DROP FUNCTION executions_launch_5, executions_may_launch_5, executions_standing_5, executions_chain_5,
   executions_start_5, executions_queue_5;
 DROP INDEX work_item_asleep;
+DROP FUNCTION engine_chunk_record_5, engine_items_to_undo_5, engine_item_undo_5;
 ALTER TABLE map_chunk DROP COLUMN spent;
+ALTER TABLE map_item DROP COLUMN history, DROP COLUMN undone;
 DROP TABLE key_wait;
 ALTER TABLE key_holder DROP COLUMN item_id;

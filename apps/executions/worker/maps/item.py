@@ -70,6 +70,12 @@ class Item:
 
     def outcome(self) -> tuple[ItemRecord, Mapping[str, Json] | None]:
         """What is kept of it, and its failure if it failed."""
+        record, failure = self._outcome()
+        if self.state.plan.undoes and self.state.rescue.log:
+            record = replace(record, history=self.journal.text())
+        return record, failure
+
+    def _outcome(self) -> tuple[ItemRecord, Mapping[str, Json] | None]:
         error = self.state.error
         if error is None:
             try:
@@ -115,9 +121,12 @@ class ItemJournal:
 
     def record(self) -> ItemRecord:
         """How far the item has come, for whoever goes on with it."""
+        return ItemRecord(idx=self._idx, state="begun", output=self.text())
+
+    def text(self) -> str:
+        """The history as JSON."""
         history = [[row.type, row.path, row.attempt, row.body] for row in self.rows]
-        text = dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
-        return ItemRecord(idx=self._idx, state="begun", output=text)
+        return dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
 
     def post(self, batch: Batch) -> None:
         """Keep."""

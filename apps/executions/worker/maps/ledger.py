@@ -56,7 +56,7 @@ class Ledger:
 
     def commit(self, record: ItemRecord, writes: Sequence[TransactionalWrite] = ()) -> bool:
         """An intent, durable on return, with what steps before it have declared."""
-        return self._write((record,), writes=_text_of(writes))
+        return self._write((record,), writes=text_of(writes))
 
     def flush(self) -> None:
         """All there is."""
@@ -76,11 +76,12 @@ class Ledger:
         self._since = time.monotonic()
         if not records:
             return
-        if not self._write(records, writes=_text_of(writes), soon=soon):
+        if not self._write(records, writes=text_of(writes), soon=soon):
             raise LeaseLost
 
 
-def _text_of(writes: Sequence[TransactionalWrite]) -> str | None:
+def text_of(writes: Sequence[TransactionalWrite]) -> str | None:
+    """Declared writes as the database takes them."""
     if not writes:
         return None
     return json.dumps([{"key": one.key, "value": one.value} for one in writes])

@@ -47,6 +47,8 @@ class Watch:
     read: Callable[[int], RunState]
     """The run as it was at that head, or later."""
     on_stop: Callable[[], None]
+    undoes: bool = False
+    """Its items are undone, whatever became of the map."""
     is_due: bool = False
     """Somebody has said something before anybody could listen."""
 
@@ -102,6 +104,8 @@ class Watch:
             return Word.LOST
         if not (found.is_recalled or found.is_ending):
             return Word.GO
+        if self.undoes:
+            return Word.STOP if found.is_ending else Word.REST
         state = self.read(found.head)
         if found.is_ending:
             # What will be undone must be known: items that have begun come to their end.

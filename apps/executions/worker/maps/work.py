@@ -94,10 +94,14 @@ class Work:
 
     def keep(self) -> None:
         """What items have done that are not through, for whoever goes on with the chunk."""
-        for item in (*self._waiting, *self._left):
+        for item in self.unfinished():
             journal = item.journal
             if journal.has_history:
                 self.ledger.add(journal.record(), writes=journal.writes, strict=True)
+
+    def unfinished(self) -> tuple[Item, ...]:
+        """Items that have begun and are not through."""
+        return (*self._waiting, *self._left)
 
     def event(self, *, stopped: bool) -> ChunkCompleted:
         """What the run is told; the counts are added by the database."""
