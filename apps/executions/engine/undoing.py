@@ -87,15 +87,15 @@ def failure_of(state: RunState) -> Failure | None:
     undoing, remaining = state.rescue.undoing, state.rescue.remaining()
     if undoing is None or not (remaining or undoing.misses):
         return None
-    paths: list[Json] = list(chain(undoing.lost, unfinished(state)))[:NAMED]
+    paths = list(chain(undoing.lost, unfinished(state)))[:NAMED]
     count = undoing.misses + len(remaining)
     more = f" and {count - len(paths)} more" if count > len(paths) else ""
     cause = undoing.cause
     because = f" The run was undone because of {cause.code}: {cause.message}" if cause else ""
     return Failure(
         code=COMPENSATION_FAILED,
-        message=f"Not undone: {', '.join(map(str, paths))}{more}. Undo by hand.{because}",
+        message=f"Not undone: {', '.join(paths)}{more}. Undo by hand.{because}",
         path=cause.path if cause else None,
         attempt=cause.attempt if cause else None,
-        details={"notUndone": paths, "count": count},
+        details={"notUndone": list[Json](paths), "count": count},
     )

@@ -9,7 +9,8 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from apps.executions.crashpoints import crashpoint
-from apps.executions.engine.mapping import ChunkCompleted, result_body
+from apps.executions.engine.map_rows import result_body
+from apps.executions.engine.mapping import ChunkCompleted
 from apps.executions.engine.pausing import PAUSE, RESUME
 from apps.executions.engine.slice_ports import ChunkClaim
 from apps.executions.engine.state import RunStatus
