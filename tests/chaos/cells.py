@@ -115,6 +115,25 @@ def _mapped(pool: str) -> dict[str, Any]:
     return mapped("keyed", GATE, concurrency=1)
 
 
+def _items(pool: str) -> dict[str, Any]:
+    """A map whose items wait before their effect: each is a run of its own."""
+    nodes = [
+        said("first"),
+        said("rows", "each", {"items": 4, "chunk": 2}),
+        said("pause", "waiting", {"wait": 0.1}, parentId="rows"),
+        said("one", "keyed", GATE, parentId="rows"),
+        said("last", "keyed"),
+    ]
+    links = [
+        to("first", "rows"),
+        to("rows.item", "pause"),
+        to("pause", "one"),
+        to("one", "rows.result"),
+        to("rows.results", "last"),
+    ]
+    return raw(nodes, links)
+
+
 def _large(pool: str) -> dict[str, Any]:
     return line({"id": "first", "type": "chaos.large"}, said("second", "keyed", GATE))
 
@@ -131,6 +150,7 @@ class Story(Enum):
     PARKED = (_parked, 1)
     LARGE = (_large, 1)
     MAPPED = (_mapped, 1)
+    ITEMS = (_items, 1)
 
     def document(self, task_pool: str) -> dict[str, Any]:
         """With the pool of its tasks."""
@@ -231,6 +251,13 @@ _PLACES: tuple[tuple[Story, str, int, tuple[Action, ...]], ...] = (
     (Story.MAPPED, "chunk.committed", 2, (_K, _S, _R, _L, _T)),
     (Story.MAPPED, "reduce.begun", 1, (_K, _S, _R, _T)),
     (Story.MAPPED, "reduce.ended", 1, (_K, _S, _R, _T)),
+    (Story.ITEMS, "runs.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.ITEMS, "runs.committed", 1, (_K, _S, _R, _L, _T)),
+    (Story.ITEMS, "park.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.ITEMS, "park.committed", 1, (_K, _S, _R, _L, _T)),
+    (Story.ITEMS, "home.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.ITEMS, "home.committed", 1, (_K, _S, _R, _L, _T)),
+    (Story.ITEMS, "effect.sent", 2, (_K, _T)),
 )
 _FENCED = frozenset(
     {

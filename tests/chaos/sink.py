@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from uuid import UUID
 
 from apps.executions.engine.ports import StepCall
 from apps.workflows.graph.declaration import Effect
@@ -128,6 +129,11 @@ def opened() -> Iterator[Sink]:
             server.shutdown()
 
 
+def run_of(call: StepCall) -> UUID:
+    """The run that a test knows: of an item that is a run of its own, the one it belongs to."""
+    return call.lineage_id if call.scope else call.run_id
+
+
 class Door:
     """A worker's way to the sink."""
 
@@ -137,8 +143,8 @@ class Door:
     def deliver(self, call: StepCall, *, between: Callable[[], None]) -> None:
         """The effect of a step; `between` the request and the reading of its reply."""
         told = Delivery(
-            run=str(call.run_id),
-            path=call.path,
+            run=str(run_of(call)),
+            path=call.scope + call.path,
             index=str(getattr(call, "index", "")),
             effect=str(call.node_type.effect),
         )

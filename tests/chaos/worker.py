@@ -41,7 +41,7 @@ from apps.workflows.graph.mapping import MapOpening, Policy
 from apps.workflows.graph.waits import Wait, WaitKind
 from tests.chaos import mutants
 from tests.chaos.nodes import CATALOGUE
-from tests.chaos.sink import Door
+from tests.chaos.sink import Door, run_of
 from tests.chaos.strikes import Blow, Strike
 
 DRAIN_SECONDS = 1.0
@@ -66,7 +66,7 @@ class ChaosRunner:
         if call.node_type.container:
             return StepOpens(opening=opening_of(said))
         if said.get("gate") and self.has_gates:
-            self.door.wait(f"{call.run_id}")
+            self.door.wait(f"{run_of(call)}")
         if reason := stop.wait(seconds=said.get("seconds", 0)):
             return StepStopped(reason=reason)
         is_first = said.get("first") and call.run_id == call.lineage_id

@@ -8,10 +8,18 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOpens, StepOutcome
+from apps.executions.engine.ports import (
+    StepCall,
+    StepDone,
+    StepFailed,
+    StepOpens,
+    StepOutcome,
+    StepWaits,
+)
 from apps.executions.mapped import given_to
 from apps.kit.graphql.nodes import global_id
 from apps.workflows.graph.mapping import MapOpening, Policy
+from apps.workflows.graph.waits import Wait, WaitKind
 from tests.executions.conftest import test_nodes  # noqa: F401
 from tests.executions.families import Family
 from tests.factories.graphs import a, to
@@ -110,3 +118,57 @@ def test_an_item_of_a_stored_list_is_its_line() -> None:
     stored = MapOpening(total=2, items={"$artifact": "d1", "bytes": 9})
     assert given_to(stored, 1) == {"$artifact": "d1", "bytes": 9, "line": 2}
     assert given_to(MapOpening(total=2, items=["a"]), 1) is None
+
+
+def waits(call: StepCall) -> StepOutcome | None:
+    """Each item waits a moment, so it is a run of its own."""
+    if call.node.id == "one":
+        return StepWaits(wait=Wait(kind=WaitKind.TIMER, seconds=0.02, due={"value": "late"}))
+    return script(call)
+
+
+ASK_RUNS = """query($id: ID!) { execution(id: $id) { parentKind
+  nodeRuns(first: 5) { nodes { nodeId items(first: 2) { nodes { index execution {
+    id status parentKind parentPath parent { id } nodeRuns(first: 5) { nodes { nodeId } } } } } } }
+  } }"""
+
+
+def test_an_item_that_is_a_run_leads_to_it_and_back(owner: Client, acme: Tenant) -> None:
+    family = Family(acme, waits)
+    nodes = (
+        {"id": "rows", "type": "control.map", "configuration": {"items": ["x"]}},
+        a("one", "waiting", parentId="rows"),
+    )
+    drawn = family.draw(*nodes, links=[to("rows.item", "one"), to("one", "rows.result")])
+    run_id = family.start(drawn)
+    with family.working():
+        run = family.ended(run_id)
+        assert run.state == "SUCCEEDED", run.error
+    slug = acme.organization.slug
+    item = min(family.children(run_id), key=lambda one: int((one.parent_path or "")[5:-1]))
+    there = reverse("executions:run", args=[slug, item.pk])
+    assert (
+        there
+        in owner.get(
+            reverse("executions:items", args=[slug, run_id]), {"path": "rows"}
+        ).content.decode()
+    )
+    page = owner.get(there).content.decode()
+    assert "rows[0]" in page
+    assert reverse("executions:run", args=[slug, run_id]) in page
+    everything = owner.get(reverse("executions:list", args=[slug])).content.decode()
+    assert str(run_id) in everything
+    assert str(item.pk) not in everything, "a part of a run is no run in a list"
+
+    answer = caller(acme).data(ASK_RUNS, id=global_id("Execution", run_id))["execution"]
+    assert answer["parentKind"] is None
+    (rows,) = (one for one in answer["nodeRuns"]["nodes"] if one["nodeId"] == "rows")
+    first = rows["items"]["nodes"][0]["execution"]
+    assert first == {
+        "id": global_id("Execution", item.pk),
+        "status": "SUCCEEDED",
+        "parentKind": "ITEM",
+        "parentPath": "rows[0]",
+        "parent": {"id": global_id("Execution", run_id)},
+        "nodeRuns": {"nodes": [{"nodeId": "one"}]},
+    }
