@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from django.db.models import BooleanField, F, Func, JSONField, Q
+from django.db.models import BooleanField, F, Func, JSONField, Q, Value
 
 from apps.executions.engine.codec import decode
 from apps.executions.engine.failure import Failure
@@ -38,6 +38,7 @@ from apps.executions.engine.seeds import Origin, StepReused
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.wait_events import StepWaiting
 from apps.executions.models import LogLine, Run, RunEvent
+from apps.executions.parts import map_of
 from apps.versions.models import WorkflowVersion
 from apps.workflows.graph.waits import Wait
 
@@ -231,11 +232,29 @@ def _paths(runs: Collection[Run]) -> dict[uuid.UUID, list[str]]:
         for pk, path in rows.values_list("run_id", "path").distinct():
             opened[pk].append(str(path))
     paths: dict[uuid.UUID, list[str]] = {}
+    bodies_of: dict[tuple[uuid.UUID, str], list[str]] = {}
     for run in runs:
         names, bodies, _ = found.get(run.version_id, ([], set(), False))
         drawn = [name for name in names if name not in bodies]
+        if (around := map_of(run)) is not None:
+            key = (run.version_id, around)
+            drawn = bodies_of[key] = bodies_of.get(key) or _body(*key)
         paths[run.pk] = placed([*drawn, *opened[run.pk]], names) if opened[run.pk] else drawn
     return paths
+
+
+def _body(version_id: uuid.UUID, container: str) -> list[str]:
+    """The nodes that stand in a container, in document order."""
+    inside = Func(
+        F("document"),
+        Value(container),
+        function="jsonb_path_query_array",
+        template="%(function)s(%(expressions)s::text))",
+        arg_joiner=", '$.nodes[*] ? (@.parentId == $around).id', jsonb_build_object('around', ",
+        output_field=JSONField(),
+    )
+    rows = WorkflowVersion.objects.filter(pk=version_id).values_list(inside)
+    return [name for (names,) in rows for name in names]
 
 
 def step_views(events: Iterable[EventView], *, names: Iterable[str] = ()) -> tuple[StepView, ...]:

@@ -22,6 +22,7 @@ from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.models import AWAITED, LogLine, ParentKind, Run
 from apps.executions.outline import STEPS_LIMIT, attempts_at, outline
+from apps.executions.parts import drawn_for
 from apps.executions.queueing import reasons
 from apps.executions.timeline import SCALE, Attempt
 from apps.executions.views.controlling import SignalForm
@@ -153,7 +154,7 @@ def _page(request: TenantRequest) -> int:
 
 def _moving(found: Run, *, page: int) -> dict[str, Any]:
     version = WorkflowVersion.objects.filter(pk=found.version_id).first()
-    document: Mapping[str, Any] = version.document if version is not None else {}
+    document = drawn_for(found, version.document if version is not None else {})
     seen = outline(found, document)
     present = found.finished_at or now()
     # The row of a quick run learns of its begin when its first steps are recorded, so after them.

@@ -12,6 +12,10 @@ the order of the items, a list or, beyond 24 KiB, lines; `failed` is taken when 
 lists {index, code, message}; `summary` is {total, done, failed}. A map that is tried again works on
 the failed items only.
 
+Items may wait for time, people, signals and sub-workflows, and hold maps of their own: then each
+is a run of its own, shown with the item. Those that wait count among the items at once; a signal
+for one is sent to its run.
+
 Fails with MAP_ITEM_FAILED, MAP_FAILURES_EXCEEDED, MAP_ITEMS_INVALID, MAP_TOO_LARGE.
 """
 

@@ -1,0 +1,47 @@
+"""What of its version a run runs: all of it, or, as an item of a map, what is in the map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from apps.executions.engine.paths import node_of
+from apps.executions.models import ParentKind, Run
+
+
+def map_of(run: Run) -> str | None:
+    """The node of the map that the run is an item of; None for a whole run."""
+    if run.parent_kind != ParentKind.ITEM:
+        return None
+    return node_of((run.parent_path or "").rpartition("[")[0])
+
+
+def drawn_for(run: Run, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of the document the run runs: of an item, what is in its map."""
+    around = map_of(run)
+    if around is None:
+        return document
+    parents = {node["id"]: node.get("parentId") for node in document.get("nodes") or ()}
+    inside = {name for name in parents if around in _around(name, parents)}
+    return {
+        **document,
+        "nodes": [
+            {**node, "parentId": None} if node.get("parentId") == around else node
+            for node in document.get("nodes") or ()
+            if node["id"] in inside
+        ],
+        "connections": [
+            one
+            for one in document.get("connections") or ()
+            if {one["source"], one["target"]} <= inside
+        ],
+    }
+
+
+def _around(name: str, parents: Mapping[str, str | None]) -> list[str]:
+    found: list[str] = []
+    above = parents.get(name)
+    while above is not None and above not in found:
+        found.append(above)
+        above = parents.get(above)
+    return found
