@@ -194,6 +194,7 @@ class EngineLoop:
     def _claim_all(self) -> set[str]:
         """One round over the pools; those that may have more than there was room for."""
         more: set[str] = set()
+        has_claimed = False
         if self._keeper.is_draining() or self._lease.is_lost():
             return more
         with self._lock:
@@ -213,11 +214,14 @@ class EngineLoop:
             )
             for claim in claims:
                 self._dispatch(self._turn(claim))
+            has_claimed = has_claimed or bool(claims)
             if len(claims) >= room:
                 more.add(pool)
         if not more:
-            connection = self._connections.get()
-            self._crowded = statements.is_crowded(connection, pools=self.settings.pools)
+            # A lane keeps its flag until a claim comes back from it with nothing.
+            self._crowded = has_claimed or statements.is_crowded(
+                self._connections.get(), pools=self.settings.pools
+            )
         return more
 
     def _look(self, pools: Collection[str]) -> None:
