@@ -52,6 +52,7 @@ from apps.executions.engine.wait_events import (
 )
 from apps.workflows.graph.declaration import WaitKind
 from tests.engine.doubles import Cut, MemoryJournal, ScriptedControl, ScriptedPool, read
+from tests.engine.simulated_items import ItemWorlds
 from tests.engine.simulated_maps import MapBench, fails_fast
 
 START = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
@@ -123,6 +124,8 @@ class World:
     judge: Script = given
     """Evaluates the conditions of an outcome that came from elsewhere."""
     maps: MapBench = field(default_factory=MapBench)
+    items: ItemWorlds | None = None
+    """Where items of maps are runs of their own."""
     throttle: Throttle | None = None
     """What retries of all runs share."""
 
@@ -240,6 +243,9 @@ class World:
 
     def work_chunk(self, chunk: Chunk) -> None:
         """Another process works on a slice of a map's items."""
+        if self.items is not None:
+            self.items.tend(self, chunk)
+            return
         state = self.folded()
         progress = state.records[state.step(chunk.path).index].mapping
         if progress is not None and progress.undo is not None:

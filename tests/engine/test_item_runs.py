@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import uuid
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apps.executions.engine.calls import call_of, given_to
 from apps.executions.engine.codec import decode, encode
+from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.fold import fold, moved
 from apps.executions.engine.history import Event, RunQueued, RunStarted
 from apps.executions.engine.mapping import StepOpened
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.plan import Plan
-from apps.executions.engine.ports import StepOpens, Usage
+from apps.executions.engine.ports import (
+    StepCall,
+    StepFailed,
+    StepOpens,
+    StepOutcome,
+    StepWaits,
+    Usage,
+)
 from apps.executions.engine.seeds import ItemGiven, StepGiven
 from apps.executions.engine.slice_ports import Inbox
 from apps.executions.engine.state import IllegalTransition
-from apps.workflows.graph.mapping import MapOpening
+from apps.workflows.graph.mapping import MapOpening, Policy
+from apps.workflows.graph.waits import Wait, WaitKind
 from tests.engine.cases import completed, plan_of
+from tests.engine.simulated_items import ItemWorlds
 from tests.engine.simulator import START, World, echo
 from tests.factories.graphs import a, to
 
@@ -133,6 +146,80 @@ def parked() -> World:
     it.maps.parks = True
     it.slice()
     return it
+
+
+def waiting_items(
+    bad: set[int], *, seed: int = 0, cut_at: int | None = None, like: MapOpening = OPENING
+) -> World:
+    """A run whose items wait a minute, have an effect, and are looked after; some fail at first."""
+    ways = [to("rows.item", "ask"), to("ask", "one"), to("one", "rows.result")]
+    plan = each(a("ask", "waiting", parentId="rows"), one("keyed"), links=ways)
+
+    def inside(call: StepCall) -> StepOutcome:
+        if call.path == "ask":
+            return StepWaits(wait=Wait(kind=WaitKind.TIMER, seconds=60, due={"value": 1}))
+        if call.index in bad:
+            return StepFailed(code="NO", message="no")
+        return echo(call)
+
+    it = World(plan, script=lambda _: StepOpens(opening=like), seed=seed, cut_at=cut_at)
+    it.maps.parks = True
+    chance = random.Random(seed)
+    it.items = ItemWorlds(
+        make=lambda cut: World(plan, script=inside, seed=chance.getrandbits(9), cut_at=cut),
+        chance=chance,
+    )
+    return it
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.sets(st.integers(0, 3)), st.integers(0, 9), st.data())
+def test_runs_cut_anywhere_above_and_below_come_to_the_same(
+    bad: set[int], seed: int, data: st.DataObject
+) -> None:
+    like = dataclasses.replace(OPENING, policy=Policy.COLLECT, tolerated=2)
+    calm = waiting_items(bad, seed=seed, like=like)
+    ended = calm.finish()
+    assert ended.status == ("FAILED" if len(bad) > 2 else "SUCCEEDED")
+    it = waiting_items(
+        bad, seed=seed, like=like, cut_at=data.draw(st.integers(1, max(calm.points, 1)))
+    )
+    state = it.finish()
+    assert state.status == ended.status
+    assert it.maps.items == calm.maps.items
+    assert all(count == 1 for count in it.maps.runs.values()), "one run for each attempt of an item"
+    assert it.items is not None
+    for (_, index, _), world in it.items.runs.items():
+        assert set(world.effects) <= {
+            f"{uuid.UUID(int=1)}/{uuid.UUID(int=2)}/rows[{index}]/one/{index}/1"
+        }
+        assert world.folded().status.is_terminal
+
+
+def test_a_run_that_is_canceled_ends_after_its_items() -> None:
+    it = waiting_items(set())
+    it.slice()
+    it.work_chunk(it.maps.chunks[0])
+    it.mail.append(Inbox(cancel=CancelRequest()))
+    assert it.finish().status == "CANCELED"
+    assert it.items is not None
+    assert {world.folded().status for world in it.items.runs.values()} == {"CANCELED"}
+
+
+def test_items_rest_with_their_run_and_go_on_with_it() -> None:
+    it = waiting_items(set())
+    it.slice()
+    assert it.items is not None
+    for chunk in tuple(it.maps.chunks):
+        it.work_chunk(chunk)
+    it.mail.append(Inbox(pause=PauseRequest(is_wanted=True)))
+    it.slice()
+    for _ in range(3):
+        for chunk in tuple(it.maps.chunks):
+            it.work_chunk(chunk)
+    assert {world.folded().status for world in it.items.runs.values()} == {"PAUSED"}
+    it.mail.append(Inbox(pause=PauseRequest(is_wanted=False)))
+    assert it.finish().status == "SUCCEEDED"
 
 
 def test_what_looks_after_items_takes_one_slot_where_runs_are_owned() -> None:

@@ -75,7 +75,9 @@ class Tending:
             running = [row for row in rows if row.is_open]
             failed = [row for row in rows if self._has_failed(row)]
             fails_fast = progress.opening.policy is Policy.FAIL_FAST
-            if is_ending or (failed and fails_fast) or is_over(state, self.claim):
+            is_undone = state.rescue.undoing is not None
+            is_stopped = is_ending or is_undone or is_over(state, self.claim)
+            if is_stopped or (failed and fails_fast):
                 self._tell(running, CANCEL)
                 todo_now: Sequence[int] = ()
             elif state.is_paused:
