@@ -260,6 +260,12 @@ def test_a_step_that_takes_long_is_announced() -> None:
     assert types(world).count("step.started b") == 1
 
 
+def test_an_append_names_tenant_run_and_token() -> None:
+    claim = World(plan_of([a("a")], [])).claim()
+    assert claim.keys[:2] == (b"%032x" % 1, b"%032x" % 2)
+    assert claim.keys[2].decode() == claim.token.hex
+
+
 def test_a_step_that_changes_its_input_changes_nobody_elses() -> None:
     plan = plan_of([a("a"), a("b"), a("c")], [to("a", "b"), to("a", "c"), to("b", "c.all")])
     seen: list[Any] = []
