@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -146,3 +147,12 @@ def test_a_line_cut_in_the_middle_of_a_call_leaves_nothing_to_warn_of(
     assert not connection.closed
     connection.__del__()  # would raise its ResourceWarning here
     connection.close()
+
+
+def test_a_run_is_found_by_its_key_even_where_nothing_is_known_of_the_table(
+    connections: Connections,
+) -> None:
+    tenant_id, run_id = uuid4(), uuid4()
+    query = f"UPDATE run SET head = 2 WHERE tenant_id = '{tenant_id}' AND id = '{run_id}'"
+    steps = connections.get().execute(f"EXPLAIN {query}").fetchall()
+    assert any("using run_pkey" in step for (step,) in steps), steps

@@ -1,4 +1,6 @@
 -- Back to the fourth release.
+DROP INDEX run_by_workflow;
+CREATE INDEX run_by_workflow ON run (tenant_id, workflow_id, id);
 DROP TRIGGER run_item_ended ON run;
 DROP FUNCTION run_item_ended_5, engine_map_news_5, engine_chunk_seen_5, engine_map_runs_5,
   engine_items_start_5, engine_chunk_park_5, engine_chunk_home_5;
