@@ -11,7 +11,7 @@ import pytest
 from apps.executions.engine.advice import advice, may_pass
 from apps.executions.engine.asking import again, given_up
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.ports import StepDone, StepFailed
+from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
 from apps.executions.engine.slice_ports import Inbox, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.wait_events import StepAnswer, answer_json, read_answer
@@ -72,8 +72,21 @@ def test_what_cannot_be_found_out_is_asked_for_again_and_then_in_doubt() -> None
     assert world.slice().left is Left.PARKED
     assert (statuses(world), len(world.attempts)) == ({"b": "IN_DOUBT"}, 3)
     assert wait_of(world).kind is WaitKind.DOUBT
-    certain = World(plan_of([a("b", "reconcilable")]), script=failing("NODE_CRASHED"))
-    assert certain.finish().status is RunStatus.FAILED
+
+
+def test_what_was_cut_off_at_last_is_asked_for_once_more() -> None:
+    seen: list[tuple[int, str | None]] = []
+
+    def cut_off(call: StepCall) -> StepOutcome:
+        seen.append((call.attempt, call.unsure))
+        return StepFailed(code="NODE_CRASHED", message="no")
+
+    world = World(plan_of([a("b", "reconcilable")]), script=cut_off)
+    assert world.finish().status is RunStatus.FAILED
+    assert seen == [(1, None), (2, "NODE_CRASHED")]
+    keyed = World(plan_of([a("b", "keyed")]), script=cut_off)
+    assert keyed.finish().status is RunStatus.FAILED
+    assert seen[2:] == [(1, None)]
 
 
 def test_what_certainly_did_not_happen_is_not_in_doubt() -> None:

@@ -12,7 +12,7 @@ from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import Around, Busy, Left, Outcome
 from apps.executions.engine.state import RunStatus
 from apps.workflows.graph.document import Concurrency
-from tests.engine.cases import plan_of, types
+from tests.engine.cases import failing, only, plan_of, types
 from tests.engine.doubles import Cut, MemoryJournal, ScriptedControl, ScriptedPool
 from tests.engine.simulator import World
 from tests.factories.graphs import a, to
@@ -166,3 +166,13 @@ def test_a_join_cancels_whom_it_spares_while_it_waits_for_its_key() -> None:
     state = turn(world, Gates({"n": [Busy(seconds=60.0)]})).state
     assert state.status is RunStatus.SUCCEEDED
     assert "step.canceled n" in types(world)
+
+
+def test_who_waits_for_a_key_may_be_told_to_look_again() -> None:
+    world = keyed(a("m", retry={"maxAttempts": 2, "backoffSeconds": 60}))
+    world.script = only("m", failing(times=1, retryable=True))
+    outcome = turn(world, Gates(answers={"n": [Busy(seconds=90)]}))
+    state, now = outcome.state, world.now
+    retried = state.retrying[state.step("m").index]
+    state.look_again(at=now)
+    assert state.retrying == {state.step("n").index: now, state.step("m").index: retried}

@@ -245,3 +245,10 @@ def test_what_a_container_reads_after_a_turn_stands_in_its_body() -> None:
     known = Catalogue((*CATALOGUE.all_types(), node_type_of(loop)))
     _, found = read_and_validate({"name": "x", "type": "ml", "nodes": nodes}, known)
     assert "EXPRESSION_NODE_NOT_BEFORE" not in {issue.code for issue in found.issues}
+
+
+def test_a_cache_of_what_touches_the_world_is_warned_of() -> None:
+    kept = {"ttlSeconds": 60}
+    for kind, effect in (("test.source", False), ("test.send", True)):
+        raw = small({"type": kind, "cache": kept})
+        assert ("CACHE_IGNORED" in codes(raw)) is effect

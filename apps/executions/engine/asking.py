@@ -90,6 +90,13 @@ def question(
     )
 
 
+def is_unsure(step: Step, code: str, *, attempt: int) -> bool:
+    """Whether the last attempt was cut off of a step whose effect can be asked for: once more."""
+    if step.effect is not Effect.RECONCILABLE or attempt != step.retry.max_attempts:
+        return False
+    return code in DOUBTFUL and code != EFFECT_IN_DOUBT
+
+
 def _is_doubt(step: Step, code: str) -> bool:
     """Whether nobody knows if the effect happened, not even who can be asked for it."""
     if step.effect is Effect.RECONCILABLE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from apps.executions.engine.asking import is_unsure
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed
@@ -37,6 +38,8 @@ def call_of(
     inputs = state.inputs_of(step)
     if said.inputs is not None:
         inputs |= said.inputs
+    failure = state.records[step.index].failure if step.needs_intent else None
+    is_last = failure is not None and is_unsure(step, failure.code, attempt=attempt - 1)
     return StepCall(
         tenant_id=claim.tenant_id,
         run_id=claim.run_id,
@@ -64,6 +67,7 @@ def call_of(
         interrupted=interrupted,
         installation_id=claim.installation_id,
         given=given or _pinned(said),
+        unsure=failure.code if failure is not None and is_last else None,
     )
 
 

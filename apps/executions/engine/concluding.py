@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 from apps.executions.engine import ports
-from apps.executions.engine.asking import DOUBTFUL, FOUND_BY, question, rule_for
+from apps.executions.engine.asking import DOUBTFUL, FOUND_BY, is_unsure, question, rule_for
 from apps.executions.engine.failure import Failure
 from apps.executions.engine.history import (
     AttemptFailed,
@@ -164,6 +164,10 @@ def _retry_at(
     is_final = outcome.decided is not None
     if is_final or (step.effect is Effect.UNSAFE and outcome.code in DOUBTFUL):
         return None
+    if is_unsure(step, outcome.code, attempt=attempt):
+        return now + dt.timedelta(
+            seconds=step.retry.delay_seconds(after_attempt=attempt, fraction=fraction)
+        )
     # A doubt that came of asking is tried again as what the asking met.
     code = str(outcome.details.get(FOUND_BY, outcome.code))
     if not step.retry.covers(code, retryable=outcome.retryable):

@@ -113,6 +113,8 @@ class StepCall:
     """Where its run stands in those above, if that is an item of a map."""
     given: StepDone | StepFailed | None = None
     """What the step came to elsewhere: nothing runs, its conditions are evaluated on this."""
+    unsure: str | None = None
+    """With which code its last attempt was cut off: it is asked for once more, and sent no more."""
 
     @property
     def idempotency_key(self) -> str:

@@ -187,6 +187,9 @@ class Attempt:
             found = find(work)
             if found is not None:
                 return found
+            if call.unsure is not None:
+                message = "The last attempt was cut off, and the other side knows of no effect."
+                raise NodeError(call.unsure, message)
         return self._executor.run(work)
 
     def _cached(self, ready: Prepared, results: ResultCache) -> dict[str, Any] | None:

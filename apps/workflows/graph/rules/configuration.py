@@ -21,6 +21,7 @@ def check(drawing: Drawing) -> Iterator[Issue]:
             yield from _parameters(drawing, node, node_type)
             yield from _secrets(drawing, node, node_type)
             yield from _retry(drawing, node, node_type)
+            yield from _cache(drawing, node, node_type)
 
 
 def _parameters(drawing: Drawing, node: Node, node_type: NodeType) -> Iterator[Issue]:
@@ -114,6 +115,17 @@ def _where_secrets_go(node_type: NodeType) -> str:
     if node_type.secrets:
         return f"It takes secrets in {', '.join(f'`{name}`' for name in node_type.secrets)}."
     return "It takes none; use a node that declares one."
+
+
+def _cache(drawing: Drawing, node: Node, node_type: NodeType) -> Iterator[Issue]:
+    is_kept = node.cache is not None and node.cache.ttl_seconds > 0
+    if is_kept and node_type.effect is not Effect.PURE:
+        message = (
+            f"`{node.type}` touches the world: nothing it gives is kept, each run does it anew. "
+            "Remove `cache`, or cache a pure node beside it."
+        )
+        warning = Severity.WARNING
+        yield drawing.node_issue(node, "CACHE_IGNORED", message, "cache", severity=warning)
 
 
 def _retry(drawing: Drawing, node: Node, node_type: NodeType) -> Iterator[Issue]:
