@@ -108,10 +108,13 @@ def reasons(run_ids: Iterable[uuid.UUID]) -> dict[Key, Reason]:
             # What waits inside a map is told of the map as well.
             for place in (path, top_of(path)):
                 found.setdefault((run_id, place), of_key(most))
-        cursor.execute(_AT_WORK, [wanted])
-        at_work = {run_id for (run_id,) in cursor.fetchall()}
-    for (run_id, path), reason in tuple(found.items()):
-        if path and run_id not in at_work:
+        steps = {run_id: (path, found[run_id, path]) for run_id, path in reversed(found) if path}
+        at_work: set[uuid.UUID] = set()
+        if steps:
+            cursor.execute(_AT_WORK, [list(steps)])
+            at_work = {run_id for (run_id,) in cursor.fetchall()}
+    for run_id, (path, reason) in steps.items():
+        if run_id not in at_work:
             message = f"The step {path} waits. {reason.message}"
             found.setdefault((run_id, ""), Reason(cause=reason.cause, message=message))
     return found

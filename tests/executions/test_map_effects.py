@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
+from apps.executions.actions import cancel_run
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -20,33 +21,24 @@ from apps.executions.engine.ports import (
     StopSignal,
     TransactionalWrite,
 )
-from apps.executions.models import MapItem, NodeState
+from apps.executions.models import Ask, MapItem, NodeState, Run
 from apps.executions.verify import verify_tenant
 from apps.executions.worker.maps.lines import ItemsGone, ItemSource, Lines
 from apps.executions.worker.maps.objects import Objects
 from apps.tenancy import scope
 from apps.workflows.graph.context import ArtifactRef
 from apps.workflows.graph.mapping import Policy
+from tests.executions.test_item_runs import until
 from tests.executions.test_maps import Items, mapped
 from tests.executions.world import ScriptedRunner, finished, start, worker
 from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
 
-ESCALATED = [{"do": "escalate"}, {"do": "continue"}]
-
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("kind", "rules", "state"),
-    [
-        ("unsafe", "fail", "failed"),
-        ("keyed", ESCALATED[:1], "failed"),
-        ("unsafe", ESCALATED, "done"),
-        ("keyed", ESCALATED, "done"),
-    ],
-)
-def test_nobody_is_asked_about_an_item_its_next_rule_decides(
-    acme: Tenant, kind: str, rules: Any, state: str
+@pytest.mark.parametrize(("rules", "state"), [("fail", "failed"), ("continue", "done")])
+def test_nobody_is_asked_about_an_item_in_doubt_its_next_rule_decides(
+    acme: Tenant, rules: str, state: str
 ) -> None:
     items = Items(2, {"policy": Policy.COLLECT, "tolerated": None})
 
@@ -55,13 +47,36 @@ def test_nobody_is_asked_about_an_item_its_next_rule_decides(
             return StepFailed(code="STEP_TIMEOUT", message="no answer")
         return items(call, stop, logs)
 
-    run_id = start(acme, mapped(kind, onError=rules))
+    run_id = start(acme, mapped("unsafe", onError=rules))
     with worker(ScriptedRunner(cut_off)):
         assert finished(acme, run_id).state == "SUCCEEDED"
     with scope.tenant(acme.id):
         rows = list(MapItem.objects.all())
     assert {row.state for row in rows} == {state}
     assert {row.error and row.error["code"] for row in rows} <= {"STEP_TIMEOUT", None}
+    assert verify_tenant(acme.id) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_person_is_asked_about_each_item_whose_failure_is_escalated(acme: Tenant) -> None:
+    items = Items(2, {"policy": Policy.COLLECT, "tolerated": None})
+
+    def fails(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        if call.path == "one":
+            return StepFailed(code="BUSY", message="no answer")
+        return items(call, stop, logs)
+
+    run_id = start(acme, mapped("keyed", onError=[{"do": "escalate"}]))
+    with worker(ScriptedRunner(fails)):
+        with scope.tenant(acme.id):
+            until(lambda: Run.objects.children(run_id).filter(state="WAITING").count() == 2)
+            asked = list(Ask.objects.all())
+            assert len(asked) == 2
+            assert {one.run_id for one in asked} == set(
+                Run.objects.children(run_id).values_list("pk", flat=True)
+            )
+            cancel_run(actor=acme.owner, run_id=run_id)
+        assert finished(acme, run_id).state == "CANCELED"
     assert verify_tenant(acme.id) == []
 
 

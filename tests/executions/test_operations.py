@@ -86,7 +86,10 @@ def test_status_shows_what_waits_and_who_works(
     mine = register(engine, "gpu")
     call_command("engine", "status")
     shown = capsys.readouterr().out
-    assert f"worker {mine} here:7 pools=gpu labels=gpu=a100 abi=4 slots=8 claiming" in shown
+    assert (
+        f"worker {mine} here:7 pools=gpu labels=gpu=a100 abi={statements.ABI} slots=8 claiming"
+        in shown
+    )
     assert "pool gpu: 0 ready (oldest 0s), 0 leased, 1 workers" in shown
     assert "0 leased, NO WORKER" in shown
     assert f"lane {acme.id} io: 1 ready" in shown
