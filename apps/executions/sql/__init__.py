@@ -58,6 +58,7 @@ _REPLACED: Final = {
         "engine_recall_chunks_3": "release_3/map",
         "engine_map_inherit_3": "release_3/map",
     },
+    6: {},
 }
 """Functions of earlier releases that a release narrows or mends, and where they are from."""
 

@@ -1,0 +1,13 @@
+"""The engine's sixth release: its SQL lies in `sql/release_6`, one file for each theme."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+from apps.executions.sql import release, undo
+
+
+class Migration(migrations.Migration):
+    dependencies = [("executions", "0005_release_5")]
+
+    operations = [migrations.RunSQL(release(6), undo(6))]
