@@ -78,6 +78,22 @@ def test_every_item_is_undone_and_the_map_says_so_wherever_a_worker_dies() -> No
         assert statuses(it) == statuses(calm)
 
 
+def test_chunks_that_are_out_when_a_run_is_to_be_undone_are_called_back() -> None:
+    drawn = [*nodes()[:3], a("beside", onError=undo())]
+    fails = StepFailed(code="NO", message="no")
+    bench = MapBench()
+    it = World(
+        plan_of(drawn, LINKS[:2]),
+        script=lambda call: fails if call.node.id == "beside" else script(call),
+        maps=bench,
+    )
+    it.slice()
+    while it.folded().status is RunStatus.RUNNING:
+        it.slice()
+    assert types(it)[-2:] == ["run.compensating", "run.failed"]
+    assert not it.maps.runs, "nobody has worked on a chunk"
+
+
 def test_the_last_chunk_comes_first() -> None:
     it = world()
     begun(it)

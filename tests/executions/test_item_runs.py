@@ -324,3 +324,24 @@ def test_a_run_that_is_undone_names_a_map_whose_items_are_not(acme: Tenant) -> N
     assert error["code"] == "COMPENSATION_FAILED"
     assert error["details"]["notUndone"] == ["rows"]
     assert verify_tenant(acme.id) == []
+
+
+def test_items_that_wait_are_stopped_when_their_run_is_to_be_undone(acme: Tenant) -> None:
+    items = Items(3, wait=Wait(kind=WaitKind.SIGNAL, name="never"))
+    drawn = mapped(kind="keyed")
+    drawn["nodes"][3]["onError"] = [{"match": {}, "do": "compensate"}]
+    drawn["connections"].pop()
+
+    def fails(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        if call.path == "after":
+            until(lambda: sum(one.state == "WAITING" for one in items_of(acme, call.run_id)) == 3)
+            return StepFailed(code="NO", message="no")
+        return items(call, stop, logs)
+
+    run_id = start(acme, drawn)
+    with worker(ScriptedRunner(fails)):
+        run = finished(acme, run_id, seconds=30)
+    error: Any = run.error
+    assert (run.state, error["code"]) == ("FAILED", "NO")
+    assert {one.state for one in items_of(acme, run_id)} == {"CANCELED"}
+    assert verify_tenant(acme.id) == []

@@ -263,8 +263,14 @@ def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
     else:
         is_busy = bool(is_busy or state.ready or state.retrying or state.waiting)
     if is_busy:
-        wake_at = _wake_at(state, facts)
-        return Commands(starts=starts, dispatches=dispatches, wake_at=wake_at)
+        # Chunks that are out come back after their current items: what they did is known then.
+        out = tuple(index for index, progress in state.mapping.items() if progress.is_out)
+        return Commands(
+            starts=starts,
+            dispatches=dispatches,
+            wake_at=_wake_at(state, facts),
+            maps=MapWork(recalls=out) if out else None,
+        )
     if (found := items_to_undo(state, undoing)) is not None:
         undo = found[1].undo
         if not undoing.is_cut or (undo is not None and undo.open):
