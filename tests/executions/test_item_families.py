@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from apps.executions import crashpoints
 from apps.executions.actions import Again, cancel_run, fork_run, pause_run, retry_run
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOpens, StepWaits
 from apps.executions.engine.ports import StepOutcome as Outcome
@@ -199,6 +200,30 @@ def test_an_item_that_cannot_be_a_run_fails(
     with scope.tenant(acme.id):
         (row,) = MapItem.objects.all()
     assert (row.state, row.error["code"]) == ("failed", code)
+    assert verify_tenant(acme.id) == []
+
+
+def test_of_items_that_workers_die_with_only_the_next_is_given_up(acme: Tenant) -> None:
+    struck: list[str] = []
+
+    def strike(name: str) -> None:
+        if name == "runs.begun" and len(struck) < 4:
+            struck.append(name)
+            raise RuntimeError("as if the worker had died")
+
+    settings = {"chunk_size": 4, "policy": Policy.COLLECT, "tolerated": 1}
+    family = Family(acme, lambda one: opens(one, items=range(4), **settings))
+    run_id = family.start(around(family, call(family.child().pk), "result"))
+    crashpoints.arm(strike)
+    try:
+        with family.working():
+            assert family.ended(run_id).state == "SUCCEEDED"
+    finally:
+        crashpoints.arm(None)
+    with scope.tenant(acme.id):
+        rows = MapItem.objects.order_by("idx")
+        found = [(row.idx, row.state, row.error and row.error["code"]) for row in rows]
+    assert found == [(0, "failed", "WORKER_LOST"), *((n, "done", None) for n in (1, 2, 3))]
     assert verify_tenant(acme.id) == []
 
 

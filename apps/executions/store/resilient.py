@@ -56,10 +56,19 @@ def read_surely(connections: Supply, patience: Patience, read: Callable[[Connect
     raise LeaseLost
 
 
-def append_surely(connections: Connections, patience: Patience, claim: Claim, batch: Batch) -> None:
-    """Durable on return. Raises LeaseLost when another owner holds the run or the lease is over."""
+def append_surely(
+    connections: Connections,
+    patience: Patience,
+    claim: Claim,
+    batch: Batch,
+    *,
+    is_sure: bool = True,
+) -> None:
+    """Durable on return. Raises LeaseLost when another owner holds the run or the lease is over.
+
+    Not `is_sure`: a reply was lost, the append may have happened.
+    """
     pause = FIRST_PAUSE
-    is_sure = True  # False: a reply was lost, the append may have happened
     while not patience.is_lost():
         try:
             if not is_sure and _has_landed(connections, claim, batch):

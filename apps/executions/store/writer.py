@@ -81,8 +81,9 @@ class Writer:
             logger.warning("a batch of %d runs failed, writing them singly", len(merged))
             self._connections.drop()
             held = self._singly(merged)
+        tokens = {post.claim.token for post in merged if post.claim.run_id in held}
         for entry in entries:
-            entry.done(entry.posted.claim.run_id in held)
+            entry.done(entry.posted.claim.token in tokens)
 
     def _together(self, posts: Sequence[Posted]) -> set[UUID]:
         connection = self._connections.get()
@@ -106,7 +107,9 @@ class Writer:
         held = set()
         for post in posts:
             try:
-                append_surely(self._connections, self._patience, post.claim, post.batch)
+                append_surely(
+                    self._connections, self._patience, post.claim, post.batch, is_sure=False
+                )
             except LeaseLost:
                 continue
             except Exception:
@@ -117,12 +120,16 @@ class Writer:
 
 
 def _merged(entries: Sequence[_Entry]) -> list[Posted]:
-    """One batch per run, in the order of run ids: what two writers lock, they lock in one order."""
+    """One batch per run, in the order of run ids: what two writers lock, they lock in one order.
+
+    Where a run has been claimed anew meanwhile only the new owner's counts: both began at one head.
+    """
     runs: dict[UUID, Posted] = {}
     for entry in entries:
         posted = entry.posted
         before = runs.get(posted.claim.run_id)
-        runs[posted.claim.run_id] = posted if before is None else _joined(before, posted)
+        goes_on = before is not None and before.claim.token == posted.claim.token
+        runs[posted.claim.run_id] = _joined(before, posted) if before and goes_on else posted
     return [runs[run_id] for run_id in sorted(runs)]
 
 

@@ -58,7 +58,8 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             self._watch.look()
 
     def _work(self) -> None:
-        line = Shared(self.shop.connections)
+        shop = self.shop
+        line = read_surely(shop.connections, shop.lease, lambda _: Shared(shop.connections))
         try:
             self._hold(line)
         finally:

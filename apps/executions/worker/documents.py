@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.db import connection
+import psycopg
+from django.db import InterfaceError, OperationalError, connection
 
 from apps.executions.engine.plan import PlanRefused
 from apps.executions.engine.slice_ports import Claim
@@ -12,11 +13,16 @@ from apps.workflows.graph.document import Document
 
 
 def document_of(claim: Claim) -> Document:
-    """The run's version, read in its tenant's scope. Raises PlanRefused when it is gone."""
+    """The run's version, read in its tenant's scope.
+
+    Raises PlanRefused when it is gone, psycopg.OperationalError when the database does not answer.
+    """
     try:
         with scope.tenant(claim.tenant_id):
             found = WorkflowVersion.objects.filter(pk=claim.version_id)
             version: WorkflowVersion | None = found.first()
+    except (OperationalError, InterfaceError) as error:
+        raise psycopg.OperationalError(str(error)) from error
     finally:
         connection.close()  # A slice's thread must not keep one: it has its own.
     if version is None:

@@ -32,6 +32,7 @@ from apps.executions.worker.task_turn import TaskTurn
 from apps.executions.worker.turn import Turn, Warm
 from apps.executions.worker.turns import AnyTurn, Turns
 from apps.workflows.graph.catalogue import Catalogue
+from apps.workflows.graph.document import Document
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class EngineLoop:
         self._bell, self._rung = threading.Event(), threading.Event()
         self._wanted = set(settings.pools)
         self._helpers: list[threading.Thread] = []
-        self._shop = self._open_shop(Plans(documents, catalogue))
+        self._shop = self._open_shop(Plans(self._patiently(documents), catalogue))
 
     def _open_shop(self, plans: Plans) -> Shop:
         return Shop(
@@ -266,6 +267,14 @@ class EngineLoop:
             self._rung.set()
             self._look(mine)
         self._hooks.ring(pools)
+
+    def _patiently(self, documents: DocumentSource) -> DocumentSource:
+        """A database that does not answer is waited for: no run has died of that."""
+
+        def read(claim: Claim) -> Document:
+            return read_surely(self._connections, self._lease, lambda _: documents(claim))
+
+        return read
 
     def _tail(self, claim: Claim, after: int) -> list[Event]:
         return read_surely(

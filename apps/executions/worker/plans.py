@@ -15,7 +15,10 @@ from apps.workflows.graph.document import Document, DocumentInvalid
 
 PLANS_KEPT: Final = 256
 DocumentSource = Callable[[Claim], Document]
-"""The frozen document of the claimed run's version. May raise DocumentInvalid, PlanRefused."""
+"""The frozen document of the claimed run's version.
+
+May raise DocumentInvalid, PlanRefused, and psycopg.OperationalError, after which it is asked again.
+"""
 
 
 class Plans:
@@ -28,7 +31,7 @@ class Plans:
         self._plans: OrderedDict[tuple[UUID, UUID], Plan] = OrderedDict()
 
     def of(self, claim: Claim) -> Plan:
-        """The plan of a run's version. Raises PlanRefused."""
+        """The plan of a run's version. Raises PlanRefused, and LeaseLost without a database."""
         key = claim.tenant_id, claim.version_id
         with self._lock:
             if key in self._plans:

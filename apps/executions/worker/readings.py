@@ -32,7 +32,9 @@ class Readings:
     def of(self, claim: Claim, plan: Plan) -> RunState:
         """The run at the claim's head or a little later."""
         with self._lock:
-            reading = self._states.setdefault(claim.run_id, _Reading(plan))
+            reading = self._states.get(claim.run_id)
+            if reading is None:
+                reading = self._states[claim.run_id] = _Reading(plan)
             self._states.move_to_end(claim.run_id)
             while len(self._states) > STATES_KEPT:
                 self._states.popitem(last=False)

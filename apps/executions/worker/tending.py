@@ -43,7 +43,7 @@ DEEP_MESSAGE: Final = (
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Tending:
     """One turn of a chunk that looks after its items' runs."""
 
@@ -85,7 +85,7 @@ class Tending:
                 todo_now = ()
             else:
                 self._tell(running, RESUME)
-                todo_now = todo[: progress.opening.slots - len(running)]
+                todo_now = todo[: max(progress.opening.slots - len(running), 0)]
             if todo_now:
                 if self._start(todo_now, state, progress):
                     return False
@@ -117,6 +117,7 @@ class Tending:
         """Whether all have begun; one that cannot has failed."""
         if self.died >= CRASH_LIMIT:
             self._fail(todo[:1], Failure(code=WORKER_LOST, message=LOST_MESSAGE))
+            self.died = 0  # They died of that one, as far as anybody knows.
             return False
         starts, has_refused = [], False
         for idx in todo:

@@ -127,7 +127,7 @@ class Work:
         while self._goes_on():
             item = self._next()
             if item is None:
-                if self._is_empty() or self._falls_asleep():
+                if self._rests():
                     return
                 time.sleep(self._patience())
                 self.ledger.tick()
@@ -201,13 +201,11 @@ class Work:
             if self.fails_fast and self._ended is None:
                 self._ended = Ended.STOPPED
 
-    def _is_empty(self) -> bool:
+    def _rests(self) -> bool:
+        """Nothing is left to begin, or nothing runs and can for a while: the chunk falls asleep."""
         with self._lock:
-            return not (self._fresh or self._waiting)
-
-    def _falls_asleep(self) -> bool:
-        """Nothing runs and nothing can for a while: no worker is needed until then."""
-        with self._lock:
+            if not (self._fresh or self._waiting):
+                return True
             times = [item.wake_at for item in self._waiting if item.wake_at is not None]
             if self._running or self._fresh or len(times) < len(self._waiting):
                 return False
