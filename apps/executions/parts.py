@@ -38,6 +38,18 @@ def drawn_for(run: Run, document: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def stand_ins(document: Mapping[str, Any]) -> frozenset[str]:
+    """Nodes that never run as themselves: copies of them stand in for, or undo, another."""
+    found: set[str] = set()
+    for node in document.get("nodes") or ():
+        found.add(str(node.get("compensation") or ""))
+        rules = node.get("onError")
+        for rule in rules if isinstance(rules, list) else ():
+            if rule.get("do") == "fallback":
+                found.add(str((rule.get("with") or {}).get("node") or ""))
+    return frozenset(found - {""})
+
+
 def _around(name: str, parents: Mapping[str, str | None]) -> list[str]:
     found: list[str] = []
     above = parents.get(name)

@@ -134,9 +134,8 @@ def of_key(most: int) -> Reason:
 def of_gate(*, max_runs: int | None, per_minute: float | None, going: int) -> Reason:
     """Of a run that its workflow holds back."""
     if max_runs is not None and going >= max_runs:
-        message = (
-            f"{going} runs of this workflow are in progress, as many as limits.maxRuns allows."
-        )
+        runs = f"{going} run{'s' * (going != 1)} of this workflow {'is' if going == 1 else 'are'}"
+        message = f"{runs} in progress, as many as limits.maxRuns allows."
         return Reason(cause=Cause.WORKFLOW_CONCURRENCY, message=message)
     pace = f"{per_minute:g} a minute" if per_minute is not None else "one after the other"
     message = f"Runs of this workflow begin {pace} (limits.startsPerMinute); others are first."

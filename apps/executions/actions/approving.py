@@ -12,6 +12,7 @@ from apps.executions.actions.telling import answer_step
 from apps.executions.engine.ports import StepDone, StepFailed
 from apps.executions.engine.wait_events import StepAnswer
 from apps.executions.events import StepAsks
+from apps.executions.models import ParentKind, Run
 from apps.kit.errors import Refusal
 from apps.kit.graphql.nodes import global_id
 from apps.tenancy import scope
@@ -20,6 +21,7 @@ from apps.tenancy.models import Membership
 from apps.versions.actions import Stage, cancel_approval, request_approval
 from apps.versions.models import Approval, ApprovalKind, ApprovalStatus
 from apps.workflows.graph.declaration import Json
+from apps.workflows.models import Workflow
 
 SUBJECT_LIMIT: Final = 200
 COMMENT_LIMIT: Final = 500
@@ -56,10 +58,18 @@ def ask(event: StepAsks) -> None:
             "attempt": event.attempt,
             "instructions": asked.get("instructions", ""),
             "schema": asked.get("form") or {},
+            "workflow": _workflow_name(run),
+            "item": run.parent_path if run.parent_kind == ParentKind.ITEM else None,
         },
         audience={"users": users, "roles": roles} if users or roles else None,
         due_at=event.wait.until,
     )
+
+
+def _workflow_name(run: Run) -> str:
+    """What tells people where the question comes from."""
+    name = Workflow.objects.filter(pk=run.workflow_id).values_list("name", flat=True).first()
+    return str(name or "")
 
 
 def withdraw(*, run_id: uuid.UUID, path: str | None) -> None:

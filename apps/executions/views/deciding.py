@@ -62,7 +62,9 @@ _WAYS: Final[Mapping[QuestionKind, tuple[tuple[StepStatus, str], ...]]] = {
 class VerdictForm(forms.Form):
     """What became of the step, and why somebody thinks so."""
 
-    outcome = forms.ChoiceField(label="What is true", widget=forms.RadioSelect)
+    outcome = forms.ChoiceField(
+        label="What is true", widget=forms.RadioSelect(attrs={"class": "is-list"})
+    )
     output = JSONText(
         required=False,
         label="Its outputs",
@@ -80,6 +82,9 @@ class VerdictForm(forms.Form):
         choice = self.fields["outcome"]
         assert isinstance(choice, forms.ChoiceField)  # noqa: S101 - declared above
         choice.choices = [(one.value, text) for one, text in _WAYS[kind]]
+        if kind is QuestionKind.ESCALATION:
+            choice.label = "What now"
+            self.fields["comment"].label = "Why?"
         named_ports = escape(", ".join(ports) or "none")
         self.fields[
             "output"

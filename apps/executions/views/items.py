@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,15 +77,18 @@ def items(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
 def _lines(rows: Sequence[MapItem], opening: Any) -> list[ItemLine]:
     asked = {row.child for row in rows if row.child is not None}
     # A run may be gone while what became of the item is still known.
-    runs = set(Run.objects.filter(pk__in=asked).values_list("pk", flat=True)) if asked else set()
-    return [_line(row, opening, run_id=row.child if row.child in runs else None) for row in rows]
+    runs = dict(Run.objects.filter(pk__in=asked).values_list("pk", "state")) if asked else {}
+    return [_line(row, opening, runs) for row in rows]
 
 
-def _line(row: MapItem, opening: Any, *, run_id: uuid.UUID | None) -> ItemLine:
+def _line(row: MapItem, opening: Any, runs: Mapping[uuid.UUID, str]) -> ItemLine:
     is_done = row.state == "done"
+    run_id = row.child if row.child in runs else None
+    status = {"done": "SUCCEEDED", "failed": "FAILED", "begun": "RUNNING"}[row.state]
     return ItemLine(
         index=row.idx,
-        status={"done": "SUCCEEDED", "failed": "FAILED", "begun": "RUNNING"}[row.state],
+        # What is in progress may wait: its own run knows.
+        status=runs[run_id] if run_id and row.state == "begun" else status,
         error=row.error,
         input=output_of("item", given_to(opening, row.idx)),
         output=output_of("result", row.output) if is_done else None,

@@ -17,6 +17,7 @@ from apps.executions.actions.pinning import node_of
 from apps.executions.models import Pin
 from apps.kit.errors import NotFound, Refusal
 from apps.kit.html.refusals import attach, status_of
+from apps.kit.html.schema_form import JSONText
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from apps.tenancy.doors import TenantRequest, tenant_page
@@ -48,8 +49,11 @@ class StepForm(forms.Form):
 class PinForm(forms.Form):
     """Outputs by port."""
 
-    output = forms.JSONField(
-        required=False, label="Outputs by port", widget=forms.Textarea(attrs=_JSON)
+    output = JSONText(
+        required=False,
+        label="Outputs by port",
+        widget=forms.Textarea(attrs=_JSON),
+        help_text='An object, such as {"value": 7}.',
     )
 
 

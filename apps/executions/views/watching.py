@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Count
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
@@ -20,9 +21,9 @@ from apps.executions.actions.approving import subject_of
 from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
-from apps.executions.models import AWAITED, LogLine, ParentKind, Run
+from apps.executions.models import AWAITED, LogLine, MapItem, ParentKind, Run
 from apps.executions.outline import STEPS_LIMIT, attempts_at, outline
-from apps.executions.parts import drawn_for
+from apps.executions.parts import drawn_for, stand_ins
 from apps.executions.queueing import reasons
 from apps.executions.timeline import SCALE, Attempt
 from apps.executions.views.controlling import SignalForm
@@ -58,6 +59,8 @@ class Row:
     is_forkable: bool = False
     map_done: int = 0
     """Of the items of a map, in thousandths of them."""
+    open_items: int = 0
+    """Items that have begun and not ended: they run, or wait."""
     child: Run | None = None
     """The run that this attempt waits, or waited, for."""
     is_question: bool = False
@@ -85,8 +88,9 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     require(policies.can_read_runs(request.actor), "see runs")
     with scope.transaction():
         found = _found(run_id)
+        moving = _moving(found, page=_page(request))
         context = {
-            **_moving(found, page=_page(request)),
+            **moving,
             "workflow": workflow_of(found.workflow_id),
             "environment": Environment.objects.filter(pk=found.environment_id).first(),
             "may_run": policies.can_run_workflow(request.actor),
@@ -95,7 +99,7 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             if found.parent_id
             else None,
             **_buttons(request.actor),
-            "signal_form": SignalForm(initial={"dedup_key": uuid7()})
+            "signal_form": _signal_form(moving["rows"])
             if policies.can_signal_run(request.actor)
             else None,
         }
@@ -116,6 +120,16 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
         return render(request, "executions/_status.html", context)
 
 
+def _signal_form(rows: Sequence[Row]) -> SignalForm:
+    """Filled in with what the first step waits for that waits for a signal."""
+    waits = (row.attempt.wait for row in rows if row.attempt.status is StepStatus.WAITING)
+    awaited = next((one for one in waits if one and one.kind is WaitKind.SIGNAL), None)
+    initial: dict[str, Any] = {"dedup_key": uuid7()}
+    if awaited is not None:
+        initial |= {"name": awaited.name, "correlation_key": awaited.key}
+    return SignalForm(initial=initial)
+
+
 def _buttons(actor: Actor) -> dict[str, bool]:
     """What of the moving part this reader may press."""
     return {
@@ -124,6 +138,7 @@ def _buttons(actor: Actor) -> dict[str, bool]:
         "may_decide": actor.has(Permission.APPROVALS_DECIDE),
         "may_resolve": policies.can_resolve_step(actor),
         "may_fork": policies.can_run_workflow(actor),
+        "may_signal": policies.can_signal_run(actor),
     }
 
 
@@ -156,15 +171,24 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
     version = WorkflowVersion.objects.filter(pk=found.version_id).first()
     document = drawn_for(found, version.document if version is not None else {})
     seen = outline(found, document)
+    copied = stand_ins(document)
+    steps = [one for one in seen.latest if one.attempt or one.path not in copied]
     present = found.finished_at or now()
     # The row of a quick run learns of its begin when its first steps are recorded, so after them.
     since = min((at for at in (found.started_at, seen.since) if at is not None), default=None)
-    pages = max(1, -(-len(seen.latest) // SHOWN_STEPS))
+    pages = max(1, -(-len(steps) // SHOWN_STEPS))
     page = min(max(page, 1), pages)
-    shown = _attempts(found, document, seen.latest[(page - 1) * SHOWN_STEPS : page * SHOWN_STEPS])
+    shown = _attempts(found, document, steps[(page - 1) * SHOWN_STEPS : page * SHOWN_STEPS])
     below = _children(found, {one.path for one in shown if one.is_call})
     questions = _approvals(found, shown)
-    rows = [_row(one, found, below, questions, since=since, present=present) for one in shown]
+    begun = _begun_items(found, shown)
+    rows = [
+        replace(
+            _row(one, found, below, questions, since=since, present=present),
+            open_items=begun.get(one.path, 0),
+        )
+        for one in shown
+    ]
     # Of a body, the drawing shows the latest iteration.
     latest = {node_of(one.path): one for one in seen.latest}
     by_node = _drawn(found, document, latest, {one.path: one for one in shown})
@@ -179,8 +203,8 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
         "pages": pages,
         "limit": STEPS_LIMIT if seen.is_cut else 0,
         "tally": {
-            "done": sum(one.status.is_settled for one in seen.latest),
-            "total": len(seen.latest),
+            "done": sum(one.status.is_settled for one in steps),
+            "total": len(steps),
             "retries": seen.retries,
         },
         "drawing": draw(
@@ -259,6 +283,15 @@ def _children(found: Run, paths: Collection[str]) -> dict[tuple[str, int], Run]:
     return {(one.parent_path or "", one.parent_attempt or 0): one for one in below}
 
 
+def _begun_items(found: Run, shown: Sequence[Attempt]) -> dict[str, int]:
+    """How many items of each map are in progress; none of a run that has ended."""
+    paths = {one.path for one in shown if one.mapping and not one.status.is_settled}
+    if not paths or found.finished_at:
+        return {}
+    rows = MapItem.objects.filter(run_id=found.pk, path__in=paths, state="begun")
+    return dict(rows.order_by().values_list("path").annotate(Count("idx")))
+
+
 def _approvals(found: Run, shown: Sequence[Attempt]) -> dict[str, uuid.UUID]:
     """The open questions of steps that wait for an approval."""
     asks = [
@@ -301,7 +334,7 @@ def _row(
 
 def _is_forkable(one: Attempt, found: Run) -> bool:
     reached = one.status is not StepStatus.SKIPPED
-    return found.status.is_terminal and reached and "[" not in one.path
+    return found.status.is_terminal and reached and not {"[", "/"} & set(one.path)
 
 
 def _is_question(one: Attempt, found: Run) -> bool:

@@ -37,7 +37,17 @@ _WORDS: Final[Mapping[str, str]] = {
     "BLOCKED": "Not started",
     "API_KEYS": "API keys",
     "API_POINTS_PER_HOUR": "API points per hour",
+    "EVENT": "Another run",
+    "RUN_STEP": "Step of a run",
+    "NO_WORKER": "No worker for it",
+    "IN_LINE": "In line",
+    "WORKFLOW_CONCURRENCY": "Enough runs of this workflow",
+    "WORKFLOW_RATE": "Enough starts of this workflow",
+    "CONCURRENCY_KEY": "Its key is taken",
+    "TENANT_CEILING": "The plan's bound is reached",
+    "TENANT_RATE": "Slowed down by an operator",
 }
+_ACRONYMS: Final = frozenset(["API", "CPU", "GPU", "HTTP", "ID", "JSON", "SLA", "SQL", "URL"])
 _MARKDOWN: Final = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable(
     ["table", "strikethrough"]
 )
@@ -63,7 +73,11 @@ def tone(value: object) -> str:
 def words(value: object) -> str:
     """A constant in words: `RETRY_WAIT` becomes `Retry wait`."""
     word = word_of(value)
-    return _WORDS.get(word, word.replace("_", " ").capitalize())
+    if word in _WORDS:
+        return _WORDS[word]
+    parts = [part if part in _ACRONYMS else part.lower() for part in word.split("_")]
+    text = " ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 @register.simple_tag
