@@ -73,7 +73,7 @@ def node_bench(_bench: Bench) -> Bench:
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with what it was asked; `/status/<n>` with that status."""
+    """Answers with what it was asked; `/status/<n>` with that status, `/silent` not at all."""
 
     def _answer(self) -> None:
         length = int(self.headers.get("content-length") or 0)
@@ -86,6 +86,8 @@ class Echo(BaseHTTPRequestHandler):
             "json": json.loads(sent) if sent else None,
         }
         self.server.seen.append(told)  # type: ignore[attr-defined]
+        if self.path == "/silent":
+            return
         body = json.dumps(told).encode()
         self.send_response(status)
         self.send_header("content-type", "application/json")

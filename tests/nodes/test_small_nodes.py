@@ -253,6 +253,24 @@ def test_an_unsafe_request_is_repeated_only_if_nothing_was_done(
     assert outcome.retryable is retryable
 
 
+@pytest.mark.parametrize(
+    ("type", "code", "retryable"),
+    [
+        ("output.http_request", "EFFECT_IN_DOUBT", False),
+        ("output.webhook", "HTTP_FAILED", True),
+        ("input.http_request", "HTTP_FAILED", True),
+    ],
+)
+def test_an_unsafe_request_without_an_answer_is_in_doubt(
+    node_bench: Bench, receiver: Receiver, type: str, code: str, *, retryable: bool
+) -> None:
+    outcome = _run(node_bench, type, {"url": f"{receiver.url}/silent"})
+
+    _refused(outcome, code)
+    assert outcome.retryable is retryable
+    assert len(receiver.seen) == 1
+
+
 def test_a_host_that_does_not_listen_may_be_tried_again(
     node_bench: Bench, receiver: Receiver
 ) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from apps.executions.engine.asking import EFFECT_IN_DOUBT
 from apps.executions.runner.doors import OpenEgress
 from apps.executions.runner.secrets import SecretBook
 from apps.kit.egress import EgressError, EgressFault
@@ -23,6 +24,7 @@ _CODES = {
     EgressFault.TOO_LARGE: "HTTP_TOO_LARGE",
     EgressFault.TOO_MANY_REDIRECTS: "HTTP_FAILED",
 }
+_READING = ("GET", "HEAD", "OPTIONS")
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ class GuardedHttp:
                     timeout_seconds=min(left, timeout_seconds or left),
                 )
         except (EgressError, ValueError) as error:
-            raise self._refused(error) from None
+            raise self._refused(error, method=method) from None
         self.bytes_in += len(answer.body)
         self.bytes_out += len(content or b"")
         return Answer(answer.status, answer.headers, answer.body)
@@ -131,10 +133,12 @@ class GuardedHttp:
         bare = opened and name.lower() == "authorization" and " " not in text
         return f"Bearer {text}" if bare else text
 
-    def _refused(self, error: Exception) -> NodeError:
+    def _refused(self, error: Exception, *, method: str) -> NodeError:
         if not isinstance(error, EgressError):
             return NodeError("HTTP_INVALID", "A host of this step is not a host name.")
-        # An UNSAFE request may have arrived, unless there was no connection at all.
-        nothing_sent = error.fault is EgressFault.UNREACHABLE
-        retryable = error.retryable and (self._may_repeat or nothing_sent)
-        return NodeError(_CODES[error.fault], error.message, retryable=retryable)
+        code = _CODES[error.fault]
+        acts = not self._may_repeat and method.upper() not in _READING
+        if acts and error.fault in (EgressFault.TIMEOUT, EgressFault.BROKEN):
+            message = f"The request was sent and may have had its effect. {error.message}"
+            return NodeError(EFFECT_IN_DOUBT, message, details={"http": code})
+        return NodeError(code, error.message, retryable=error.retryable)

@@ -286,6 +286,9 @@ def faults() -> Iterator[None]:
     """Library exceptions carry addresses and certificates; callers get the fault's sentence."""
     try:
         yield
+    except (httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+        # Nothing was sent, which who sends what may not be sent twice must know.
+        raise EgressError(EgressFault.UNREACHABLE, _SENTENCES[EgressFault.UNREACHABLE]) from error
     except (httpcore.TimeoutException, TimeoutError) as error:
         raise EgressError(EgressFault.TIMEOUT, _SENTENCES[EgressFault.TIMEOUT]) from error
     except httpcore.ConnectError as error:

@@ -2,9 +2,10 @@
 
 Sends POST, PUT, PATCH or DELETE with the input as JSON body (or `body`, when it is set) and gives
 `status`, `headers` and `body` of the answer. Because the other side may do the same thing twice,
-the engine never repeats this step on its own after a crash in the middle: it asks a human, and of
-the error statuses only HTTP_429 may be tried again. Use *Webhook* when the receiver honors
-`Idempotency-Key`, and *HTTP request* to read.
+the engine never repeats this step on its own after a crash in the middle, or when the answer does
+not come or breaks off (EFFECT_IN_DOUBT): it asks a human. Of the error statuses only HTTP_429 may
+be tried again. Use *Webhook* when the receiver honors `Idempotency-Key`, and *HTTP request* to
+read.
 """
 
 from __future__ import annotations
