@@ -263,7 +263,7 @@ class Campaign:
             if elder.died:
                 self.table.violations.append(f"the worker that lives through all: {elder.said}")
                 self.table.say(self.table.violations[-1])
-                self.table.say(self.workers.log_tail())
+                self.table.say(self.workers.log_of(elder))
                 break
             sizes.append(_resident(elder.pid))
             self._weigh(sizes)

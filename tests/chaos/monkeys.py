@@ -19,6 +19,7 @@ from config.supervisor.backends import Backends
 from tests.chaos.asking import ask
 from tests.chaos.deaths import Deaths
 from tests.chaos.nursery import LEASE, Nursery, Worker
+from tests.chaos.stalls import Stalls
 
 Monkey = Callable[[threading.Event], None]
 
@@ -40,6 +41,7 @@ class Crew:
         self.held: set[str] = set()
         self.recoveries: list[float] = []
         self.deaths = Deaths(url)
+        self.stalls = Stalls()
         self.kills = 0
         self.restarts = 0
         self.chores: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -57,6 +59,7 @@ class Crew:
     def close(self) -> None:
         """No more weather; all workers die."""
         self._over.set()
+        self.stalls.close()
         for thread in self._threads:
             thread.join(timeout=5)
         for worker in self.workers:

@@ -121,6 +121,13 @@ class Nursery:
             log.seek(max(0, size - 4000))
             return log.read().decode(errors="replace")
 
+    def log_of(self, worker: Worker, *, lines: int = 20) -> str:
+        """What the engine said of one of them, and when."""
+        self.errors.flush()
+        with open(self.errors.name, "rb") as log:  # noqa: PTH123 - a file by its open name
+            told = log.read().decode(errors="replace").splitlines()
+        return "\n".join([line for line in told if str(worker.worker_id) in line][-lines:])
+
     def _tell(self, command: Mapping[str, Any]) -> None:
         assert self.child.stdin is not None
         self.child.stdin.write(json.dumps(command).encode() + b"\n")

@@ -63,6 +63,8 @@ class Storm:
     has_questions: bool = False
     given_up: int = 0
     """Ended WORKER_LOST: three workers died with one step, which is what it is for."""
+    items_given_up: int = 0
+    """Items of maps, likewise."""
 
     def __post_init__(self) -> None:
         self.url = house.everything(self.servers)
@@ -107,11 +109,13 @@ class Storm:
             recoveries=crew.recoveries,
             violations=self.violations,
         )
-        if crew.restarts or self.given_up:
+        if crew.restarts or self.given_up or self.items_given_up:
             table.say(
-                f"    {crew.restarts} restarts of PostgreSQL; {self.given_up} runs given up after"
-                " three dead workers in a row"
+                f"    {crew.restarts} restarts of PostgreSQL; {self.given_up} runs and"
+                f" {self.items_given_up} items given up after three dead workers in a row"
             )
+        if self.violations and (stalls := crew.stalls.told()):
+            table.say(f"    {stalls}: repeat this storm alone before you believe it")
         if self.violations:
             table.say(workers.log_tail()[-1500:])
 
@@ -214,13 +218,26 @@ class Storm:
                 return
             time.sleep(0.25)
 
-    def _never(self, run_id: str, missing: set[str], crew: Crew) -> set[str]:
-        """Without the items that a map gave up because each had cost three workers."""
-        if not missing or not crew.deaths.are_enough(run_id):
-            return missing
-        query = "SELECT path, idx FROM map_item WHERE run_id = %s AND error ->> 'code' = %s"
-        given_up = tuple(f"{path}[{idx}]/" for path, idx in ask(self.url, query, [run_id, LOST]))
-        return {path for path in missing if not path.startswith(given_up)}
+    def _never(self, run_id: str, missing: set[str], crew: Crew) -> list[str]:
+        """What was not done and why, without items of maps that had each cost three workers."""
+        found = []
+        for path in sorted(missing):
+            state, error = self._item(run_id, path)
+            is_given_up = state == "failed" and (error or {}).get("code") == LOST
+            if is_given_up and crew.deaths.are_enough(run_id):
+                self.items_given_up += 1
+                continue
+            found.append(f"{path} ({state}, {error}; {crew.deaths.told(run_id)})")
+        return found
+
+    def _item(self, run_id: str, path: str) -> tuple[str, Any]:
+        """What the map says of the item that a step was to be run in."""
+        around, _, rest = path.partition("[")
+        if not rest:
+            return "no item", None
+        query = "SELECT state, error FROM map_item WHERE run_id = %s AND path = %s AND idx = %s"
+        rows = ask(self.url, query, [run_id, around, int(rest.partition("]")[0])])
+        return rows[0] if rows else ("no row", None)
 
     def _reckon(self, receiver: Sink, crew: Crew) -> None:
         query = "SELECT id::text, state, error ->> 'code', parent_id::text FROM run"

@@ -141,6 +141,11 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
         skew_clock(told["skew"])
     versions = Versions(documents)
     runner = ChaosRunner(told, strike)
+
+    def recycle(reason: str) -> None:
+        say(f"recycled: {reason}")
+        over.set()
+
     loop = EngineLoop(
         LoopSettings(
             conninfo=conninfo_from_settings(),
@@ -153,7 +158,7 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
         catalogue=CATALOGUE,
         hooks=Hooks(
             tick=lambda: process._tick(runner.local) if told.get("relay", True) else None,
-            recycle=lambda _reason: over.set(),
+            recycle=recycle,
             **(bells(told["pools"]) if told.get("bell") else {}),
         ),
     )

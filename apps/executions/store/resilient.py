@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 2.0
 CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+NO_SERVER: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
+"""It stops, has crashed, starts, or has no room for one more connection."""
 
 
 T = TypeVar("T")
@@ -41,6 +43,15 @@ class Supply(Protocol):
 
     def drop(self) -> None:
         """It does not work."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is gone: no fault of what was being done."""
+    # What Django raises has it as its cause.
+    found = error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
+    if not isinstance(found, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return found.sqlstate is None or found.sqlstate[:2] == "08" or found.sqlstate in NO_SERVER
 
 
 def read_surely(connections: Supply, patience: Patience, read: Callable[[Connection], T]) -> T:

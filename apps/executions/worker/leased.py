@@ -14,6 +14,7 @@ from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.ports import StopReason
 from apps.executions.engine.slice_ports import Claim, LeaseLost
 from apps.executions.store import statements
+from apps.executions.store.resilient import is_outage
 from apps.executions.worker.maps.pools import Pools
 from apps.executions.worker.pool import SlicePool
 from apps.executions.worker.shop import Shop
@@ -71,9 +72,16 @@ class LeasedTurn(ABC, Generic[C, P]):
         except LeaseLost:
             logger.info("the %s has another owner now, or its lease is in doubt", self.WHAT)
             self._drop(broken=False)
-        except Exception:
-            logger.exception("the %s broke off", self.WHAT)
-            self._drop(broken=True)
+        except Exception as error:
+            # An outage is nobody's death: three of them must not give up what was under way.
+            broken = not is_outage(error)
+            logger.log(
+                logging.ERROR if broken else logging.WARNING,
+                "the %s broke off",
+                self.WHAT,
+                exc_info=broken,
+            )
+            self._drop(broken=broken)
         self.busy_ms = (time.monotonic() - began) * 1000 * self.claim.slots
 
     @abstractmethod
