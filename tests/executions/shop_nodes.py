@@ -12,6 +12,7 @@ from apps.workflows.graph.declaration import (
     Effect,
     Example,
     Inputs,
+    Isolation,
     NodeContext,
     NodeError,
     NodeParameters,
@@ -71,9 +72,22 @@ def charge(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
     return _act(parameters, context)
 
 
+@node(
+    "shop.apart",
+    version=1,
+    title="Charge in a process of its own",
+    effect=Effect.RECONCILABLE,
+    find=find,
+    isolation=Isolation.PROCESS,
+    **_PORTS,
+)
+def apart(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return _act(parameters, context)
+
+
 @node("shop.act", version=1, title="Act", effect=Effect.KEYED, **_PORTS)
 def act(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
     return _act(parameters, context)
 
 
-SHOP: Final = Catalogue((*CATALOGUE.all_types(), node_type_of(charge), node_type_of(act)))
+SHOP: Final = Catalogue((*CATALOGUE.all_types(), *map(node_type_of, (charge, apart, act))))
