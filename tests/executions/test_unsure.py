@@ -10,14 +10,14 @@ import pytest
 from apps.executions import history
 from apps.executions.engine.codec import decode
 from apps.executions.engine.history import AttemptFailed
-from apps.executions.engine.state import StepStatus
-from apps.executions.models import Run
+from apps.executions.engine.slice_ports import AskKind
+from apps.executions.models import Ask, Run
 from apps.executions.runner.local import LocalRunner
 from apps.executions.verify import verify_tenant
 from apps.tenancy import scope
 from tests.executions.shop_nodes import SHOP
 from tests.executions.test_shop import Bank, bank, step
-from tests.executions.world import finished, reached, start, worker
+from tests.executions.world import finished, reached, start, types, worker
 from tests.factories.graphs import raw, to
 from tests.factories.tenancy import Tenant
 
@@ -80,8 +80,9 @@ def test_where_nobody_answers_a_person_is_asked(acme: Tenant, bank: Bank) -> Non
     bank.kills, bank.deaf = ("after", "charge"), 1
     run_id = begun(acme, bank, retry={"maxAttempts": 1})
     with worker(LocalRunner(), settings=PLACES, catalogue=SHOP):
-        run = reached(acme, run_id, "WAITING", seconds=60)
+        reached(acme, run_id, "WAITING", seconds=60)
+    assert types(acme, run_id)[-1] == "step.waiting charge"
     with scope.tenant(acme.id):
-        (charge,) = history.steps_at(run, ["charge"])
-    assert charge.status is StepStatus.IN_DOUBT
+        (asked,) = Ask.objects.filter(run_id=run_id)
+    assert asked.kind == AskKind.WAITING
     assert (bank.sent["charge"], bank.asked["charge"]) == (1, 1)
