@@ -19,6 +19,7 @@ from apps.workflows.graph.declaration import (
     Outputs,
     Port,
     PortSpec,
+    Wait,
     node,
     node_type_of,
 )
@@ -123,6 +124,20 @@ def items(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
 
 
 @node(
+    "bench.parks",
+    version=1,
+    title="Parks",
+    effect=Effect.PURE,
+    inputs=_IN,
+    outputs=_OUT,
+    example=Example(),
+)
+def parks(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs | Wait:
+    """Compute fib(10); it might have waited, so the item that it is in is a run of its own."""
+    return {"value": {"v": fibonacci(QUICK)}}
+
+
+@node(
     "bench.cpu",
     version=1,
     title="CPU",
@@ -144,7 +159,7 @@ def register() -> None:
     the handler's name, so the inline ones are known by a name inside apps.nodes.
     """
     sys.modules["apps.nodes.bench"] = sys.modules[__name__]
-    for function in (pure, keyed, unsafe, stamp, sleep, items):
+    for function in (pure, keyed, unsafe, stamp, sleep, items, parks):
         own = node_type_of(function)
         catalogue.register(_of_the_house(own))
     catalogue.register(node_type_of(cpu))

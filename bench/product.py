@@ -101,10 +101,12 @@ class Watch:
             app_url, autocommit=True, options=f"-c app.tenant={tenant_id}"
         )
 
-    def until_done(self, run_id: uuid.UUID, *, look: float) -> None:
+    def until_done(
+        self, run_id: uuid.UUID, *, look: float, patience: float = PATIENCE_SECONDS
+    ) -> None:
         """Until the end of a run is visible, looking each `look` seconds."""
         query = "SELECT state, error FROM run WHERE id = %s AND finished_at IS NOT NULL"
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + patience
         while time.monotonic() < until:
             row = self._connection.execute(query, (run_id,), prepare=True).fetchone()
             if row is not None:

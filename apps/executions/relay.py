@@ -37,7 +37,7 @@ _DUE: Final = """
      WHERE o.due_at <= clock_timestamp() AND o.xid < pg_snapshot_xmin(pg_current_snapshot())
        AND NOT EXISTS (SELECT FROM outbox e
                         WHERE e.run_id = o.run_id AND (e.xid, e.id) < (o.xid, o.id)
-                          AND e.due_at > clock_timestamp())
+                          AND e.due_at > '-infinity' AND e.due_at > clock_timestamp())
      ORDER BY o.xid, o.id LIMIT %s
 """
 _TAKE: Final = """
@@ -72,13 +72,15 @@ def relay_due() -> int:
     """Announce what is due, for half a second at most; returns how many. For the engine's role."""
     until = time.monotonic() + TURN_SECONDS
     announced = 0
-    due = _due()
-    if due:
+    while due := _due():
         crashpoint("relay.read")
-    for entries in _by_tenant(due):
-        announced += _announce(entries)
-        if time.monotonic() >= until:
-            break
+        before = announced
+        for entries in _by_tenant(due):
+            announced += _announce(entries)
+            if time.monotonic() >= until:
+                return announced
+        if len(due) < AT_ONCE or announced == before:
+            break  # That was all, or another process has them.
     return announced
 
 

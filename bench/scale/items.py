@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 import psycopg
 
 from bench.house import House
+from bench.meter import tree_seconds
 from bench.product import Product
 from bench.progress import note
 from bench.scale.mapped import Mapped
@@ -21,21 +22,27 @@ from config.supervisor.fleet import Fleet
 
 ITEMS: Final = int(os.environ.get("BENCH_ITEMS", "100000"))
 WARM: Final = 200
-KINDS: Final = ("pure", "keyed", "unsafe")
+KINDS: Final = ("pure", "keyed", "unsafe", "parks")
+"""Of the body's step; where it parks each item is a run of its own."""
 AT_ONCE: Final = 32
 LOOK_SECONDS: Final = 0.05
+FOLLOW_SECONDS: Final = 0.5
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _FACTS: Final = """
 SELECT count(*), count(*) FILTER (WHERE type = 'chunk.completed')
   FROM run_event WHERE run_id = %(run)s
 """
+PATIENCE_SECONDS: Final = 3_600.0
+WARMING: Final = 0.05
+"""The share of the items that no figure of CPU counts."""
+_DONE: Final = "SELECT coalesce(sum(done), 0) FROM map_chunk WHERE run_id = %(run)s"
 _UPDATES: Final = "SELECT n_tup_upd FROM pg_stat_user_tables WHERE relname = 'run'"
 
 
 def measure(house: House, product: Product, fleet: Fleet) -> list[Mapped]:
     """Each kind of body in turn, by workers that have run a small map before."""
     found = []
-    for kind in KINDS:
+    for kind in os.environ.get("BENCH_BODIES", "").split() or KINDS:
         small = product.deploy(_document(kind, list(range(WARM))))
         for _ in range(2):
             product.watch.until_done(product.start(small), look=LOOK_SECONDS)
@@ -56,8 +63,10 @@ def _measured(house: House, product: Product, fleet: Fleet, kind: str) -> Mapped
         before = _number(connection, _UPDATES)
         began = time.perf_counter()
         run_id = product.start(workflow)
-        product.watch.until_done(run_id, look=LOOK_SECONDS)
-        seconds = time.perf_counter() - began
+        roots = [*fleet.processes().values(), *house.server_pids()]
+        with _followed(house.owner_url, options, run_id, roots) as course:
+            product.watch.until_done(run_id, look=LOOK_SECONDS, patience=PATIENCE_SECONDS)
+            seconds = time.perf_counter() - began
         time.sleep(1.5)  # The counters of sessions that rest are told within a second.
         events, chunks = _facts(connection, run_id)
         updates = _number(connection, _UPDATES) - before
@@ -70,7 +79,41 @@ def _measured(house: House, product: Product, fleet: Fleet, kind: str) -> Mapped
         events=events,
         chunks=chunks,
         run_updates=updates,
+        early_cpu=_cpu(course, WARMING, 0.5),
+        late_cpu=_cpu(course, 0.5, 1.0),
     )
+
+
+def _cpu(course: Sequence[tuple[int, float]], low: float, high: float) -> float:
+    """Milliseconds an item between two shares of the items; 0.0 where too few were seen."""
+    seen = [one for one in course if low * ITEMS <= one[0] <= high * ITEMS]
+    if len(seen) < 2 or seen[-1][0] == seen[0][0]:
+        return 0.0
+    (first, before), (last, after) = seen[0], seen[-1]
+    return (after - before) * 1000 / (last - first)
+
+
+@contextmanager
+def _followed(
+    url: str, options: str, run_id: uuid.UUID, roots: Sequence[int]
+) -> Iterator[list[tuple[int, float]]]:
+    """Items that are through, and the CPU seconds until then, as time goes by."""
+    course: list[tuple[int, float]] = []
+    ended = threading.Event()
+
+    def follow() -> None:
+        with psycopg.connect(url, autocommit=True, options=options) as connection:
+            while not ended.wait(FOLLOW_SECONDS):
+                row = connection.execute(_DONE, {"run": run_id}).fetchone()
+                course.append((int(row[0]) if row else 0, tree_seconds(roots)))
+
+    follower = threading.Thread(target=follow, name="course")
+    follower.start()
+    try:
+        yield course
+    finally:
+        ended.set()
+        follower.join()
 
 
 def _facts(connection: psycopg.Connection[Any], run_id: uuid.UUID) -> tuple[int, int]:

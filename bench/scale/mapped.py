@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Mapped:
-    """One map as it went; sizes in bytes."""
+    """One map as it went; sizes in bytes, CPU of all processes in milliseconds an item."""
 
     kind: str
     items: int
@@ -17,3 +17,7 @@ class Mapped:
     events: int
     chunks: int
     run_updates: int
+    early_cpu: float
+    """Over the first half of the items, but for the very first."""
+    late_cpu: float
+    """Over the second half."""

@@ -81,12 +81,22 @@ def test_a_map_is_held_against_memory_and_the_runs_row() -> None:
         events=820,
         chunks=400,
         run_updates=700,
+        early_cpu=0.5,
+        late_cpu=0.55,
     )
-    head, good, fat, busy = scale.maps(
-        [calm, replace(calm, peak=260 * 2**20), replace(calm, run_updates=1_000)]
+    head, good, fat, busy, grown, parks = scale.maps(
+        [
+            calm,
+            replace(calm, peak=260 * 2**20),
+            replace(calm, run_updates=1_000),
+            replace(calm, late_cpu=0.6),
+            replace(calm, kind="parks", run_updates=300_000),
+        ]
     )
     assert head.split()[:2] == ["Map,", "items"]
     assert good.split()[:6] == ["100,000,", "pure", "50.0", "2,000", "+64", "2.05"]
     assert good.endswith("holds")
     assert fat.endswith("NO")
     assert busy.endswith("NO")
+    assert grown.endswith("NO")
+    assert parks.endswith("holds"), "each of its items has a row that changes"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from apps.executions.actions import cancel_run, pause_run, resume_run
+from apps.executions.actions import cancel_run, pause_run, resume_run, signal_run
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -25,6 +25,7 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.models import MapItem, MapNews, Run, WorkItem
 from apps.executions.verify import verify_tenant
+from apps.executions.worker import tending
 from apps.tenancy import scope
 from apps.workflows.graph.mapping import MapOpening, Policy
 from apps.workflows.graph.waits import Wait, WaitKind
@@ -33,6 +34,7 @@ from tests.factories.graphs import a, raw, to
 from tests.factories.tenancy import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
+NEVER = Wait(kind=WaitKind.SIGNAL, name="never")
 SOON = Wait(kind=WaitKind.TIMER, seconds=0.05, due={"value": None})
 
 
@@ -238,6 +240,41 @@ def test_as_many_items_are_begun_as_may_be_at_once(acme: Tenant) -> None:
             time.sleep(0.01)
     assert 1 <= most <= 2
     assert items.after == [[n**2 for n in range(6)]]
+
+
+def test_an_item_that_waits_long_holds_one_place_and_no_chunk(acme: Tenant) -> None:
+    items = Items(8, {"concurrency": 2, "chunk_size": 2})
+
+    def first_waits(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        if call.path == "ask" and call.index == 0:
+            return call.given or StepWaits(wait=Wait(kind=WaitKind.SIGNAL, name="go"))
+        return items(call, stop, logs)
+
+    run_id = start(acme, mapped())
+    with worker(ScriptedRunner(first_waits)):
+        until(lambda: set(items.seen) == set(range(1, 8)))
+        assert verify_tenant(acme.id) == []
+        (first,) = (one for one in items_of(acme, run_id) if one.finished_at is None)
+        with scope.tenant(acme.id, actor=acme.owner):
+            signal_run(actor=acme.owner, run_id=first.pk, name="go")
+        assert finished(acme, run_id).state == "SUCCEEDED"
+    # What is connected to the waiting step takes another port than a signal leaves by.
+    assert items.after == [[None, *(n**2 for n in range(1, 8))]]
+    assert verify_tenant(acme.id) == []
+
+
+def test_many_items_begin_in_several_statements(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tending, "AT_ONCE", 2)
+    items = Items(7, {"concurrency": 100, "chunk_size": 7}, wait=NEVER)
+    run_id = start(acme, mapped())
+    with worker(items.runner()):
+        until(lambda: sum(one.state == "WAITING" for one in items_of(acme, run_id)) == 7)
+        with scope.tenant(acme.id, actor=acme.owner):
+            cancel_run(actor=acme.owner, run_id=run_id)
+        assert finished(acme, run_id).state == "CANCELED"
+    assert verify_tenant(acme.id) == []
 
 
 def nested() -> dict[str, Any]:

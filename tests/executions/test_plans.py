@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection, transaction
 
+from apps.executions import relay
 from apps.executions.engine.codec import encode
 from apps.executions.engine.history import CancelReason, RunCanceling, RunEnded, RunStarted
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Left
@@ -14,7 +16,11 @@ from apps.executions.engine.state import RunStatus
 from apps.executions.store import appends, statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.store.statements import Posted
+from apps.kit.ids import uuid7
+from apps.tenancy import scope
 from tests import database
+from tests.database import as_engine
+from tests.executions.test_live import _due as due
 from tests.executions.world import POOL, start
 from tests.factories.graphs import chain
 from tests.factories.tenancy import Tenant
@@ -30,7 +36,29 @@ ENDING = (
     encode(RunEnded(status=RunStatus.CANCELED)),
 )
 _READ = """
-SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'run'
+SELECT coalesce(sum(seq_tup_read + idx_tup_fetch), 0) FROM pg_stat_xact_user_tables
+ WHERE relname LIKE %s
+"""
+
+
+ENDS = 900
+_ENDS = """
+INSERT INTO outbox (tenant_id, run_id, kind)
+SELECT %s, gen_random_uuid(), 'run.started' FROM generate_series(1, %s)
+"""
+CHUNKS = 100
+OPEN = 98
+"""The first that is not done."""
+_CHUNKS = f"""
+INSERT INTO map_chunk (tenant_id, run_id, path, chunk, attempt, low, high, state, done)
+SELECT %s, %s, 'rows', n, 1, 10 * n, 10 * n + 10,
+       CASE WHEN n < {OPEN} THEN 'done' ELSE 'open' END, CASE WHEN n < {OPEN} THEN 10 ELSE 0 END
+  FROM generate_series(0, {CHUNKS - 1}) AS n
+"""
+_ITEMS = """
+INSERT INTO map_item (tenant_id, run_id, path, idx, attempt, state, child)
+SELECT %s, %s, 'rows', n, 1, CASE WHEN n < 10 * %s THEN 'done' ELSE 'begun' END, gen_random_uuid()
+  FROM generate_series(0, %s - 1) AS n
 """
 
 
@@ -49,9 +77,9 @@ def claimed(engine: Connection, *, want: int) -> list[Claim]:
     return statements.claim(engine, worker_id=worker_id, pool=POOL, want=want, charges={})
 
 
-def read(engine: Connection) -> int:
-    """Rows of `run` that the transaction has read."""
-    row = engine.execute(_READ).fetchone()
+def read(engine: Connection, table: str = "run") -> int:
+    """Rows of the table that the transaction has read."""
+    row = engine.execute(_READ, [table]).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -85,3 +113,30 @@ def test_a_batch_reads_the_runs_it_writes(acme: Tenant, engine: Connection) -> N
     left = engine.execute("SELECT count(*) FROM work_item").fetchone()
     told = engine.execute("SELECT count(*) FROM outbox").fetchone()
     assert (left, told) == ((RUNS - FEW,), (FEW,))
+
+
+def test_the_relay_reads_what_it_announces(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "AT_ONCE", FEW)
+    monkeypatch.setattr(relay, "TURN_SECONDS", 60)
+    with scope.tenant(acme.id), connection.cursor() as cursor:
+        cursor.execute(_ENDS, [acme.id, ENDS])
+    with as_engine():
+        with transaction.atomic(), connection.cursor() as cursor:
+            assert len(due(FEW)) == FEW
+            cursor.execute(_READ, ["outbox"])
+            assert cursor.fetchone()[0] <= FEW * READS_EACH
+        assert relay.relay_due() == ENDS, "as many as there are, not as many as it reads at once"
+
+
+def test_a_chunk_of_runs_reads_what_is_open(acme: Tenant, engine: Connection) -> None:
+    run_id = uuid7()
+    with scope.tenant(acme.id), connection.cursor() as cursor:
+        cursor.execute(_CHUNKS, [acme.id, run_id])
+        cursor.execute(_ITEMS, [acme.id, run_id, OPEN, CHUNKS * 10])
+    with engine.transaction():
+        engine.execute("SELECT set_config('app.tenant', %s, true)", [str(acme.id)])
+        row = engine.execute(
+            "SELECT engine_map_room_6(%s, %s, 'rows', 32)", [acme.id, run_id]
+        ).fetchone()
+        assert row == (32 - 10 * (CHUNKS - OPEN),)
+        assert read(engine, "map_item%") <= 10 * (CHUNKS - OPEN) * 2

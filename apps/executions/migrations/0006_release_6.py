@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from django.db import migrations
+from django.db import migrations, models
 
 from apps.executions.sql import release, undo
+
+_ITEMS = [
+    migrations.AddField(
+        "mapchunk",
+        "hungry",
+        models.BooleanField(default=False, help_text="It has items that wait for a place."),
+    ),
+]
 
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0005_release_5")]
 
-    operations = [migrations.RunSQL(release(6), undo(6))]
+    operations = [migrations.RunSQL(release(6), undo(6), state_operations=[*_ITEMS])]

@@ -30,6 +30,7 @@ class MapChunk(models.Model):
     forgiven = models.IntegerField(default=0, help_text="Deaths before that.")
     spent = models.JSONField(default=dict, help_text="What it has used so far.")
     news = models.IntegerField(default=0, help_text="Grows with what is new.")
+    hungry = models.BooleanField(default=False, help_text="It has items that wait for a place.")
 
     objects = TenantManager()
     unscoped = UnscopedManager()

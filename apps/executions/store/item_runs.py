@@ -19,15 +19,19 @@ from apps.executions.store.connections import Connection
 CANCEL: Final = "cancel"
 CANCELED: Final = "ITEM_CANCELED"
 STARTED: Final = "STARTED"
+FULL: Final = "FULL"
 TOO_DEEP: Final = "TOO_DEEP"
 _SEEN: Final = (
     "SELECT engine_chunk_seen_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid)"
 )
-_RUNS: Final = "SELECT * FROM engine_map_runs_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
-_START: Final = (
-    "SELECT engine_items_start_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int, %s::int,"
-    " %s::uuid[], %s::int[], %s::jsonb[])"
+_RUNS: Final = (
+    "SELECT * FROM engine_map_runs_6(%s::uuid, %s::uuid, %s::text, %s::int, %s::int, %s::int)"
 )
+_START: Final = (
+    "SELECT engine_items_start_6(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int, %s::int,"
+    " %s::int, %s::boolean, %s::uuid[], %s::int[], %s::jsonb[])"
+)
+_LEND: Final = "SELECT engine_items_pass_6(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
 _PARK: Final = (
     "SELECT engine_chunk_park_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::bigint, %s::uuid,"
     " %s::int)"
@@ -68,6 +72,15 @@ class ItemRun:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ItemRuns:
+    """A chunk's items, those open or failed and those done, and the free places of its map."""
+
+    rows: Sequence[ItemRun]
+    done: Sequence[int]
+    room: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ItemStart:
     """A run to begin; `seed` is JSON text."""
 
@@ -82,34 +95,50 @@ def seen(connection: Connection, claim: ChunkClaim) -> int | None:
     return None if row is None or row[0] is None else int(row[0])
 
 
-def runs(connection: Connection, claim: ChunkClaim, *, low: int, high: int) -> list[ItemRun]:
-    """The begun items from `low` to before `high`, in order."""
-    given = (claim.tenant_id, claim.run_id, claim.path, low, high)
-    return [
-        ItemRun(
-            idx=idx,
-            attempt=attempt,
-            state=state,
-            code=code,
-            run_id=run_id,
-            run_state=RunStatus(run_state) if run_state else None,
-            told=told,
-        )
-        for idx, attempt, state, code, run_id, run_state, told in connection.execute(
-            _RUNS, given
-        ).fetchall()
-    ]
+def runs(
+    connection: Connection, claim: ChunkClaim, *, low: int, high: int, places: int
+) -> ItemRuns:
+    """The items from `low` to before `high`, of a map that may have `places` open."""
+    given = (claim.tenant_id, claim.run_id, claim.path, low, high, places)
+    (*_, done, room), *rest = connection.execute(_RUNS, given).fetchall()
+    return ItemRuns(
+        rows=[
+            ItemRun(
+                idx=idx,
+                attempt=attempt,
+                state=state,
+                code=code,
+                run_id=run_id,
+                run_state=RunStatus(run_state) if run_state else None,
+                told=told,
+            )
+            for idx, attempt, state, code, run_id, run_state, told, _, _ in rest
+        ],
+        done=done,
+        room=room,
+    )
 
 
 def start(
-    connection: Connection, claim: ChunkClaim, starts: Sequence[ItemStart], *, depth: int
+    connection: Connection,
+    claim: ChunkClaim,
+    starts: Sequence[ItemStart],
+    *,
+    depth: int,
+    places: int,
+    more: bool,
 ) -> str:
-    """Begin these items: STARTED, LOST, or TOO_DEEP where `depth` runs are above them."""
+    """Begin these items, as many as the map has places for; `more` wait behind them.
+
+    STARTED; FULL when some wait for a place; LOST; TOO_DEEP where `depth` runs are above them.
+    """
     given = (
         *_place(claim),
         claim.token,
         claim.attempt,
         depth,
+        places,
+        more,
         [one.run_id for one in starts],
         [one.idx for one in starts],
         [one.seed for one in starts],
@@ -118,6 +147,12 @@ def start(
     row = connection.execute(_START, given).fetchone()
     crashpoint("runs.committed")
     return str(row[0]) if row else ""
+
+
+def pass_on(connection: Connection, claim: ChunkClaim, *, places: int) -> bool:
+    """Whether another chunk of the map was woken for the places that are free."""
+    row = connection.execute(_LEND, (*_place(claim), places)).fetchone()
+    return row is not None and bool(row[0])
 
 
 def tell(connection: Connection, claim: ChunkClaim, runs: Sequence[UUID], word: str) -> None:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 STALE_SECONDS: Final = 1.0
 """A claimed run that has waited so long for a thread is given back."""
 TICK_SECONDS: Final = 1.0
+NEWS_SECONDS: Final = 0.02
+"""What ends together is told together."""
 
 
 class Keeper:
@@ -53,6 +55,8 @@ class Keeper:
         self._closing = threading.Event()
         self.asked = threading.Event()
         """A wait has something to ask of the rest of the product."""
+        self.news = threading.Event()
+        """An item has ended that is a run of its own, or a chunk of such a map is called."""
         self.has_abandoned = False
 
     def is_draining(self) -> bool:
@@ -67,6 +71,7 @@ class Keeper:
         """End the threads."""
         self._closing.set()
         self.asked.set()
+        self.news.set()
 
     def pause(self, seconds: float) -> None:
         """Sleep, but not past the end."""
@@ -131,16 +136,26 @@ class Keeper:
                 if time.monotonic() >= tidy_at:
                     tidy_at = time.monotonic() + TICK_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311
                     self._tidy()
-                self._wake()
+                self.news.set()
                 self._hooks.tick()
             except Exception as error:
                 logger.warning("tidying up failed: %s", error)
                 self._connections.drop()
 
-    def _wake(self) -> None:
-        """Chunks whose items' runs have ended, or whose map has something to say."""
-        if item_runs.wake(self._connections.get()).intersection(self._settings.pools):
-            self._ring()
+    def wakes(self) -> None:
+        """Wake chunks whose items' runs have ended, or whose map has something to say."""
+        while True:
+            self.news.wait()
+            self.pause(NEWS_SECONDS)
+            self.news.clear()
+            if self._closing.is_set():
+                return
+            try:
+                if item_runs.wake(self._connections.get()).intersection(self._settings.pools):
+                    self._ring()
+            except Exception as error:
+                logger.warning("no chunk was woken: %s", error)
+                self._connections.drop()
 
     def _tidy(self) -> None:
         connection = self._connections.get()

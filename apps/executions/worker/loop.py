@@ -109,6 +109,7 @@ class EngineLoop:
             ring=self._ring_pools,
             read_key=self._hooks.read_key,
             asked=self._keeper.asked.set,
+            news=self._keeper.news.set,
         )
 
     # --- from outside
@@ -121,6 +122,7 @@ class EngineLoop:
             ("beat", self._keeper.beats),
             ("claim", self._claims),
             ("tick", self._keeper.ticks),
+            ("news", self._keeper.wakes),
         ):
             helper = threading.Thread(target=target, name=f"engine-{name}", daemon=True)
             helper.start()

@@ -47,7 +47,9 @@ class Shop:
     """There is something to claim in these pools: tell the processes that serve them."""
     read_key: KeyReader
     asked: Callable[[], None]
-    """A wait has something to ask of the rest of the product, or an item has ended."""
+    """A wait has something to ask of the rest of the product."""
+    news: Callable[[], None]
+    """An item has ended, or there is a place for one: whoever looks after it is to be woken."""
 
     def step_pool(self, runner: StepRunner | None = None) -> SlicePool:
         """What runs the steps of one turn."""

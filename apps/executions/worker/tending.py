@@ -25,7 +25,16 @@ from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost
 from apps.executions.engine.storable import INLINE_LIMIT, Unstorable, dumps
 from apps.executions.store import item_runs, maps
 from apps.executions.store.connections import Connection
-from apps.executions.store.item_runs import CANCEL, CANCELED, STARTED, TOO_DEEP, ItemRun, ItemStart
+from apps.executions.store.item_runs import (
+    CANCEL,
+    CANCELED,
+    FULL,
+    STARTED,
+    TOO_DEEP,
+    ItemRun,
+    ItemRuns,
+    ItemStart,
+)
 from apps.executions.store.resilient import read_surely
 from apps.executions.worker.maps.item import failed_record
 from apps.executions.worker.maps.lines import ItemsGone
@@ -40,6 +49,8 @@ DEEP_MESSAGE: Final = (
     f"{DEPTH_LIMIT} runs are above this item already: put fewer maps and sub-workflows into each"
     " other."
 )
+AT_ONCE: Final = 64
+"""Items that begin in one statement."""
 T = TypeVar("T")
 
 
@@ -71,9 +82,9 @@ class Tending:
     def _is_done(self, state: RunState, progress: MapProgress, *, is_ending: bool) -> bool:
         """Whether it has come home; its items know what they have to."""
         while True:
-            rows, todo = self._items(progress)
-            running = [row for row in rows if row.is_open]
-            failed = [row for row in rows if self._has_failed(row)]
+            found, todo = self._items(progress)
+            running = [row for row in found.rows if row.is_open]
+            failed = [row for row in found.rows if self._has_failed(row)]
             fails_fast = progress.opening.policy is Policy.FAIL_FAST
             is_undone = state.rescue.undoing is not None
             is_stopped = is_ending or is_undone or is_over(state, self.claim)
@@ -85,24 +96,35 @@ class Tending:
                 todo_now = ()
             else:
                 self._tell(running, RESUME)
-                todo_now = todo[: max(progress.opening.slots - len(running), 0)]
+                # At least one: whoever finds no place for it is woken when there is one.
+                todo_now = todo[: min(max(found.room, 1), AT_ONCE)]
+                if not todo and found.room > 0:
+                    self._pass_on(progress)
             if todo_now:
-                if self._start(todo_now, state, progress):
+                if self._start(todo_now, state, progress, more=todo != todo_now) == FULL:
                     return False
-                continue  # Some have failed without having begun.
+                continue
             is_resting = state.is_paused and todo
             if running or (is_resting and not is_ending):
                 return False
             self._come_home(stopped=bool(todo), failed=failed)
             return True
 
-    def _items(self, progress: MapProgress) -> tuple[list[ItemRun], list[int]]:
+    def _items(self, progress: MapProgress) -> tuple[ItemRuns, list[int]]:
         """What is known of its items, and those that have no outcome and no run."""
         low, high = progress.opening.span(self.claim.chunk)
-        rows = self._ask(lambda c: item_runs.runs(c, self.claim, low=low, high=high))
-        over = {row.idx for row in rows if row.is_open or row.state == "done"}
-        over |= {row.idx for row in rows if self._has_failed(row)}
-        return rows, [idx for idx in range(low, high) if idx not in over]
+        places = progress.opening.concurrency
+        found = self._ask(
+            lambda c: item_runs.runs(c, self.claim, low=low, high=high, places=places)
+        )
+        over = {row.idx for row in found.rows if row.is_open or self._has_failed(row)}
+        over.update(found.done)
+        return found, [idx for idx in range(low, high) if idx not in over]
+
+    def _pass_on(self, progress: MapProgress) -> None:
+        places = progress.opening.concurrency
+        if self._ask(lambda c: item_runs.pass_on(c, self.claim, places=places)):
+            self.shop.news()
 
     def _has_failed(self, row: ItemRun) -> bool:
         return row.state == "failed" and row.attempt >= self.claim.attempt
@@ -113,33 +135,38 @@ class Tending:
             self._ask(lambda c: item_runs.tell(c, self.claim, told, word))
             self.shop.ring((RUN_POOL,))
 
-    def _start(self, todo: Sequence[int], state: RunState, progress: MapProgress) -> bool:
-        """Whether all have begun; one that cannot has failed."""
+    def _start(
+        self, todo: Sequence[int], state: RunState, progress: MapProgress, *, more: bool
+    ) -> str:
+        """FULL when some found no place; one that cannot begin has failed."""
         if self.died >= CRASH_LIMIT:
             self._fail(todo[:1], Failure(code=WORKER_LOST, message=LOST_MESSAGE))
             self.died = 0  # They died of that one, as far as anybody knows.
-            return False
-        starts, has_refused = [], False
+            return ""
+        starts = []
         for idx in todo:
             try:
                 seed = self._seed(idx, state, progress)
             except ItemsGone as error:
                 self._fail((idx,), Failure(code="MAP_ITEMS_GONE", message=str(error)))
-                has_refused = True
             except Unstorable as error:
                 self._fail((idx,), Failure(code="ITEM_TOO_LARGE", message=f"The item: {error}"))
-                has_refused = True
             else:
                 starts.append(ItemStart(run_id=uuid7(), idx=idx, seed=seed))
         if not starts:
-            return False
-        said = self._ask(lambda c: item_runs.start(c, self.claim, starts, depth=DEPTH_LIMIT))
+            return ""
+        places = progress.opening.concurrency
+        said = self._ask(
+            lambda c: item_runs.start(
+                c, self.claim, starts, depth=DEPTH_LIMIT, places=places, more=more
+            )
+        )
         if said == TOO_DEEP:
             self._fail(todo, Failure(code="ITEM_TOO_DEEP", message=DEEP_MESSAGE))
-        elif said != STARTED:
+        elif said not in (STARTED, FULL):
             raise LeaseLost
         self.shop.ring((RUN_POOL,))
-        return said == STARTED and not has_refused
+        return said
 
     def _seed(self, idx: int, state: RunState, progress: MapProgress) -> str:
         """Raises ItemsGone, Unstorable."""

@@ -117,7 +117,7 @@ class Turn(LeasedTurn[Claim, SlicePool]):
         if not held:
             self._drop(broken=False)
         elif self._has_news:
-            self.shop.asked()
+            self.shop.news()
         done()
 
     def _work(self) -> None:
