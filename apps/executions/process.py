@@ -44,6 +44,8 @@ class _Service:
 
 _running: Final[list[_Service]] = []
 _ringer: Final = ThreadPoolExecutor(1, thread_name_prefix="engine-ring")
+_unrung: Final[set[str]] = set()
+"""Pools whose ring waits for the thread: while Redis hangs they do not pile up."""
 
 
 def start(
@@ -115,7 +117,14 @@ def drain(seconds: float) -> None:
 def _ring(pools: Collection[str], ring: Callable[[str], None]) -> None:
     """Other processes of the pools look at once; from a thread, for Redis may be slow or gone."""
     for pool in pools:
-        _ringer.submit(ring, pool)
+        if pool not in _unrung:
+            _unrung.add(pool)
+            _ringer.submit(_ring_one, pool, ring)
+
+
+def _ring_one(pool: str, ring: Callable[[str], None]) -> None:
+    _unrung.discard(pool)  # What is committed from here on needs another ring.
+    ring(pool)
 
 
 def _tick(runner: StepRunner) -> None:

@@ -104,6 +104,8 @@ def ask_people(event: StepAsks) -> None:
     if event.wait.kind is WaitKind.APPROVAL:
         approving.ask(event)
     elif event.wait.kind in HUMAN_KINDS:
+        # It may have waited for an approval, whose time was over.
+        approving.withdraw(run_id=event.run_id, path=event.path)
         asking.list_question(event)
 
 

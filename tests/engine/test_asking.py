@@ -11,7 +11,7 @@ import pytest
 from apps.executions.engine.advice import advice, may_pass
 from apps.executions.engine.asking import again, given_up
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
+from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome, StepWaits
 from apps.executions.engine.slice_ports import Inbox, Left
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.wait_events import StepAnswer, answer_json, read_answer
@@ -46,6 +46,25 @@ def told(world: World, outcome: StepDone | StepFailed, attempt: int = 1) -> None
 def wait_of(world: World) -> Wait:
     (wait,) = world.folded().waiting.values()
     return wait
+
+
+def test_a_late_answer_is_not_taken_for_a_persons_word() -> None:
+    """An approval comes too late; meanwhile its failure is up to a person, in the same attempt."""
+    wait = StepWaits(wait=Wait(kind=WaitKind.APPROVAL, seconds=5.0))
+    nodes = [a("a"), a("b", onError=ESCALATE), a("c")]
+    world = World(plan_of(nodes, LINKS), script=only("b", lambda _: wait))
+    world.slice()
+    world.now += dt.timedelta(seconds=6)
+    world.slice()
+    assert wait_of(world).kind is WaitKind.ESCALATION
+    late = StepDone(outputs={"value": "approved"})
+    world.say(StepAnswer(path="b", attempt=1, outcome=late, kind=WaitKind.APPROVAL))
+    assert world.slice().left is Left.PARKED
+    assert statuses(world) == {"a": "SUCCEEDED", "b": "WAITING", "c": "BLOCKED"}
+    word = StepDone(outputs={"value": "decided"})
+    world.say(StepAnswer(path="b", attempt=1, outcome=word, kind=WaitKind.ESCALATION))
+    assert world.finish().status is RunStatus.SUCCEEDED
+    assert world.folded().records[1].outputs == word.outputs
 
 
 @pytest.mark.parametrize("code", ["STEP_TIMEOUT", "PROCESS_DIED", "CPU_EXCEEDED"])

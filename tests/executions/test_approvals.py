@@ -13,7 +13,7 @@ import pytest
 from django.db import connection
 
 from apps.executions import asks
-from apps.executions.actions import approving, cancel_run
+from apps.executions.actions import approving, cancel_run, resolve_step
 from apps.executions.engine.ports import (
     LogSink,
     StepCall,
@@ -22,8 +22,9 @@ from apps.executions.engine.ports import (
     StepWaits,
     StopSignal,
 )
+from apps.executions.engine.state import StepStatus
 from apps.executions.events import StepAsks
-from apps.executions.models import Ask, RunEvent
+from apps.executions.models import Ask, InboxMessage, Question, RunEvent
 from apps.kit.errors import Refusal
 from apps.nodes.control.approval import OnTimeout, Parameters, approval
 from apps.nodes.testing import FakeContext
@@ -58,7 +59,9 @@ def wait_of(**parameters: Any) -> Wait:
 class Asked:
     """A run that waits for an approval, and its workers."""
 
-    def __init__(self, tenant: Tenant, wait: Wait, **facts: Any) -> None:
+    def __init__(
+        self, tenant: Tenant, wait: Wait, *, on_error: Any = "continue", **facts: Any
+    ) -> None:
         self.tenant = tenant
 
         def script(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
@@ -67,7 +70,7 @@ class Asked:
             return StepDone(outputs={"value": call.path})
 
         self.runner = ScriptedRunner(script)
-        nodes = [a("a", onError="continue"), a("yes"), a("late")]
+        nodes = [a("a", onError=on_error), a("yes"), a("late")]
         links = [to("a.value", "yes.value"), to("a.timeout", "late.value")]
         self.run_id = start(tenant, raw(nodes, links), **facts)
         with worker(self.runner) as loop:
@@ -209,6 +212,41 @@ def test_the_end_of_its_time_decides(acme: Tenant, on_timeout: OnTimeout) -> Non
     assert asked.question.status == "CANCELED"
     with pytest.raises(AlreadyDecided):
         asked.decide(acme.owner)
+
+
+def test_a_failure_that_is_up_to_a_person_withdraws_the_question(acme: Tenant) -> None:
+    wait = wait_of(deadline_seconds=2, on_timeout="fail")
+    asked = Asked(acme, wait, on_error=[{"do": "escalate"}])
+    assert asked.question.status == "PENDING"
+    with worker(asked.runner) as loop:
+        loop.ring()
+        parked(acme, asked.run_id, head=4)
+    asked.relay()
+    assert asked.question.status == "CANCELED"
+    with worker(asked.runner) as loop:
+        loop.ring()
+        # Its end came as a word to the run, which is not for the wait that there is now.
+        until_read(acme, asked.run_id)
+    with scope.tenant(acme.id, actor=acme.owner):
+        assert Question.objects.get(run_id=asked.run_id).code == "WAIT_TIMEOUT"
+        resolve_step(
+            actor=acme.owner,
+            run_id=asked.run_id,
+            path="a",
+            outcome=StepStatus.SUCCEEDED,
+            output={"value": "by hand"},
+            comment="Asked by telephone.",
+        )
+    assert asked.end()["outputs"] == {"value": "by hand"}
+
+
+def until_read(tenant: Tenant, run_id: uuid.UUID, *, seconds: float = 20) -> None:
+    """Until the run has nothing unread."""
+    until = time.monotonic() + seconds
+    with scope.tenant(tenant.id):
+        while InboxMessage.objects.filter(run_id=run_id).exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_a_run_that_ends_withdraws_its_question(acme: Tenant) -> None:

@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from apps.executions import process
 from apps.executions.tasks import Ringer
 
 RINGS = 400
@@ -45,3 +46,21 @@ def test_after_every_ring_somebody_is_told() -> None:
         time.sleep(0.001)
     assert seen == RINGS
     assert told <= RINGS
+
+
+def test_rings_do_not_pile_up_behind_one_that_hangs() -> None:
+    rung: list[str] = []
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def ring(pool: str) -> None:
+        rung.append(pool)
+        hangs.set()
+        assert goes_on.wait(20)
+
+    process._ring(("io",), ring)
+    assert hangs.wait(20)
+    for _ in range(100):
+        process._ring(("io", "cpu"), ring)
+    goes_on.set()
+    process._ringer.submit(lambda: None).result(timeout=20)
+    assert rung == ["io", "io", "cpu"]

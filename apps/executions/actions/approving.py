@@ -21,6 +21,7 @@ from apps.tenancy.models import Membership
 from apps.versions.actions import Stage, cancel_approval, request_approval
 from apps.versions.models import Approval, ApprovalKind, ApprovalStatus
 from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.waits import WaitKind
 from apps.workflows.models import Workflow
 
 SUBJECT_LIMIT: Final = 200
@@ -96,7 +97,7 @@ def answer(approval_id: uuid.UUID) -> None:
         )
     answer_step(
         run_id=uuid.UUID(asked["run"]),
-        answer=StepAnswer(path=asked["path"], attempt=asked["attempt"], outcome=outcome),
+        answer=_told(asked["path"], asked["attempt"], outcome),
     )
 
 
@@ -111,8 +112,12 @@ def _request(event: StepAsks, **question: Any) -> None:
 def _answer(event: StepAsks, outcome: StepFailed) -> None:
     answer_step(
         run_id=event.run_id,
-        answer=StepAnswer(path=event.path, attempt=event.attempt, outcome=outcome),
+        answer=_told(event.path, event.attempt, outcome),
     )
+
+
+def _told(path: str, attempt: int, outcome: StepDone | StepFailed) -> StepAnswer:
+    return StepAnswer(path=path, attempt=attempt, outcome=outcome, kind=WaitKind.APPROVAL)
 
 
 def _members(emails: list[Any]) -> list[str]:

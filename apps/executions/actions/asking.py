@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
+from django.db.models import Q
+
 from apps.executions.actions.finding import found
 from apps.executions.engine.wait_events import ANSWER
 from apps.executions.events import StepAsks
@@ -17,7 +19,8 @@ def list_question(event: StepAsks) -> None:
     """A person is asked; an answer that came before the question was heard leaves no row."""
     close_questions(run_id=event.run_id, path=event.path)
     answers = InboxMessage.objects.filter(run_id=event.run_id, kind=ANSWER, body__path=event.path)
-    if answers.exists():
+    of_this = Q(body__kind=event.wait.kind) | Q(body__kind__isnull=True)  # Release 5 names no kind.
+    if answers.filter(of_this).exists():
         return
     failure: Any = event.wait.payload["failure"]
     Question.objects.create(

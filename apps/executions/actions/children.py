@@ -32,6 +32,7 @@ from apps.versions.actions.commits import found as version_of
 from apps.versions.actions.deployments import environment_of
 from apps.workflows.graph.callees import workflow_id_of
 from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.waits import WaitKind
 
 DEPTH_LIMIT: Final = 16
 """Runs below each other: what calls itself ends here."""
@@ -192,4 +193,5 @@ def _events_of(child: Run) -> Any:
 
 
 def _answer(run_id: uuid.UUID, path: str, attempt: int, outcome: StepDone | StepFailed) -> None:
-    answer_step(run_id=run_id, answer=StepAnswer(path=path, attempt=attempt, outcome=outcome))
+    told = StepAnswer(path=path, attempt=attempt, outcome=outcome, kind=WaitKind.CHILD)
+    answer_step(run_id=run_id, answer=told)

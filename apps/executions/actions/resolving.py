@@ -64,7 +64,9 @@ def resolve_step(
         if not isinstance(waiting, StepWaiting) or waiting.wait.kind not in HUMAN_KINDS:
             raise NothingToResolve(path)
         answer = _answer(waiting, outcome, output or {}, f"({actor.name}: {comment.strip()})")
-        told = StepAnswer(path=path, attempt=waiting.attempt, outcome=answer)
+        told = StepAnswer(
+            path=path, attempt=waiting.attempt, outcome=answer, kind=waiting.wait.kind
+        )
         answer_step(run_id=run_id, answer=told)
         close_questions(run_id=run_id, path=path)
         audit.record(

@@ -38,5 +38,5 @@ def answer_step(*, run_id: uuid.UUID, answer: StepAnswer) -> None:
     """
     run = Run.objects.filter(pk=run_id, finished_at=None).first()
     if run is not None:
-        name = f"{ANSWER}/{answer.path}/{answer.attempt}"
+        name = f"{ANSWER}/{answer.path}/{answer.attempt}/{answer.kind or ''}"
         tell(run, ANSWER, answer_json(answer), message_id=uuid.uuid5(run_id, name))

@@ -131,7 +131,9 @@ class Slice:
     def _answer(self, answer: StepAnswer, now: dt.datetime) -> None:
         """What a waiting step comes to; of a wait that is over, nothing counts."""
         index = self.state.step(answer.path).index
-        if index in self.state.waiting and self.state.records[index].attempt == answer.attempt:
+        wait = self.state.waiting.get(index)
+        is_meant = wait is not None and answer.kind in (None, wait.kind)
+        if is_meant and self.state.records[index].attempt == answer.attempt:
             self._settle(Settled(index=index, outcome=answer.outcome), now)
 
     def _settle(self, settled: Settled, now: dt.datetime) -> None:

@@ -46,6 +46,8 @@ class StepAnswer:
     path: str
     attempt: int
     outcome: StepDone | StepFailed
+    kind: WaitKind | None = None
+    """Of the wait that was asked about: the same attempt may wait for somebody else by now."""
 
 
 def wait_json(wait: Wait) -> dict[str, Json]:
@@ -122,7 +124,7 @@ def read_signal(body: Mapping[str, Any]) -> SignalReceived:
 
 def answer_json(answer: StepAnswer) -> dict[str, Json]:
     """The inbox's word: outputs, or the failure."""
-    body: dict[str, Json] = {"path": answer.path, "attempt": answer.attempt}
+    body: dict[str, Json] = {"path": answer.path, "attempt": answer.attempt, "kind": answer.kind}
     outcome = answer.outcome
     if isinstance(outcome, StepDone):
         return {**body, "outputs": dict(outcome.outputs)}
@@ -149,4 +151,10 @@ def read_answer(body: Mapping[str, Any]) -> StepAnswer:
             details=body["details"],
             decided=Decided(body["decided"]) if body.get("decided") else None,
         )
-    return StepAnswer(path=body["path"], attempt=body["attempt"], outcome=outcome)
+    kind = body.get("kind")
+    return StepAnswer(
+        path=body["path"],
+        attempt=body["attempt"],
+        outcome=outcome,
+        kind=None if kind is None else WaitKind(kind),
+    )
