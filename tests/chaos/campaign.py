@@ -144,6 +144,12 @@ class Campaign:
             lambda crew: [killer(crew, seed), stopper(crew, seed)],
             draw=_mapped,
         )
+        self.blow(
+            "maps whose items are runs, or are undone, kills, stops",
+            30,
+            lambda crew: [killer(crew, seed), stopper(crew, seed)],
+            draw=_items,
+        )
         self.relatives("children, retries, caches, kills, stops", 150)
         self.blow("kills, stops", 500, lambda crew: [killer(crew, seed), stopper(crew, seed)])
         self.blow("5 % replies lost, clocks wrong", 300, lost=0.05, skew=_skew)
@@ -303,6 +309,10 @@ def _huge(chance: random.Random) -> Shape:
 
 def _mapped(chance: random.Random) -> Shape:
     return mix.shape("mapped", chance)
+
+
+def _items(chance: random.Random) -> Shape:
+    return mix.shape(chance.choice(["items", "nested", "items undone"]), chance)
 
 
 def _poisoned(chance: random.Random) -> Shape:

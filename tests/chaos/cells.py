@@ -9,20 +9,14 @@ from enum import Enum
 from itertools import pairwise
 from typing import Any
 
+from tests.chaos import items
+from tests.chaos.items import Say, effects_of, mapped, said
 from tests.chaos.nursery import SHORT, TRUSTING
 from tests.chaos.strikes import Action, Blow
-from tests.factories.graphs import a, raw, to
+from tests.factories.graphs import raw, to
 
-Say = Mapping[str, Any]
 GATE: Say = {"gate": True}
-EFFECTS = ("keyed", "transactional", "reconcilable", "unsafe")
-
-
-def said(name: str, kind: str = "pure", say: Say | None = None, **fields: Any) -> dict[str, Any]:
-    """A node that does as it is told; nobody is there to be asked about an effect in doubt."""
-    if kind == "unsafe":
-        fields = {"onError": [{"match": {"classes": ["inDoubt", "crash"]}, "do": "fail"}], **fields}
-    return a(name, kind, configuration={"say": dict(say or {})}, **fields)
+SUCCEEDED, FAILED = frozenset({"SUCCEEDED"}), frozenset({"FAILED"})
 
 
 def line(*nodes: dict[str, Any], **configuration: Any) -> dict[str, Any]:
@@ -75,63 +69,23 @@ def _parked(pool: str) -> dict[str, Any]:
     return line(said("first", "keyed", {"failures": 1}, retry=again), said("second", "keyed", GATE))
 
 
-def mapped(kind: str, say: Say | None = None, *, items: int = 12, **opening: Any) -> dict[str, Any]:
-    """first, then a map whose body has an effect for each item, then last."""
-    nodes = [
-        said("first"),
-        said("rows", "each", {"items": items, **opening}),
-        said("one", kind, say, parentId="rows"),
-        said("last", "keyed"),
-    ]
-    links = [
-        to("first", "rows"),
-        to("rows.item", "one"),
-        to("one", "rows.result"),
-        to("rows.results", "last"),
-    ]
-    return raw(nodes, links)
-
-
-def effects_of(document: Mapping[str, Any]) -> set[str]:
-    """The paths of steps that deliver to the sink."""
-    nodes = {node["id"]: node for node in document["nodes"]}
-    paths: set[str] = set()
-    for name, node in nodes.items():
-        saying = (node.get("configuration") or {}).get("say") or {}
-        if node["type"].removeprefix("test.") not in EFFECTS or saying.get("silent"):
-            continue
-        around = nodes.get(node.get("parentId", ""))
-        if around is None:
-            paths.add(name)
-        else:
-            told = around["configuration"]
-            times = told.get("max_iterations") or told["say"]["items"]
-            paths |= {f"{around['id']}[{index}]/{name}" for index in range(times)}
-    return paths
-
-
 def _mapped(pool: str) -> dict[str, Any]:
     # One chunk at a time: whoever is at the gate holds the one that a zombie comes back to.
     return mapped("keyed", GATE, concurrency=1)
 
 
 def _items(pool: str) -> dict[str, Any]:
-    """A map whose items wait before their effect: each is a run of its own."""
-    nodes = [
-        said("first"),
-        said("rows", "each", {"items": 4, "chunk": 2}),
-        said("pause", "waiting", {"wait": 0.1}, parentId="rows"),
-        said("one", "keyed", GATE, parentId="rows"),
-        said("last", "keyed"),
-    ]
-    links = [
-        to("first", "rows"),
-        to("rows.item", "pause"),
-        to("pause", "one"),
-        to("one", "rows.result"),
-        to("rows.results", "last"),
-    ]
-    return raw(nodes, links)
+    return items.waiting("keyed", GATE, items=4, chunk=2)
+
+
+def _lone(pool: str) -> dict[str, Any]:
+    """Whoever is at the gate holds the very run of the item that a zombie comes back to."""
+    return items.waiting("keyed", GATE, items=1)
+
+
+def _undone(pool: str) -> dict[str, Any]:
+    # One chunk at a time, as above; the first step that undoes is the last item's.
+    return items.undone("keyed", GATE, items=6, chunk=3, concurrency=1)
 
 
 def _large(pool: str) -> dict[str, Any]:
@@ -151,6 +105,8 @@ class Story(Enum):
     LARGE = (_large, 1)
     MAPPED = (_mapped, 1)
     ITEMS = (_items, 1)
+    LONE = (_lone, 1)
+    UNDONE = (_undone, 1)
 
     def document(self, task_pool: str) -> dict[str, Any]:
         """With the pool of its tasks."""
@@ -162,6 +118,13 @@ class Story(Enum):
         """How many at once."""
         return int(self.value[1])
 
+    def owed(self, state: str) -> set[str]:
+        """The steps that must have delivered when a run has ended like that."""
+        document = self.document("x")
+        if self is Story.UNDONE:
+            return set(items.undone_of(document))
+        return effects_of(document) if state == "SUCCEEDED" else set()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
@@ -169,7 +132,7 @@ class Cell:
 
     blows: tuple[Blow, ...]
     story: Story
-    ends: frozenset[str] = frozenset({"SUCCEEDED"})
+    ends: frozenset[str] = SUCCEEDED
     fenced: bool = False
     forgotten: bool = False
     """The row of the dead worker is deleted, as if nobody had ever known it."""
@@ -206,7 +169,6 @@ class Cell:
         return TRUSTING if self.is_zombie else SHORT
 
 
-FAILED = frozenset({"FAILED"})
 _K, _S, _R, _L, _T, _H = (
     Action.KILL, Action.STOP, Action.RAISE, Action.LOST, Action.TERM, Action.HANG,
 )  # fmt: skip
@@ -258,11 +220,16 @@ _PLACES: tuple[tuple[Story, str, int, tuple[Action, ...]], ...] = (
     (Story.ITEMS, "home.begun", 1, (_K, _S, _R, _L, _T)),
     (Story.ITEMS, "home.committed", 1, (_K, _S, _R, _L, _T)),
     (Story.ITEMS, "effect.sent", 2, (_K, _T)),
+    (Story.LONE, "effect.sent", 1, (_S,)),
+    (Story.UNDONE, "undo.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.UNDONE, "undo.committed", 2, (_K, _S, _R, _L, _T)),
+    # Six effects come before the first that undoes one.
+    (Story.UNDONE, "effect.sent", 7, (_K, _S, _T)),
 )
 _FENCED = frozenset(
     {
         *("turn.folded", "step.begun", "effect.sent", "step.returned"),
-        *("append.begun", "batch.begun", "items.begun"),
+        *("append.begun", "batch.begun", "items.begun", "undo.begun"),
     }
 )
 """Stopped here with work to write: coming back, it is refused."""
@@ -314,6 +281,7 @@ def every_cell() -> list[Cell]:
             blows=(Blow(point=point, action=action, nth=nth),),
             story=story,
             fenced=action is _S and point in _FENCED and story is not Story.TASKS,
+            ends=FAILED if story is Story.UNDONE else SUCCEEDED,
         )
         for story, point, nth, actions in _PLACES
         for action in actions

@@ -15,7 +15,8 @@ from apps.tenancy import scope
 from apps.workflows.actions import create_workflow
 from apps.workflows.graph.callees import SUBWORKFLOW
 from tests.chaos.asking import ask
-from tests.chaos.cells import effects_of, line, said
+from tests.chaos.cells import line
+from tests.chaos.items import effects_of, said
 from tests.chaos.mix import CANCELED, FAILED, Shape
 from tests.chaos.sink import Sink
 from tests.factories.graphs import a, raw, to

@@ -32,7 +32,8 @@ from apps.executions.verify import verify_tenant
 from apps.kit.ids import uuid7
 from apps.workflows.graph.document import parse
 from apps.workflows.graph.waits import Wait, WaitKind
-from tests.chaos.cells import line, said
+from tests.chaos.cells import line
+from tests.chaos.items import said
 from tests.chaos.matrix import begin
 from tests.engine.doubles import Cut, MemoryJournal, ScriptedControl, ScriptedPool
 from tests.engine.simulator import World

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from tests.chaos.cells import effects_of, line, mapped, said
+from tests.chaos import items
+from tests.chaos.cells import line
+from tests.chaos.items import effects_of, mapped, said
 from tests.factories.graphs import raw, to
 
 SUCCEEDED: Final = frozenset({"SUCCEEDED"})
@@ -121,6 +123,27 @@ def _mapped(chance: random.Random) -> dict[str, Any]:
     return mapped("keyed", {"seconds": 0.02}, items=items, chunk=chance.randint(2, 12))
 
 
+def _items(chance: random.Random) -> dict[str, Any]:
+    """Its items wait, so each is a run of its own."""
+    return items.waiting(
+        chance.choice(KINDS),
+        pause=chance.choice([0.1, 0.5, 2.0]),
+        items=chance.randint(2, 8),
+        chunk=chance.randint(1, 4),
+        concurrency=chance.randint(1, 4),
+    )
+
+
+def _nested(chance: random.Random) -> dict[str, Any]:
+    size = chance.randint(2, 4)
+    return items.nested(chance.choice(KINDS), inside=chance.randint(1, 5), items=size, chunk=2)
+
+
+def _items_undone(chance: random.Random) -> dict[str, Any]:
+    size, chunk = chance.randint(3, 20), chance.randint(2, 6)
+    return items.undone(chance.choice(KINDS), {"seconds": 0.02}, items=size, chunk=chunk)
+
+
 def _canceled(chance: random.Random) -> dict[str, Any]:
     return line(said("a", "keyed"), said("b", say={"seconds": 0.5}), said("c", "keyed"))
 
@@ -209,6 +232,9 @@ _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]
     "signaled": (3, _signaled),
     "canceled": (2, _canceled),
     "mapped": (3, _mapped),
+    "items": (2, _items),
+    "nested": (1, _nested),
+    "items undone": (2, _items_undone),
     "looped": (3, _looped),
     "joined": (3, _joined),
     "replaced": (2, _replaced),
@@ -218,7 +244,7 @@ _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]
     "paused": (3, _chain),
     "forked": (3, _forked),
 }
-_ENDS: Final = {"unsafe": DOUBTFUL, "canceled": CANCELED, "undone": FAILED}
+_ENDS: Final = {"unsafe": DOUBTFUL, "canceled": CANCELED, "undone": FAILED, "items undone": FAILED}
 _POKES: Final = {
     "signaled": "signal",
     "canceled": "cancel",
@@ -243,12 +269,14 @@ def drawn(chance: random.Random) -> Shape:
 def shape(name: str, chance: random.Random) -> Shape:
     """One of a kind."""
     draw = _huge if name == "huge" else _DRAW[name][1]
+    document = draw(chance)
+    called = items.undone_of(document) if name == "items undone" else _CALLED.get(name)
     return Shape(
         name=name,
-        document=draw(chance),
+        document=document,
         ends=_ENDS.get(name, SUCCEEDED),
         poke=_POKES.get(name, ""),
-        called=_CALLED.get(name),
+        called=called,
     )
 
 

@@ -32,10 +32,10 @@ from tests.chaos.monkeys import Crew, Monkey
 from tests.chaos.nursery import Nursery
 from tests.chaos.sink import Sink
 from tests.chaos.table import Table
+from tests.chaos.whereabouts import LOST, Whereabouts
 from tests.factories.tenancy import Tenant
 
 T = TypeVar("T")
-LOST = "WORKER_LOST"
 LIVELY_SECONDS = 60.0
 """Without one event for so long while runs are open, something hangs."""
 SHOWN = 5
@@ -68,6 +68,7 @@ class Storm:
 
     def __post_init__(self) -> None:
         self.url = house.everything(self.servers)
+        self._whereabouts = Whereabouts(self.url)
         self.chance = random.Random(f"{self.seed} {self.name}")
 
     def blow(
@@ -218,27 +219,6 @@ class Storm:
                 return
             time.sleep(0.25)
 
-    def _never(self, run_id: str, missing: set[str], crew: Crew) -> list[str]:
-        """What was not done and why, without items of maps that had each cost three workers."""
-        found = []
-        for path in sorted(missing):
-            state, error = self._item(run_id, path)
-            is_given_up = state == "failed" and (error or {}).get("code") == LOST
-            if is_given_up and crew.deaths.are_enough(run_id):
-                self.items_given_up += 1
-                continue
-            found.append(f"{path} ({state}, {error}; {crew.deaths.told(run_id)})")
-        return found
-
-    def _item(self, run_id: str, path: str) -> tuple[str, Any]:
-        """What the map says of the item that a step was to be run in."""
-        around, _, rest = path.partition("[")
-        if not rest:
-            return "no item", None
-        query = "SELECT state, error FROM map_item WHERE run_id = %s AND path = %s AND idx = %s"
-        rows = ask(self.url, query, [run_id, around, int(rest.partition("]")[0])])
-        return rows[0] if rows else ("no row", None)
-
     def _reckon(self, receiver: Sink, crew: Crew) -> None:
         query = "SELECT id::text, state, error ->> 'code', parent_id::text FROM run"
         rows = ask(self.url, query)
@@ -263,8 +243,11 @@ class Storm:
                 self.violations.append(
                     f"{shape.name} {run_id} ended {state}: {trail(self.url, run_id)}"
                 )
-            elif never := self._never(run_id, shape.owed(str(state)) - receiver.done(run_id), crew):
-                self.violations.append(f"LOST: {shape.name} {run_id} never did {never}")
+            elif missing := shape.owed(str(state)) - receiver.done(run_id):
+                never, given_up = self._whereabouts.judged(run_id, missing, crew.deaths)
+                self.items_given_up += given_up
+                if never:
+                    self.violations.append(f"LOST: {shape.name} {run_id} never did {never}")
         self.violations += [
             f"the ledger heard {heard[run_id]} times of {run_id}"
             for run_id in states
@@ -316,6 +299,6 @@ def emptied(servers: Backends) -> Iterator[None]:
     yield
     tables = (
         "run, run_event, run_inbox, work_item, timer, outbox, ask, open_child, lane, map_chunk,"
-        " map_item"
+        " map_item, map_news"
     )
     ask(house.everything(servers), f"TRUNCATE {tables}")

@@ -14,7 +14,7 @@ from apps.executions.verify import verify_tenant
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from tests.chaos import nursery, sink
-from tests.chaos.cells import effects_of, mapped
+from tests.chaos.items import effects_of, mapped
 from tests.chaos.matrix import begin, ended
 from tests.chaos.nursery import LEASE, TRUSTING, Nursery, Worker
 from tests.factories.tenancy import Tenant

@@ -166,7 +166,9 @@ def undo(
 ) -> bool:
     """How far an item is undone, durable; False when the chunk is another's."""
     given = (*_place(claim), claim.token, idx, history, is_done, writes)
+    crashpoint("undo.begun")
     row = connection.execute(_UNDO, given).fetchone()
+    crashpoint("undo.committed")
     return row is not None and bool(row[0])
 
 

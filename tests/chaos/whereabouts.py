@@ -1,0 +1,62 @@
+"""What became of an item without an effect, by the rows of its map: given up, or lost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any, Final
+
+from apps.executions.engine.undoing import COMPENSATION_FAILED
+from tests.chaos.asking import ask
+from tests.chaos.deaths import Deaths
+
+LOST: Final = "WORKER_LOST"
+_ITEM: Final = (
+    "SELECT state, error ->> 'code', child::text FROM map_item"
+    " WHERE run_id = %s AND path = %s AND idx = %s"
+)
+_UNDONE: Final = (
+    "SELECT error -> 'details' -> 'notUndone' FROM run WHERE id = %s AND error ->> 'code' = %s"
+)
+_INSIDE: Final = re.compile(r"(.+?)\[(\d+)\]/(.+)")
+
+
+class Whereabouts:
+    """Reads what the maps of a storm's runs say."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def judged(
+        self, run_id: str, missing: Collection[str], deaths: Deaths
+    ) -> tuple[list[str], int]:
+        """What is lost and why, and how many steps are given up: their item cost three workers."""
+        lost = []
+        for path in sorted(missing):
+            runs, found = self._item(run_id, path)
+            is_given_up = found == ("failed", LOST) or self._is_not_undone(run_id, path)
+            if is_given_up and any(map(deaths.are_enough, runs)):
+                continue
+            lost.append(f"{path}: {found}, died with it {[deaths.told(one) for one in runs]}")
+        return lost, len(missing) - len(lost)
+
+    def _item(self, run_id: str, path: str) -> tuple[list[str], tuple[Any, ...]]:
+        """The runs around a step from the outermost on, and what the innermost map says of it."""
+        runs, found = [run_id], ("in no map",)
+        while inside := _INSIDE.fullmatch(path):
+            around, at, path = inside.groups()
+            rows = ask(self._url, _ITEM, [runs[-1], around, int(at)])
+            if not rows:
+                return runs, ("no row",)
+            *said, child = rows[0]
+            found = tuple(said)
+            if child is None:
+                break
+            runs.append(child)
+        return runs, found
+
+    def _is_not_undone(self, run_id: str, path: str) -> bool:
+        """The run itself says so, and names the step that was to be undone."""
+        rows = ask(self._url, _UNDONE, [run_id, COMPENSATION_FAILED])
+        places = (path.rpartition("/")[0], path.partition("/")[0])
+        return bool(rows) and any(named in places for named in rows[0][0])
