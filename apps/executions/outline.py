@@ -73,7 +73,9 @@ def outline(run: Run, document: Mapping[str, Any]) -> Outline:
     )
     seen = rows[:STEPS_LIMIT]
     begun = {(row[0], row[1]): row[5] for row in seen if row[5] is not None}
-    first = min((row[6] for row in seen if row[6] is not None), default=None)
+    # What was taken over began in another run.
+    own = (row[6] for row in seen if row[2] != "step.reused")
+    first = min((begin for begin in own if begin is not None), default=None)
     return Outline(
         latest=_lines(document, (row[:5] for row in seen), run=run, begun=begun),
         since=None if first is None else instant(first),

@@ -139,6 +139,7 @@ class GuardedHttp:
         code = _CODES[error.fault]
         acts = not self._may_repeat and method.upper() not in _READING
         if acts and error.fault in (EgressFault.TIMEOUT, EgressFault.BROKEN):
-            message = f"The request was sent and may have had its effect. {error.message}"
+            fault = error.message.partition(". ")[0]
+            message = f"{fault}. The request was sent, and may have had its effect."
             return NodeError(EFFECT_IN_DOUBT, message, details={"http": code})
         return NodeError(code, error.message, retryable=error.retryable)

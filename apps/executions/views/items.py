@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from apps.executions import history, policies
 from apps.executions.mapped import given_to
 from apps.executions.models import MapItem, Run
-from apps.executions.views.watching import Output, output_of
+from apps.executions.views.outputs import Output, output_of
 from apps.kit.html.paging import pager, window_of
 from apps.kit.pages import paginate
 from apps.tenancy import scope

@@ -15,6 +15,7 @@ from apps.executions import lineages, policies
 from apps.executions.actions import Again, fork_run, retry_run
 from apps.executions.actions.repeating import DRAFT
 from apps.executions.compiled import compiled_of
+from apps.executions.engine.state import RunStatus
 from apps.executions.errors import EffectsNeedConsent
 from apps.executions.models import Run
 from apps.kit.errors import Refusal
@@ -38,12 +39,14 @@ class AgainForm(forms.Form):
     input = forms.JSONField(
         required=False,
         label="What arrives at its ports",
-        widget=forms.Textarea(attrs={"rows": 12, "class": "mono", "spellcheck": "false"}),
+        widget=forms.Textarea(attrs={"rows": 8, "class": "mono", "spellcheck": "false"}),
     )
 
     def __init__(self, *given: Any, run: Run, step: str, **named: Any) -> None:
         super().__init__(*given, **named)
         choices = [("", (run.version and f"v{run.version}, as before") or "The same draft")]
+        if not step and run.status is RunStatus.SUCCEEDED:
+            choices = []  # Nothing would be left to run.
         if run.environment == EnvironmentKind.DEVELOPMENT:
             choices.append((DRAFT, "The draft as it is now"))
         numbered = WorkflowVersion.objects.of(run.workflow_id).numbered()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,14 +21,17 @@ from apps.executions.actions.approving import subject_of
 from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.state import StepStatus
+from apps.executions.history import steps_at
+from apps.executions.mapped import given_to
 from apps.executions.models import AWAITED, LogLine, MapItem, ParentKind, Run
 from apps.executions.outline import STEPS_LIMIT, attempts_at, outline
 from apps.executions.parts import drawn_for, stand_ins
 from apps.executions.queueing import reasons
 from apps.executions.timeline import SCALE, Attempt
 from apps.executions.views.controlling import SignalForm
+from apps.executions.views.outputs import Output, output_of, results_of
 from apps.kit.clock import now
-from apps.kit.html.tags import tone
+from apps.kit.html.tags import duration, tone
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from apps.tenancy.actors import Actor, Permission
@@ -69,17 +72,6 @@ class Row:
     """The question that it waits for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Output:
-    """A value that left a port: an object to download, or text."""
-
-    name: str
-    digest: str = ""
-    media_type: str = ""
-    bytes: int = 0
-    text: Any = None
-
-
 @require_safe
 @never_cache
 @tenant_page
@@ -93,15 +85,15 @@ def run(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             **moving,
             "workflow": workflow_of(found.workflow_id),
             "environment": Environment.objects.filter(pk=found.environment_id).first(),
-            "may_run": policies.can_run_workflow(request.actor),
             "chain": lineages.chain(found),
             "parent": Run.objects.filter(pk=found.parent_id).summary().first()
             if found.parent_id
             else None,
-            **_buttons(request.actor),
+            **_buttons(request.actor, found),
             "signal_form": _signal_form(moving["rows"])
             if policies.can_signal_run(request.actor)
             else None,
+            "item": _item(found),
         }
         return render(request, "executions/run.html", context)
 
@@ -113,11 +105,13 @@ def live(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
     """The part of the page that moves; it asks for its successor until the run has ended."""
     require(policies.can_read_runs(request.actor), "see runs")
     with scope.transaction():
+        found = _found(run_id)
         context = {
-            **_moving(_found(run_id), page=_page(request)),
-            **_buttons(request.actor),
+            **_moving(found, page=_page(request)),
+            **_buttons(request.actor, found),
+            "workflow": workflow_of(found.workflow_id),
         }
-        return render(request, "executions/_status.html", context)
+        return render(request, "executions/_live.html", context)
 
 
 def _signal_form(rows: Sequence[Row]) -> SignalForm:
@@ -130,14 +124,30 @@ def _signal_form(rows: Sequence[Row]) -> SignalForm:
     return SignalForm(initial=initial)
 
 
-def _buttons(actor: Actor) -> dict[str, bool]:
-    """What of the moving part this reader may press."""
+def _item(found: Run) -> Output | None:
+    """What the item of a map is, of a run that stands for one."""
+    if found.parent_kind != ParentKind.ITEM or found.parent_id is None:
+        return None
+    path, _, index = (found.parent_path or "").rstrip("]").rpartition("[")
+    parent = Run.objects.filter(pk=found.parent_id).first()
+    steps = steps_at(parent, [path]) if parent is not None else ()
+    if not steps or steps[0].mapping is None:
+        return None
+    return output_of(found.parent_path or "", given_to(steps[0].mapping.opening, int(index)))
+
+
+def _buttons(actor: Actor, found: Run) -> dict[str, bool]:
+    """What of the moving part this reader may press; a part of a run rests and repeats with it."""
+    is_whole = found.parent_kind != ParentKind.ITEM
+    may_run = policies.can_run_workflow(actor)
     return {
+        "may_run": may_run,
+        "may_repeat": may_run and is_whole,
         "may_cancel": policies.can_cancel_run(actor),
-        "may_pause": policies.can_pause_run(actor),
+        "may_pause": policies.can_pause_run(actor) and is_whole,
         "may_decide": actor.has(Permission.APPROVALS_DECIDE),
         "may_resolve": policies.can_resolve_step(actor),
-        "may_fork": policies.can_run_workflow(actor),
+        "may_fork": may_run and is_whole,
         "may_signal": policies.can_signal_run(actor),
     }
 
@@ -212,7 +222,7 @@ def _moving(found: Run, *, page: int) -> dict[str, Any]:
             marks={node: _mark(one) for node, one in by_node.items()},
             notes={node: _note(one, present) for node, one in by_node.items()},
         ),
-        "results": tuple(_results(found.result)),
+        "results": tuple(results_of(found.result)),
         "logs": list(reversed(lines[:SHOWN_LINES])),
         "is_log_cut": len(lines) > SHOWN_LINES,
         "metrics": _metrics(found.pk),
@@ -352,26 +362,4 @@ def _note(one: Attempt, present: dt.datetime) -> str:
     length = one.duration_ms(until=present)
     if length is None:
         return ""
-    return f"{length / 1000:.1f} s" if length >= 1000 else f"{length:.0f} ms"
-
-
-def _results(result: Any) -> Iterator[Output]:
-    """What left the steps that nothing follows, by node and port."""
-    if not isinstance(result, Mapping):
-        return
-    for node, ports in result.items():
-        if isinstance(ports, Mapping):
-            for port, value in ports.items():
-                yield output_of(f"{node}.{port}", value)
-
-
-def output_of(name: str, value: Any) -> Output:
-    """A value as pages show it."""
-    if isinstance(value, Mapping) and isinstance(value.get("$artifact"), str):
-        return Output(
-            name=name,
-            digest=value["$artifact"],
-            media_type=str(value.get("mediaType", "")),
-            bytes=int(value.get("bytes") or 0),
-        )
-    return Output(name=name, text=value)
+    return duration(length)
