@@ -35,8 +35,11 @@ class Answer:
         return cls(status, jsons.dumps(value).encode(), {"content-type": "application/json"})
 
     def json(self) -> Any:
-        """The body as JSON."""
-        return jsons.loads(self.content)
+        """The body as JSON; NodeError HTTP_NOT_JSON when it is none, as of a real answer."""
+        try:
+            return jsons.loads(self.content)
+        except ValueError:
+            raise NodeError("HTTP_NOT_JSON", "The answer is not JSON.") from None
 
 
 @dataclass(frozen=True)

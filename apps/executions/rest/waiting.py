@@ -10,7 +10,8 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from itertools import chain, repeat
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -33,19 +34,16 @@ async def until_over(
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
     async with _ears().listening(run_id) as rung:
-        for looks in range(1 << 30):
+        pauses = chain(LOOKS, repeat(LOOKS[-1]))
+        while True:
             rung.clear()
             seen = await look()
             left = until - loop.time()
             if seen.is_over or left <= 0:
                 return seen
-            pause = min(left, LOOKS[min(looks, len(LOOKS) - 1)])
-            try:
-                async with asyncio.timeout(pause):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, next(pauses))):
                     await rung.wait()
-            except TimeoutError:
-                continue
-    raise AssertionError
 
 
 class _Ears:

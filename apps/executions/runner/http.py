@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json as jsons
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from apps.executions.engine.asking import EFFECT_IN_DOUBT
+from apps.executions.runner.answers import Answer
 from apps.executions.runner.doors import OpenEgress
 from apps.executions.runner.secrets import SecretBook
 from apps.kit.egress import EgressError, EgressFault
@@ -25,22 +24,6 @@ _CODES = {
     EgressFault.TOO_MANY_REDIRECTS: "HTTP_FAILED",
 }
 _READING = ("GET", "HEAD", "OPTIONS")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer, read whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    def json(self) -> Any:
-        """The body as JSON; NodeError when it is none."""
-        try:
-            return jsons.loads(self.content)
-        except (ValueError, RecursionError):
-            raise NodeError("HTTP_NOT_JSON", "The answer is not JSON.") from None
 
 
 def declared_hosts(node_type: NodeType, parameters: Mapping[str, Any]) -> frozenset[str]:

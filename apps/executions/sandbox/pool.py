@@ -33,7 +33,6 @@ HostFunction = Callable[..., Any]
 _CHECKOUT_SECONDS = 10.0
 _REQUEST_SECONDS = 30.0
 _SESSIONS_PER_PROCESS = 500
-_RESULT_NAME = "result"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,7 +93,7 @@ class HttpResponse(Protocol):
         """The body."""
 
     def json(self) -> Any:
-        """The body as JSON; NodeError HTTP_FAILED when it is none."""
+        """The body as JSON; NodeError HTTP_NOT_JSON when it is none."""
 
 
 class HttpClient(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json as jsons
 import os
 import shutil
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
+from apps.executions.runner.answers import Answer
 from apps.executions.runner.process.channel import Channel
 from apps.workflows.graph.context import ArtifactRef, NodeContext, NodeError
 
@@ -22,22 +22,6 @@ _COPY = 1 << 20
 def remote_context(channel: Channel, call: Mapping[str, Any]) -> NodeContext:
     """A NodeContext that holds no key, no connection and no address of the platform."""
     return _Context(channel, call)
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """An HTTP answer that came over the channel."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-    def json(self) -> Any:
-        """The body as JSON; NodeError when it is none."""
-        try:
-            return jsons.loads(self.content)
-        except (ValueError, RecursionError):
-            raise NodeError("HTTP_NOT_JSON", "The answer is not JSON.") from None
 
 
 @dataclass(frozen=True)
@@ -122,7 +106,7 @@ class _Context:
         json: Any = None,
         content: bytes | None = None,
         timeout_seconds: float | None = None,
-    ) -> _Answer:
+    ) -> Answer:
         plain = {
             name: {"secret": value.name} if isinstance(value, _Reference) else str(value)
             for name, value in (headers or {}).items()
@@ -139,7 +123,7 @@ class _Context:
                 "timeout": timeout_seconds,
             }
         )
-        return _Answer(answer["status"], answer["headers"], base64.b64decode(answer["content"]))
+        return Answer(answer["status"], answer["headers"], base64.b64decode(answer["content"]))
 
     def open(self, reference: ArtifactRef) -> BinaryIO:
         return self.path(reference).open("rb")
