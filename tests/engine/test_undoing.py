@@ -10,7 +10,7 @@ import pytest
 from apps.executions.engine.decide import CancelRequest
 from apps.executions.engine.history import CancelReason
 from apps.executions.engine.ports import StepCall, StepFailed, StepOutcome
-from apps.executions.engine.slice_ports import Inbox
+from apps.executions.engine.slice_ports import Inbox, Left
 from apps.executions.engine.state import RunStatus
 from tests.engine.cases import failing, plan_of, statuses, types
 from tests.engine.rescues import LINKS, SHOP, fallback, no, scripts, status, undo
@@ -268,6 +268,41 @@ def test_who_cancels_a_run_that_is_undone_is_told_what_is_not(refund: Script) ->
     assert state.error is not None
     left = ["order"] if status(world, "charge") == "COMPENSATED" else ["charge", "order"]
     assert state.error.details["notUndone"] == left
+
+
+@pytest.mark.parametrize("reason", CancelReason)
+def test_a_run_that_waits_for_somebody_while_it_is_undone_can_be_canceled_once_more(
+    reason: CancelReason,
+) -> None:
+    ask = [{"do": "escalate"}]
+    nodes = [*SHOP[:3], a("withdraw", "keyed"), a("refund", "keyed", onError=ask)]
+    plan = plan_of(nodes, LINKS, onCancel="compensate")
+    world = World(plan, script=scripts(refund=no("BANK_CLOSED")), seconds={"reserve": 9.0})
+    if reason is CancelReason.REQUESTED:
+        canceled(world, after="charge")
+    else:
+        world.deadline_at = START + dt.timedelta(seconds=1)
+    assert world.slice().left is Left.PARKED
+    assert world.folded().status is RunStatus.COMPENSATING
+    world.mail.append(Inbox(cancel=CancelRequest(by="ben")))
+    assert world.slice().left is Left.FINISHED
+    state = world.folded()
+    ended = {"REQUESTED": RunStatus.CANCELED, "DEADLINE": RunStatus.TIMED_OUT}
+    assert state.status is ended[reason]
+    assert state.error is not None
+    assert state.error.details["notUndone"] == ["charge", "order"]
+
+
+def test_who_cancels_twice_does_not_cut_short_what_undoes() -> None:
+    refund = failing("BANK_BUSY", times=1, retryable=True)
+    nodes = [*SHOP[:4], a("refund", "keyed", retry={"maxAttempts": 3, "backoffSeconds": 60})]
+    plan = plan_of(nodes, LINKS, onCancel="compensate")
+    world = canceled(World(plan, script=scripts(refund=refund)), after="charge")
+    assert world.slice().left is Left.PARKED
+    world.mail.append(Inbox(cancel=CancelRequest(by="ben")))
+    state = world.finish()
+    assert (state.status, state.error) == (RunStatus.CANCELED, None)
+    assert status(world, "order") == status(world, "charge") == "COMPENSATED"
 
 
 def test_undoing_that_fails_is_told_by_a_run_that_was_canceled() -> None:

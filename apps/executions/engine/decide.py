@@ -67,6 +67,8 @@ class Facts:
     pool: str = RUN_POOL
     """Where the run is owned; steps of other pools are dispatched."""
     cancel: CancelRequest | None = None
+    insists: bool = False
+    """Somebody cancels a run once more, which is being undone because it was canceled."""
     pause: PauseRequest | None = None
     worker_lost: bool = False
     """Workers died with this run too often without any step settling in between."""
@@ -261,7 +263,11 @@ def _undoing(state: RunState, undoing: Undoing, facts: Facts) -> Commands:
             tuple(index for index in found if index in state.cut) for found in (starts, dispatches)
         )
     else:
-        is_busy = bool(is_busy or state.ready or state.retrying or state.waiting)
+        is_busy = bool(is_busy or state.ready or state.retrying)
+        if state.waiting and facts.insists and not is_busy:
+            # Whoever it waits for may never come: a run that is to end does end.
+            return Commands(events=(_end(state),))
+        is_busy = bool(is_busy or state.waiting)
     if is_busy:
         # Chunks that are out come back after their current items: what they did is known then.
         out = tuple(index for index, progress in state.mapping.items() if progress.is_out)

@@ -52,6 +52,7 @@ class Slice:
         self.began_at = self.control.now()
         self.flights: dict[int, Flight] = {}
         self.cancel: CancelRequest | None = None
+        self.insists = False
         self.pause: PauseRequest | None = None
         self.has_stopped = False
         self.halted: set[int] = set()
@@ -101,6 +102,8 @@ class Slice:
     def _read_inbox(self) -> None:
         inbox = self.journal.inbox()
         self.buffer.consumed = inbox.ids
+        if inbox.cancel is not None and self.cancel is None:
+            self.insists = self.state.canceling is not None
         self.cancel = inbox.cancel or self.cancel
         self.pause = inbox.pause or self.pause
         now = self.control.now()
@@ -162,6 +165,7 @@ class Slice:
             pool=self.claim.pool,
             is_held=self.claim.is_held,
             cancel=self.cancel,
+            insists=self.insists,
             pause=pause,
             worker_lost=lost,
             may_start=self.may_start,
