@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from apps.executions.actions import cancel_run, pause_run, resume_run, signal_run
 from apps.executions.engine.ports import (
@@ -372,6 +373,7 @@ def test_items_that_wait_are_stopped_when_their_run_is_to_be_undone(acme: Tenant
     def fails(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
         if call.path == "after":
             until(lambda: sum(one.state == "WAITING" for one in items_of(acme, call.run_id)) == 3)
+            connection.close()  # This thread is the engine's.
             return StepFailed(code="NO", message="no")
         return items(call, stop, logs)
 
