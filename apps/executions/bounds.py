@@ -18,22 +18,22 @@ QUEUE_RETRY_SECONDS: Final = 10
 MEASURED: Final = 20
 
 # Whether the queue is full, and until when there were too many starts: nobody counts further. Items
-# of maps are parts of a run that was counted. Ids
-# are UUIDv7: the newest run has the greatest, and its instant stands in front.
+# of maps are parts of a run that was counted. Ids are UUIDv7: the newest run has the greatest, and
+# its instant stands in front. An index can be asked by the statement's time, not by the clock's.
 _ROOM: Final = """
     SELECT EXISTS (SELECT FROM run WHERE tenant_id = %(tenant)s AND finished_at IS NULL
-                    AND parent_kind IS DISTINCT FROM 'ITEM' OFFSET %(queue)s),
+                    AND (parent_kind IS NULL OR parent_kind <> 'ITEM') OFFSET %(queue)s),
            (SELECT 60 - extract(epoch FROM clock_timestamp() - created_at) FROM run
              WHERE tenant_id = %(tenant)s
-               AND id >= engine_uuid_floor_1(clock_timestamp() - interval '1 minute')
-               AND parent_kind IS DISTINCT FROM 'ITEM'
+               AND id >= engine_uuid_floor_1(statement_timestamp() - interval '1 minute')
+               AND (parent_kind IS NULL OR parent_kind <> 'ITEM')
              ORDER BY id DESC OFFSET %(starts)s LIMIT 1)
 """
 _TAKEN: Final = """
     SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY seconds) FROM (
       SELECT extract(epoch FROM finished_at - started_at)::float8 AS seconds FROM run
        WHERE tenant_id = %s AND workflow_id = %s AND finished_at IS NOT NULL
-         AND started_at IS NOT NULL AND parent_kind IS DISTINCT FROM 'ITEM'
+         AND started_at IS NOT NULL AND (parent_kind IS NULL OR parent_kind <> 'ITEM')
        ORDER BY id DESC LIMIT %s) AS latest
 """
 

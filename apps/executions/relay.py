@@ -40,11 +40,12 @@ _DUE: Final = """
                           AND e.due_at > '-infinity' AND e.due_at > clock_timestamp())
      ORDER BY o.xid, o.id LIMIT %s
 """
+# One by one by their key: a plan of its own choice might walk over all that is gone already.
 _TAKE: Final = """
-    DELETE FROM outbox WHERE (xid, id) IN (
-      SELECT xid, id FROM outbox
-       WHERE (xid, id) IN (SELECT x::xid8, i FROM unnest(%s::text[], %s::bigint[]) AS e(x, i))
-         FOR UPDATE SKIP LOCKED)
+    DELETE FROM outbox WHERE ctid = ANY (ARRAY (
+      SELECT mine.ctid FROM unnest(%s::text[], %s::bigint[]) AS e(x, i), LATERAL (
+        SELECT o.ctid FROM outbox o WHERE o.xid = e.x::xid8 AND o.id = e.i
+         LIMIT 1 FOR UPDATE SKIP LOCKED) AS mine))
     RETURNING xid::text, id
 """
 _LATER: Final = """

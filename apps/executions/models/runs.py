@@ -69,7 +69,9 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def in_state(self, states: Collection[RunStatus]) -> Self:
         """Runs in one of these states."""
-        return self.filter(state__in=[state.value for state in states])
+        found = self.filter(state__in=[state.value for state in states])
+        # Open runs have an index of their own: the others are not walked through.
+        return found if any(state.is_terminal for state in states) else found.open()
 
     def children(self, run_id: uuid.UUID) -> Self:
         """Runs that this one has started, in that order."""

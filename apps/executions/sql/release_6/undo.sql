@@ -6,3 +6,6 @@ DROP FUNCTION engine_items_pass_6, engine_items_start_6, engine_map_runs_6, engi
   engine_map_turn_6;
 DROP INDEX map_chunk_open;
 ALTER TABLE map_chunk DROP COLUMN hungry;
+DROP INDEX run_whole;
+DROP INDEX run_by_workflow;
+CREATE INDEX run_by_workflow ON run (tenant_id, workflow_id, id) WHERE workflow_id IS NOT NULL;
