@@ -31,13 +31,14 @@ class Whereabouts:
         self, run_id: str, missing: Collection[str], deaths: Deaths
     ) -> tuple[list[str], int]:
         """What is lost and why, and how many steps are given up: their item cost three workers."""
-        lost = []
+        lost, named = [], self._not_undone(run_id)
         for path in sorted(missing):
             runs, found = self._item(run_id, path)
-            is_given_up = found == ("failed", LOST) or self._is_not_undone(run_id, path)
+            is_given_up = found == ("failed", LOST) or any(one in named for one in _names(path))
             if is_given_up and any(map(deaths.are_enough, runs)):
                 continue
-            lost.append(f"{path}: {found}, died with it {[deaths.told(one) for one in runs]}")
+            died = [deaths.told(one) for one in runs]
+            lost.append(f"{path}: {found}, died with it {died}, not undone {named}")
         return lost, len(missing) - len(lost)
 
     def _item(self, run_id: str, path: str) -> tuple[list[str], tuple[Any, ...]]:
@@ -55,8 +56,13 @@ class Whereabouts:
             runs.append(child)
         return runs, found
 
-    def _is_not_undone(self, run_id: str, path: str) -> bool:
-        """The run itself says so, and names the step that was to be undone."""
+    def _not_undone(self, run_id: str) -> list[str]:
+        """The steps that the run itself says are not undone, if that is how it failed."""
         rows = ask(self._url, _UNDONE, [run_id, COMPENSATION_FAILED])
-        places = (path.rpartition("/")[0], path.partition("/")[0])
-        return bool(rows) and any(named in places for named in rows[0][0])
+        return rows[0][0] if rows else []
+
+
+def _names(path: str) -> tuple[str, ...]:
+    """How a run may name a step that undoes: what it undoes, its item, the map."""
+    item = path.partition("/")[0]
+    return path.rpartition("/")[0], item, item.partition("[")[0]
