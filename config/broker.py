@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final, cast
+from uuid import UUID
 
 import dramatiq
 import redis
@@ -25,6 +26,8 @@ DOORBELL_CAP: Final = 4
 BUSY_LOOK_SECONDS: Final = 0.05
 BUSTLE_SECONDS: Final = 0.005
 WAKE: Final = "wake"
+LOOK: Final = b"1"
+"""Says: look once. Any other word is a run that is about to be written."""
 
 
 def _always_room(_queue: str) -> bool:
@@ -59,9 +62,62 @@ class DoorbellConsumer(dramatiq.Consumer):
             )
         except redis.RedisError as error:
             raise ConnectionClosed(error) from None  # type: ignore[no-untyped-call]
-        if rung:
+        if not rung:
+            return
+        _, word = cast(tuple[bytes, bytes], rung)
+        if word == LOOK:
             self._heard_at = time.monotonic()
             self._broker.get_actor(WAKE).fn(self._queue_name)
+        else:
+            self._broker.get_actor(WAKE).fn(self._queue_name, expected=word.decode())
+
+
+class Herald:
+    """Says into a bell that a run is about to be written, and hears later whether Redis took it."""
+
+    def __init__(self, pool: redis.ConnectionPool) -> None:
+        self._pool = pool
+        self._line: Any = None  # Half of a connection's methods have no types.
+        self._owed = 0
+
+    def tell(self, bell: str, word: str) -> None:
+        """Sent on return, no more. Raises redis.RedisError."""
+        if self._owed:
+            self.was_heard()  # Its run was refused, so nobody asked.
+        if self._line is None:
+            fresh: Any = self._pool.make_connection()
+            fresh.connect()
+            self._line = fresh
+        line = self._line
+        said = [("LPUSH", bell, word), ("LTRIM", bell, 0, DOORBELL_CAP - 1)]
+        try:
+            line.send_packed_command(line.pack_commands(said), check_health=False)
+        except redis.RedisError:
+            self.hang_up()
+            raise
+        self._owed = len(said)
+
+    def was_heard(self) -> bool:
+        """Whether Redis has answered; it is not waited for."""
+        line = self._line
+        if line is None:
+            return False
+        try:
+            if line.can_read(0):
+                while self._owed:
+                    line.read_response()
+                    self._owed -= 1
+                return True
+        except redis.RedisError as error:
+            logger.warning("a run was not announced: %s", error)
+        self.hang_up()
+        return False
+
+    def hang_up(self) -> None:
+        """The next word opens a line of its own."""
+        if self._line is not None:
+            self._line.disconnect()
+        self._line, self._owed = None, 0
 
 
 class DoorbellBroker(RedisBroker):
@@ -73,6 +129,7 @@ class DoorbellBroker(RedisBroker):
         super().__init__(client=client, middleware=middleware)  # type: ignore[no-untyped-call]
         # The engine loop replaces this with a question about its free slots.
         self.has_room: Callable[[str], bool] = _always_room
+        self._herald = Herald(client.connection_pool)
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> DoorbellConsumer:
         """The consumer that blocks."""
@@ -93,11 +150,27 @@ class DoorbellBroker(RedisBroker):
         """Ring; a Redis that is gone costs a second, not work."""
         bell = self.bell_of(message.queue_name)
         try:
-            if cast(int, self.client.lpush(bell, 1)) > DOORBELL_CAP:
+            if cast(int, self.client.lpush(bell, LOOK)) > DOORBELL_CAP:
                 self.client.ltrim(bell, 0, DOORBELL_CAP - 1)
         except (redis.ConnectionError, redis.TimeoutError) as error:
             logger.warning("doorbell unreachable, workers will look by themselves: %s", error)
         return message
+
+    def forewarn(self, queue_name: str, run_id: UUID) -> None:
+        """Wake a process for a run that is about to be written; never waits, never raises."""
+        try:
+            self._herald.tell(self.bell_of(queue_name), run_id.hex)
+        except redis.RedisError as error:
+            logger.warning("a run was not announced: %s", error)
+
+    def was_forewarned(self) -> bool:
+        """Whether what was said last has been taken."""
+        return self._herald.was_heard()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._herald.hang_up()
+        super().close()
 
 
 def install_broker() -> None:

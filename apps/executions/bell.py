@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final, Protocol
+from uuid import UUID
 
 
 class Rings(Protocol):
@@ -10,6 +11,9 @@ class Rings(Protocol):
 
     def ring(self, pool: str) -> None:
         """There may be work in that pool: look now."""
+
+    def expect(self, run_id: UUID, pool: str) -> None:
+        """That run is about to be written: be there."""
 
 
 _present: Final[dict[str, Rings]] = {}
@@ -28,3 +32,10 @@ def ring(pool: str) -> None:
     loop = _present.get(pool)
     if loop is not None:
         loop.ring(pool)
+
+
+def expect(run_id: UUID, pool: str) -> None:
+    """Let the loop of a pool be awake when that run is written."""
+    loop = _present.get(pool)
+    if loop is not None:
+        loop.expect(run_id, pool)

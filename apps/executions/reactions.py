@@ -35,7 +35,7 @@ register_root("history", artifacts_in_history)
 @on(RunReady)
 def wake_worker(event: RunReady) -> None:
     """Ring after the commit; a bell that is out of order delays the run by a second."""
-    transaction.on_commit(partial(tasks.ring, event.pool), robust=True)
+    transaction.on_commit(partial(tasks.ring_for, event.run_id, event.pool), robust=True)
 
 
 @on(RunsFinished)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
+from uuid import UUID, uuid4
 
 import dramatiq
 import pytest
@@ -48,6 +49,9 @@ def heard() -> Iterator[list[str]]:
     class Loop:
         def ring(self, pool: str) -> None:
             rings.append(pool)
+
+        def expect(self, run_id: UUID, pool: str) -> None:
+            rings.append(f"{pool} {run_id}")
 
     bell.install("io", Loop())
     yield rings
@@ -135,3 +139,45 @@ def test_the_global_broker_is_the_doorbell() -> None:
     install_broker()
 
     assert isinstance(dramatiq.get_broker(), DoorbellBroker)
+
+
+def tell(broker: DoorbellBroker) -> UUID:
+    """Of a run; Redis has answered by then."""
+    run_id = uuid4()
+    broker.forewarn("io", run_id)
+    for _ in range(2):  # What came in one round with the first question is answered by the second.
+        broker.client.ping()
+    return run_id
+
+
+def test_a_run_is_told_of_before_it_is_there(broker: DoorbellBroker, heard: list[str]) -> None:
+    run_id = tell(broker)
+    next(consumer(broker))
+    assert heard == [f"io {run_id}"]
+    assert broker.was_forewarned()
+
+
+def test_what_nobody_hears_is_no_backlog(broker: DoorbellBroker) -> None:
+    for _ in range(3 * DOORBELL_CAP):
+        tell(broker)
+    # Each word takes the answers to the one before, whether anybody asked for them or not.
+    assert broker.was_forewarned()
+    assert waiting(broker) == DOORBELL_CAP
+
+
+def test_a_word_into_a_broken_line_counts_as_unsaid(broker: DoorbellBroker) -> None:
+    tell(broker)
+    assert broker.was_forewarned()
+    broker.client.client_kill_filter(_type="normal", skipme=True)
+    tell(broker)
+    assert not broker.was_forewarned()
+    # and the next opens a line of its own
+    tell(broker)
+    assert broker.was_forewarned()
+
+
+def test_without_redis_nobody_is_told() -> None:
+    nowhere = DoorbellBroker(url=f"redis://127.0.0.1:{ports.any_free()}/0", middleware=[])
+    nowhere.forewarn("io", uuid4())
+    assert not nowhere.was_forewarned()
+    nowhere.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import threading
 import time
@@ -11,9 +12,10 @@ from typing import Any, Final
 
 from django.db import connection
 
-from apps.executions import standing
+from apps.executions import standing, tasks
+from apps.executions.actions import wire
 from apps.executions.actions.finding import found
-from apps.executions.actions.orders import POOL, Order, order, record_of, write
+from apps.executions.actions.orders import POOL, Order, order, record_of, write, written
 from apps.executions.errors import RunRefused
 from apps.executions.events import RunReady
 from apps.executions.models import Run, TriggerKind
@@ -23,11 +25,18 @@ from apps.tenancy import scope
 from apps.tenancy.actors import Actor
 from apps.tenancy.models import EnvironmentKind
 
-_GIVEN: Final = (
-    "%s, %s, %s, %s, %s::text[], %s, %s::jsonb, %s::jsonb, %s, %s, %s, %s, %s, %s::jsonb"
+_TYPES: Final = (
+    *("uuid", "uuid", "uuid", "text", "text[]", "text", "jsonb", "jsonb", "int", "int", "real"),
+    *("bigint", "bigint", "jsonb"),
 )
-_LAUNCH: Final = f"SELECT * FROM executions_launch_5({_GIVEN})"  # noqa: S608 - constants
-_LAUNCH_ALONE: Final = f"CALL executions_launch_alone_5({_GIVEN}, NULL, NULL)"
+_LAUNCH: Final = (
+    "SELECT * FROM executions_launch_5("  # noqa: S608 - constants
+    f"{', '.join(f'%s::{name}' for name in _TYPES)})"
+)
+_LAUNCH_ALONE: Final = (
+    "CALL executions_launch_alone_5("
+    f"{', '.join(f'${at}::{name}' for at, name in enumerate(_TYPES, 1))}, NULL, NULL)"
+)
 ABI: Final = 5
 """Of the release whose functions write here."""
 _COLUMNS: Final = (
@@ -52,41 +61,54 @@ def launched(
         ready = order(known, actor=actor, trigger=trigger, given=given)
     except RunRefused:
         return None  # By a version that may have been replaced.
-    if not connection.in_atomic_block:
-        return _launched(ready, actor=actor, named=str(environment), by=_LAUNCH_ALONE)
-    with scope.transaction():  # A refusal here shall not end theirs.
-        return _launched(ready, actor=actor, named=str(environment), by=_LAUNCH)
-
-
-def _launched(ready: Order, *, actor: Actor, named: str, by: str) -> Run | None:
-    tenant_id, run_id = scope.current_tenant_id(), uuid7()
-    known = ready.standing
-    row = write(
-        by,
-        [
-            tenant_id,
-            run_id,
-            known.workflow_id,
-            named,
-            list(known.compiled.secrets),
-            known.digest,
-            json.dumps(ready.facts),
-            json.dumps(ready.event),
-            known.ceilings.steps,
-            known.ceilings.runs,
-            known.ceilings.weight,
-            known.ceilings.starts,
-            _ROOM.asked(tenant_id, known.ceilings.queued),
-            _act(ready, actor=actor, run_id=run_id),
-        ],
-    )
-    if row is None or row[0] is None:
+    run_id = uuid7()
+    if connection.in_atomic_block:
+        with scope.transaction():  # A refusal here shall not end theirs.
+            times = write(_LAUNCH, _values(ready, actor=actor, run_id=run_id, named=environment))
+    else:
+        tasks.expect(run_id, POOL)
+        with written():
+            values = _values(ready, actor=actor, run_id=run_id, named=environment)
+            times = wire.row_of(_LAUNCH_ALONE, values)
+    if times is None or times[0] is None:
         return None
+    return _launched(ready, run_id=run_id, times=times)
+
+
+def _values(
+    ready: Order, *, actor: Actor, run_id: uuid.UUID, named: EnvironmentKind | uuid.UUID
+) -> list[wire.Value]:
+    tenant_id, known = scope.current_tenant_id(), ready.standing
+    return [
+        tenant_id,
+        run_id,
+        known.workflow_id,
+        str(named),
+        list(known.compiled.secrets),
+        known.digest,
+        json.dumps(ready.facts),
+        json.dumps(ready.event),
+        known.ceilings.steps,
+        known.ceilings.runs,
+        known.ceilings.weight,
+        known.ceilings.starts,
+        _ROOM.asked(tenant_id, known.ceilings.queued),
+        _act(ready, actor=actor, run_id=run_id),
+    ]
+
+
+def _launched(ready: Order, *, run_id: uuid.UUID, times: tuple[Any, ...]) -> Run:
+    tenant_id = scope.current_tenant_id()
     events.publish_durable(RunReady(tenant_id=tenant_id, run_id=run_id, pool=POOL))
     if ready.facts.get("bounds") is not None:
         with scope.reading():  # Its gate has decided whether it waits.
             return found(run_id)
-    return _run(ready, tenant_id=tenant_id, run_id=run_id, times=row)
+    created_at, deadline_at = map(_instant, times)
+    return _run(ready, tenant_id=tenant_id, run_id=run_id, times=(created_at, deadline_at))
+
+
+def _instant(told: Any) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(told) if isinstance(told, str) else told
 
 
 def _run(ready: Order, *, tenant_id: uuid.UUID, run_id: uuid.UUID, times: tuple[Any, ...]) -> Run:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -105,14 +106,20 @@ def _require_storable(values: Mapping[str, Any], *, limit: int, path: tuple[str,
 
 def write(statement: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
     """T0, and the row it returns. It ends with the row that all starts of the tenant share."""
+    with written(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        row: tuple[Any, ...] | None = cursor.fetchone()
+    return row
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """Around the statement that starts a run. Raises QuotaExceeded in its words."""
     try:
         crashpoint("start.begun")
-        with connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            row: tuple[Any, ...] | None = cursor.fetchone()
+        yield
         crashpoint("start.written")
     except DatabaseError as error:
         if getattr(error.__cause__, "sqlstate", None) != limits.QUOTA_SQLSTATE:
             raise
         raise limits.exceeded(Metric.RUNS_PER_MONTH, str(error.__cause__)) from error
-    return row

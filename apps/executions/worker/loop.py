@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
+from uuid import UUID
 
 from apps.executions.engine.history import Event
 from apps.executions.engine.ports import StepRunner, StopReason
@@ -19,6 +20,7 @@ from apps.executions.store.connections import Connections
 from apps.executions.store.resilient import read_surely
 from apps.executions.store.writer import Writer
 from apps.executions.worker.chunk_turn import ChunkTurn
+from apps.executions.worker.expecting import HASTE_SECONDS, Expecting
 from apps.executions.worker.keeping import Keeper
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.logs import LogBook
@@ -86,6 +88,7 @@ class EngineLoop:
         self._crowded = False
         self._bell, self._rung = threading.Event(), threading.Event()
         self._wanted = set(settings.pools)
+        self._expecting = Expecting()
         self._helpers: list[threading.Thread] = []
         self._shop = self._open_shop(Plans(self._patiently(documents), catalogue))
 
@@ -133,6 +136,12 @@ class EngineLoop:
         """There may be work or mail: look now, in one pool or in all."""
         self._rung.set()
         self._look(self.settings.pools if pool is None else (pool,))
+
+    def expect(self, run_id: UUID, pool: str) -> None:
+        """A run is about to be written: look for it until it is there, or its time is over."""
+        if self._room(pool) > 0:
+            self._expecting.add(run_id, pool)
+        self._look((pool,))
 
     def has_room(self, pool: str) -> bool:
         """Whether a ring for that pool would be of use here."""
@@ -187,6 +196,9 @@ class EngineLoop:
                 self._keeper.pause(random.uniform(0.1, 1.0))  # noqa: S311
             if more:
                 self._look(more)
+            elif hasty := self._expecting.pools():
+                self._bell.wait(HASTE_SECONDS)
+                self._look(hasty)
             else:
                 # A round looks at a few lanes only; with room left the next one looks on soon.
                 has_room = any(map(self._room, self.settings.pools))
@@ -217,6 +229,7 @@ class EngineLoop:
             )
             for claim in claims:
                 self._dispatch(self._turn(claim))
+            self._expecting.met(claim.run_id for claim in claims)
             has_claimed = has_claimed or bool(claims)
             if len(claims) >= room:
                 more.add(pool)
