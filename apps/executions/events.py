@@ -20,6 +20,14 @@ class RunReady(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunComing(Event):
+    """A run is about to be written, or refused: whoever shall have it may get up now."""
+
+    run_id: UUID
+    pool: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StepAsks(Event):
     """A step waits for somebody (`wait.kind`): whoever knows the kind asks, and answers it later.
 

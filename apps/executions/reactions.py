@@ -16,6 +16,7 @@ from apps.executions.actions import approving, asking, children, handling
 from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.events import (
     ChildOpen,
+    RunComing,
     RunFinished,
     RunReady,
     RunsFinished,
@@ -30,6 +31,12 @@ from apps.versions.models import ApprovalKind
 from apps.workflows.graph.waits import WaitKind
 
 register_root("history", artifacts_in_history)
+
+
+@on(RunComing)
+def forewarn_worker(event: RunComing) -> None:
+    """Nothing is written here, and nobody is waited for."""
+    tasks.expect(event.run_id, event.pool)
 
 
 @on(RunReady)

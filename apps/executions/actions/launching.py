@@ -12,12 +12,12 @@ from typing import Any, Final
 
 from django.db import connection
 
-from apps.executions import standing, tasks
+from apps.executions import standing
 from apps.executions.actions import wire
 from apps.executions.actions.finding import found
 from apps.executions.actions.orders import POOL, Order, order, record_of, write, written
 from apps.executions.errors import RunRefused
-from apps.executions.events import RunReady
+from apps.executions.events import RunComing, RunReady
 from apps.executions.models import Run, TriggerKind
 from apps.kit import events
 from apps.kit.ids import uuid7
@@ -66,7 +66,7 @@ def launched(
         with scope.transaction():  # A refusal here shall not end theirs.
             times = write(_LAUNCH, _values(ready, actor=actor, run_id=run_id, named=environment))
     else:
-        tasks.expect(run_id, POOL)
+        events.publish_durable(RunComing(run_id=run_id, pool=POOL))
         with written():
             values = _values(ready, actor=actor, run_id=run_id, named=environment)
             times = wire.row_of(_LAUNCH_ALONE, values)
