@@ -63,6 +63,17 @@ PEERS: Final[tuple[Peer, ...]] = (
         ports=4,
     ),
     Peer(
+        key="restate-cores",
+        title="Restate, a service process per core",
+        program="bench.peers.programs.restate",
+        door=Door.HTTP,
+        lock="restate",
+        packages=("@restatedev/restate-server@1.7.12",),
+        server=".bin/restate-server",
+        ports=4,
+        settings={"PEER_WAY": "cores"},
+    ),
+    Peer(
         key="temporal",
         title="Temporal, activities",
         program=_TEMPORAL,

@@ -1,4 +1,4 @@
-"""The supervisor's command line: up, run, roles, keys, doctor."""
+"""The supervisor's command line: up, manage, run, roles, keys, doctor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from config.env import ROOT, EnvironmentInvalid
-from config.supervisor import backends, doctor, keys, roles, up
+from config.supervisor import backends, beside, doctor, keys, roles, up
 from config.supervisor.failure import CannotStart
 from config.supervisor.guard import guarded
 
@@ -22,6 +22,8 @@ def main() -> int:
         match arguments.command:
             case "up":
                 return guarded(lambda: _reporting(lambda: _up(arguments)))
+            case "manage":
+                return _reporting(lambda: beside.manage(_directory(arguments), arguments.program))
             case "run":
                 return guarded(lambda: _reporting(lambda: _run(arguments.program)))
             case "roles":
@@ -42,16 +44,19 @@ def _reporting(work: up.Work) -> int:
         return 2
 
 
+def _directory(arguments: argparse.Namespace) -> Path:
+    """Where the product's data lives."""
+    return Path(arguments.data_dir or os.environ.get("NSTARX_DATA_DIR") or ROOT / "var")
+
+
 def _up(arguments: argparse.Namespace) -> int:
-    directory = arguments.data_dir or os.environ.get("NSTARX_DATA_DIR")
-    if not directory and not arguments.throwaway:
-        directory = ROOT / "var"
+    named = arguments.data_dir or os.environ.get("NSTARX_DATA_DIR")
     port = os.environ.get("NSTARX_WEB_PORT", "")
     if port and not port.isdecimal():
         raise CannotStart(f"NSTARX_WEB_PORT={port!r} is not a number: set a port or unset it.")
     return up.run(
         up.Wish(
-            directory=Path(directory) if directory else None,
+            directory=_directory(arguments) if named or not arguments.throwaway else None,
             throwaway=arguments.throwaway,
             web_port=int(port) if port else None,
             workers=arguments.workers,
@@ -102,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     start.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="engine workers (one per core)"
     )
+    inside = commands.add_parser("manage", help="manage.py beside the running product")
+    inside.add_argument("--data-dir", help="where its data lives (default: var/)")
+    inside.add_argument("program", nargs=argparse.REMAINDER)
     program = commands.add_parser("run", help="a program beside throw-away PostgreSQL and Redis")
     program.add_argument("program", nargs=argparse.REMAINDER)
     commands.add_parser("roles", help="create or rotate the app and engine logins of DATABASE_URL")

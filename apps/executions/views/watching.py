@@ -362,4 +362,5 @@ def _note(one: Attempt, present: dt.datetime) -> str:
     length = one.duration_ms(until=present)
     if length is None:
         return ""
-    return duration(length)
+    # A box has room for the larger unit alone.
+    return " ".join(duration(length).split()[:2])

@@ -1,4 +1,8 @@
-"""Restate: its server (one binary, its own log on disk), a service of one process, HTTP ingress."""
+"""Restate: its server (one binary, its own log on disk), its service, HTTP ingress.
+
+Its log is synced before a step counts, as it is by default (counted: two to three fdatasync a
+step). The service is one process, or with PEER_WAY=cores one per core, as our workers are.
+"""
 
 from __future__ import annotations
 
@@ -142,10 +146,12 @@ def main() -> None:
     ports = [int(port) for port in os.environ["PEER_PORTS"].split()]
     ingress, admin, _, own = ports
     admin_url, own_url = f"http://127.0.0.1:{admin}", f"http://127.0.0.1:{own}"
+    processes = (os.cpu_count() or 1) if os.environ.get("PEER_WAY") == "cores" else 1
     hypercorn = str(Path(sys.executable).with_name("hypercorn"))
+    service_command = [hypercorn, f"{__spec__.name}:app", "--workers", str(processes)]
     with ExitStack() as stack:
         stack.enter_context(child([os.environ["PEER_SERVER"]], env=_server(home, ports)))
-        stack.enter_context(child([hypercorn, f"{__spec__.name}:app", "--bind", own_url[7:]]))
+        stack.enter_context(child([*service_command, "--bind", own_url[7:]]))
         client = httpx.Client(timeout=60, trust_env=False)
         until(lambda: _is_up(client, f"{admin_url}/health"))
         until(lambda: _is_up(client, f"{admin_url}/deployments", uri=own_url))
