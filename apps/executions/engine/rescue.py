@@ -272,8 +272,7 @@ class OnCall(Whereabouts, ABC):
                 )
             case StepCompensated():
                 self.records[self.step(event.path).index].apply(event)
-                if self.rescue.undoing is not None:
-                    self.rescue.undoing.active = None
+                (self.rescue.undoing or Undoing()).active = None
             case _:  # pragma: no cover - mypy proves that nothing is left
                 assert_never(event)
 

@@ -115,9 +115,9 @@ def _body(result: TaskResult, outcome: StepOutcome) -> str:
             if outcome.origin is not None:
                 body["origin"] = outcome.origin
             dumps(body, limit=limit)
-            if outcome.writes:
-                body["writes"] = [[write.key, write.value] for write in outcome.writes]
-                limit += WRITES_LIMIT
+            writes = [[write.key, write.value] for write in outcome.writes]
+            body |= {"writes": writes} if writes else {}
+            limit += WRITES_LIMIT if writes else 0
         case StepFailed():
             body |= {
                 "code": outcome.code,
