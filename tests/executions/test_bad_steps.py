@@ -55,6 +55,7 @@ def failures(tenant: Tenant, run_id: uuid.UUID) -> list[AttemptFailed | StepFail
         ("eat", "MEMORY_EXCEEDED", {"resources": {"memory": "80Mi"}}),
         ("spin", "CPU_EXCEEDED", {"resources": {"cpu": "10m"}, "timeoutSeconds": 60}),
         ("never", "STEP_TIMEOUT", {"timeoutSeconds": 1}),
+        ("deaf", "STEP_TIMEOUT", {"timeoutSeconds": 2}),
     ],
 )
 def test_a_process_that_goes_wrong_harms_nobody_else(

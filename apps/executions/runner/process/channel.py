@@ -7,12 +7,14 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 MAX_FRAME = 64 << 20
 _HEADER = struct.Struct(">I")
 _CHUNK = 1 << 16
+_WAIT_SECONDS = 0.1
 
 
 class ChannelClosedError(Exception):
@@ -26,15 +28,35 @@ class Channel:
         self._connection = connection
         self._buffer = bytearray()
 
-    def send(self, message: Mapping[str, Any]) -> None:
-        """Write one message; raises ChannelClosedError."""
+    def send(
+        self, message: Mapping[str, Any], *, meanwhile: Callable[[], object] | None = None
+    ) -> None:
+        """Write one message; raises ChannelClosedError.
+
+        Whoever does not read can be waited for in vain: `meanwhile`, called now and then, may raise
+        what ends the waiting.
+        """
         data = json.dumps(message, allow_nan=False).encode()
         if len(data) > MAX_FRAME:
             raise ValueError(f"A message of {len(data)} bytes is over the {MAX_FRAME} allowed.")
+        frame = _HEADER.pack(len(data)) + data
         try:
-            self._connection.sendall(_HEADER.pack(len(data)) + data)
+            if meanwhile is None:
+                self._connection.sendall(frame)
+            else:
+                self._send_patiently(frame, meanwhile)
         except OSError as error:
             raise ChannelClosedError from error
+
+    def _send_patiently(self, frame: bytes, meanwhile: Callable[[], object]) -> None:
+        left = memoryview(frame)
+        while left:
+            _, writable, _ = select.select([], [self._connection], [], _WAIT_SECONDS)
+            if writable:
+                with suppress(BlockingIOError):
+                    left = left[self._connection.send(left, socket.MSG_DONTWAIT) :]
+            else:
+                meanwhile()
 
     def receive(self, *, seconds: float | None = None) -> dict[str, Any] | None:
         """The next message, None when none came in time; raises ChannelClosedError."""

@@ -85,18 +85,32 @@ class ProcessPool:
         return zygote
 
 
+class _OverError(Exception):
+    """The step has to end now: its time is over, or somebody stops it."""
+
+    def __init__(self, ending: Ending, reason: StopReason | None = None) -> None:
+        super().__init__(ending)
+        self.ending = ending
+        self.reason = reason
+
+
 def _follow(
     running: Running, *, job: Job, serve: Serve, stopped: Stopped
 ) -> tuple[Ending, Mapping[str, Any], StopReason | None]:
+    def require_time() -> float:
+        """Seconds that are left. Raises _OverError."""
+        reason = stopped()
+        if reason is not None:
+            raise _OverError(Ending.STOPPED, reason)
+        left = job.deadline - time.monotonic()
+        if left <= 0:
+            raise _OverError(Ending.TIMEOUT)
+        return left
+
     try:
-        running.channel.send(job.call)
+        running.channel.send(job.call, meanwhile=require_time)
         while True:
-            reason = stopped()
-            if reason is not None:
-                return Ending.STOPPED, {}, reason
-            left = job.deadline - time.monotonic()
-            if left <= 0:
-                return Ending.TIMEOUT, {}, None
+            left = require_time()
             message = running.channel.receive(seconds=min(left, _POLL_SECONDS))
             if message is None:
                 continue
@@ -105,6 +119,8 @@ def _follow(
                 return ending, message, None
             answer = serve(message)
             if answer is not None:
-                running.channel.send(answer)
+                running.channel.send(answer, meanwhile=require_time)
+    except _OverError as over:
+        return over.ending, {}, over.reason
     except ChannelClosedError:
         return Ending.DIED, {}, None
