@@ -45,8 +45,8 @@ def publish(event: Event) -> None:
 def publish_durable(event: Event) -> None:
     """Deliver what one statement has written, with a transaction around it or by itself.
 
-    Only for events whose receivers do nothing but register after-commit work: without a transaction
-    it is done at once.
+    Only for events whose receivers write nothing: what they would do after the commit is done at
+    once where there is no transaction.
     """
     _deliver(event)
 

@@ -57,19 +57,21 @@ def launched(
     known = standing.known(workflow_id, environment)
     if known is None or known.promises:
         return None  # How long its runs take is read in the tenant's scope.
+    run_id, is_alone = uuid7(), not connection.in_atomic_block
+    if is_alone:
+        events.publish_durable(RunComing(run_id=run_id, pool=POOL))
     try:
         ready = order(known, actor=actor, trigger=trigger, given=given)
     except RunRefused:
         return None  # By a version that may have been replaced.
-    run_id = uuid7()
-    if connection.in_atomic_block:
-        with scope.transaction():  # A refusal here shall not end theirs.
-            times = write(_LAUNCH, _values(ready, actor=actor, run_id=run_id, named=environment))
-    else:
-        events.publish_durable(RunComing(run_id=run_id, pool=POOL))
+    values = _values(ready, actor=actor, run_id=run_id, named=environment)
+    times: tuple[Any, ...] | None
+    if is_alone:
         with written():
-            values = _values(ready, actor=actor, run_id=run_id, named=environment)
             times = wire.row_of(_LAUNCH_ALONE, values)
+    else:
+        with scope.transaction():  # A refusal here shall not end theirs.
+            times = write(_LAUNCH, values)
     if times is None or times[0] is None:
         return None
     return _launched(ready, run_id=run_id, times=times)
