@@ -28,7 +28,7 @@ NAMES: Final = (
     *("claim.begun", "claim.committed"),
     *("turn.begun", "turn.folded", "turn.left", "turn.dropped"),
     *("step.begun", "step.returned"),
-    *("append.begun", "append.committed", "append.known"),
+    *("append.begun", "append.sent", "append.committed", "append.known"),
     *("batch.begun", "batch.committed"),
     *("intent.begun", "intent.committed", "result.begun", "result.committed"),
     *("value.begun", "value.stored"),

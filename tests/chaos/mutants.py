@@ -148,9 +148,14 @@ def _by_cursor(_due: Callable[[], list[relay._Entry]]) -> Callable[[], list[rela
 
 
 def _append_then_dispatch(
-    connections: Connections, patience: Patience, claim: Claim, batch: Batch
+    connections: Connections,
+    patience: Patience,
+    claim: Claim,
+    batch: Batch,
+    *,
+    sent: Callable[[], bool] | None = None,
 ) -> None:
-    append_surely(connections, patience, claim, batch)
+    append_surely(connections, patience, claim, batch, sent=sent)
     if batch.change.tasks:
         crashpoint("append.committed")
         text = change_text(replace(batch.change, left=None))

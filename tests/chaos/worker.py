@@ -57,9 +57,14 @@ class ChaosRunner:
         self.strike = strike
         self.local = LocalRunner()
 
-    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
+    def ready(
+        self, call: StepCall, *, stop: StopSignal, logs: LogSink
+    ) -> Callable[[], StepOutcome]:
         if not call.node_type.type.startswith("test."):
-            return self.local.run(call, stop=stop, logs=logs)
+            return self.local.ready(call, stop=stop, logs=logs)
+        return lambda: self.run(call, stop=stop)
+
+    def run(self, call: StepCall, *, stop: StopSignal) -> StepOutcome:
         if call.given is not None:
             return call.given
         said = call.node.configuration.get("say") or {}

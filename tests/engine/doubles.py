@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ class MemoryJournal:
         self.world = world
         self.head = len(world.rows)
         self.posted: list[Batch] = []
+        self.sent: Batch | None = None
+        """On its way; it may have arrived."""
 
     def append(self, batch: Batch) -> None:
         self.flush()
@@ -38,18 +41,36 @@ class MemoryJournal:
         self._write(batch)
         self.world.point()
 
+    def begin(self, batch: Batch) -> None:
+        self.flush()
+        self.world.point()
+        self.sent = batch
+        if self.world.chance.random() < 0.5:
+            self._write(batch)
+        self.world.point()
+
     def post(self, batch: Batch) -> None:
+        assert self.sent is None, "the connection is taken"
         self.posted.append(batch)
         self.world.point()
 
+    def land(self) -> None:
+        sent, self.sent = self.sent, None
+        if sent is not None and sent not in self.world.batches:
+            self._write(sent)
+            self.world.point()
+
     def flush(self) -> None:
-        self.world.on_flush(len(self.posted))
+        self.land()
+        if self.posted:
+            self.world.on_flush(len(self.posted))
         for batch in self.posted:
             self.world.point()
             self._write(batch)
         self.posted.clear()
 
     def inbox(self) -> Inbox:
+        assert self.sent is None, "the connection is taken"
         mail = self.world.mail.pop(0) if self.world.mail else Inbox()
         words, said = self.world.words, self.world.said
         return replace(
@@ -114,10 +135,21 @@ class ScriptedPool:
         self.world = world
         self.journal = journal
         self.flying: dict[int, tuple[StepCall, dt.datetime]] = {}
+        self.quick: list[tuple[int, StepCall, Callable[[], None]]] = []
+        """To run on the slice's own thread."""
         self.reason: StopReason | None = None
         self.halted: set[int] = set()
 
-    def submit(self, index: int, call: StepCall, *, light: bool) -> None:
+    def submit(
+        self, index: int, call: StepCall, *, light: bool, durable: Callable[[], None]
+    ) -> None:
+        if light and self.world.chance.random() < 0.5:
+            self.quick.append((index, call, durable))
+        else:
+            self.launch(index, call, durable)
+
+    def launch(self, index: int, call: StepCall, durable: Callable[[], None]) -> None:
+        durable()
         self.check(call)
         if call.path == self.world.cut_before:
             self.world.cut_before = None
@@ -167,6 +199,9 @@ class ScriptedPool:
     def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
         world = self.world
         world.point()
+        while self.quick:
+            self.launch(*self.quick.pop(0))
+        assert self.journal.sent is None, "waits for steps before it is durable what they need"
         until = world.now + dt.timedelta(seconds=seconds)
         if world.mail_at is not None:
             until = min(until, max(world.mail_at[0], world.now))

@@ -12,6 +12,7 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from apps.executions.engine.ports import (
@@ -39,7 +40,12 @@ class SinkRunner:
     def __init__(self, told: dict[str, Any]) -> None:
         self.told = told
 
-    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
+    def ready(
+        self, call: StepCall, *, stop: StopSignal, logs: LogSink
+    ) -> Callable[[], StepOutcome]:
+        return lambda: self.run(call)
+
+    def run(self, call: StepCall) -> StepOutcome:
         self.halt("before", call)
         if code := call.node.configuration.get("say"):
             return StepFailed(code=code, message="as it was told")

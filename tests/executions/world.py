@@ -48,6 +48,11 @@ class ScriptedRunner:
     calls: list[tuple[str, int]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def ready(
+        self, call: StepCall, *, stop: StopSignal, logs: LogSink
+    ) -> Callable[[], StepOutcome]:
+        return lambda: self.run(call, stop=stop, logs=logs)
+
     def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
         with self.lock:
             self.calls.append((call.path, call.attempt))

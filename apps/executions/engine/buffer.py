@@ -110,10 +110,17 @@ class Buffer:
             ended -= {self.state.step(event.path).index}  # It was answered, or overdue.
         return bool(ended)
 
-    def barrier(self, now: dt.datetime, *, touches_world: bool) -> None:
-        """Make durable what must be before the steps that are about to start."""
+    def barrier(self, now: dt.datetime, *, touches_world: bool, ahead: bool = False) -> None:
+        """Make durable what must be before the steps that are about to start.
+
+        `ahead`: somebody lands what is begun before the first of them runs.
+        """
         if self.is_strict or (touches_world and self.settles):
-            self._append()
+            if ahead:
+                self._journal.begin(self._take())
+                self._posted = False
+            else:
+                self._append()
         elif touches_world and self._posted:
             self._journal.flush()
             self._posted = False

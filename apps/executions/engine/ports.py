@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -237,8 +237,13 @@ class StepRunner(Protocol):
     Synchronous, thread safe, never raises: whatever goes wrong becomes a StepFailed.
     """
 
-    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
-        """Blocks until the attempt has an outcome or obeyed a stop."""
+    def ready(
+        self, call: StepCall, *, stop: StopSignal, logs: LogSink
+    ) -> Callable[[], StepOutcome]:
+        """All that touches nothing; what is returned, called at most once, does the rest.
+
+        It blocks until the attempt has an outcome or obeyed a stop.
+        """
 
     def close(self) -> None:
         """End child processes and loops; called once, after the last step returned."""

@@ -206,10 +206,12 @@ class Slice:
             if step.needs_intent and not interrupted:
                 self._announce(flight, now=now)
                 self.buffer.is_strict = True
-        self.buffer.barrier(now, touches_world=touches_world)
+        self.buffer.barrier(now, touches_world=touches_world, ahead=bool(launched))
+        durable = self.journal.land
         for flight in launched:
-            self.flights[flight.step.index] = flight
-            self.pool.submit(flight.step.index, self._call(flight), light=flight.step.is_light)
+            step, self.flights[flight.step.index] = flight.step, flight
+            # Its call is made while what it builds upon is on its way to the disk.
+            self.pool.submit(step.index, self._call(flight), light=step.is_light, durable=durable)
 
     def refuse(self, index: int, failure: ports.StepFailed, now: dt.datetime) -> None:
         """A step that cannot even begin."""

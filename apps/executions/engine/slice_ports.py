@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -202,11 +202,17 @@ class Journal(Protocol):
     def append(self, batch: Batch) -> None:
         """Durable on return, after everything posted before."""
 
+    def begin(self, batch: Batch) -> None:
+        """On its way on return; `land` comes next."""
+
+    def land(self) -> None:
+        """Returns when what was begun is durable."""
+
     def post(self, batch: Batch) -> None:
         """Durable soon, in order, grouped with other runs; returns at once."""
 
     def flush(self) -> None:
-        """Returns when everything posted is durable."""
+        """Returns when everything posted or begun is durable."""
 
     def inbox(self) -> Inbox:
         """What is unread."""
@@ -225,8 +231,14 @@ class Arrival:
 class StepPool(Protocol):
     """Runs the steps of one slice."""
 
-    def submit(self, index: int, call: StepCall, *, light: bool) -> None:
-        """Start an attempt; a `light` one may run on the caller's thread, in `arrivals`."""
+    def submit(
+        self, index: int, call: StepCall, *, light: bool, durable: Callable[[], None]
+    ) -> None:
+        """Start an attempt; a `light` one may run on the caller's thread, in `arrivals`.
+
+        `durable` is called on the caller's thread before its body runs: it returns when all that
+        the step builds upon is durable, or raises LeaseLost.
+        """
 
     def arrivals(self, *, seconds: float) -> tuple[Arrival, ...]:
         """All that came back; waits at most that long for the first. Returns early on a nudge."""

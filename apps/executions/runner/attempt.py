@@ -55,6 +55,7 @@ class Attempt:
     """
 
     _doors: Doors
+    _work: Work
 
     def __init__(
         self,
@@ -78,20 +79,38 @@ class Attempt:
         self._context: StepContext | None = None
         self._execution = Execution()
         self._entry: cache.Entry | None = None
+        self._ended: StepOutcome | None = None
+        """It came to its end before its body."""
+        self._ready_at = self._began
 
-    def run(self, open_doors: Callable[[StepCall], Doors]) -> StepOutcome:
-        """The outcome; raises only what is the runner's own mistake."""
-        reason = self._stop.stopped()
-        if reason is not None:
-            return StepStopped(reason=reason)
+    def prepare(self, open_doors: Callable[[StepCall], Doors]) -> None:
+        """All that touches nothing; raises only what is the runner's own mistake."""
         self._doors = open_doors(self.call)
         try:
             if self._deadline <= self._began:
                 raise NodeError("STEP_TIMEOUT", "No time was left to run the step.", retryable=True)
-            ready = prepared(self.call)
-            if self.call.given is not None:
-                return self._given(ready, self.call.given)
-            done = self._done(ready, self._execute(ready))
+            if self.call.given is None:
+                self._work = self._prepared(prepared(self.call))
+        except (NodeError, Refusal) as error:
+            self._ended = self._failed(error)
+        self._ready_at = time.monotonic()
+
+    def run(self) -> StepOutcome:
+        """The outcome; raises only what is the runner's own mistake."""
+        # What the body has waited for is not its time.
+        waited = time.monotonic() - self._ready_at
+        self._began += waited
+        self._deadline += waited
+        reason = self._stop.stopped()
+        if reason is not None:
+            return StepStopped(reason=reason)
+        if self._ended is not None:
+            return self._ended
+        ready, given = prepared(self.call), self.call.given
+        try:
+            if given is not None:
+                return self._given(ready, given)
+            done = self._done(ready, self._execute(ready, self._work))
             return self._entry.settled(done) if self._entry and isinstance(done, StepDone) else done
         except StoppedError as stopped:
             return StepStopped(reason=stopped.reason, usage=self.usage())
@@ -152,7 +171,7 @@ class Attempt:
 
     # --- from configuration to outcome
 
-    def _execute(self, ready: Prepared) -> Any:
+    def _prepared(self, ready: Prepared) -> Work:
         call, doors = self.call, self._doors
         plan = ready.plan or configuration.plan(call.node_type, call.node.configuration)
         if plan.secrets:
@@ -167,21 +186,25 @@ class Attempt:
         self._parameters = parameters
         model = configuration.read(call.node_type, parameters, text=ready.text)
         inputs = outputs.checked_inputs(call, ready, objects=doors.objects)
-        if ready.cached_seconds and doors.results is not None:
-            kept = self._cached(ready, doors.results)
-            if kept is not None:
-                return kept
-        context = self._context = StepContext(self)
-        work = Work(
+        self._context = StepContext(self)
+        return Work(
             call=call,
             parameters=parameters,
             model=model,
             inputs=inputs,
-            context=context,
+            context=self._context,
             stop=self._stop,
             deadline=self._deadline,
             execution=self._execution,
         )
+
+    def _execute(self, ready: Prepared, work: Work) -> Any:
+        call, results = self.call, self._doors.results
+        work.deadline = self._deadline
+        if ready.cached_seconds and results is not None:
+            kept = self._cached(ready, results)
+            if kept is not None:
+                return kept
         # An earlier try may have had its effect: the other side is asked before anything is sent.
         if call.node_type.finder is not None and (call.interrupted or call.attempt > 1):
             found = find(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from apps.executions.engine.ports import LogSink, StepCall, StepFailed, StepOutcome, StopSignal
 from apps.executions.runner import platform
@@ -36,22 +37,39 @@ class LocalRunner:
 
     def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
         """Blocks until the attempt has an outcome or obeyed a stop; never raises."""
+        return self.ready(call, stop=stop, logs=logs)()
+
+    def ready(
+        self, call: StepCall, *, stop: StopSignal, logs: LogSink
+    ) -> Callable[[], StepOutcome]:
+        """Parameters with their values, inputs checked; what is returned never raises."""
         attempt = Attempt(
             call, stop=stop, sink=logs, sandbox=self._sandbox, executor=self._executor
         )
         try:
-            return attempt.run(self._doors)
+            attempt.prepare(self._doors)
         except Exception as error:
-            # The runner's own mistake: the step fails, the worker lives, the trace is ours alone.
-            logger.exception("The runner failed", extra={"run": str(call.run_id)})
-            return StepFailed(
-                code="RUNNER_FAILED",
-                message=f"The platform could not run this step ({type(error).__name__}).",
-                retryable=call.node_type.effect is not Effect.UNSAFE,
-                usage=attempt.usage(),
-            )
+            return partial(self._broken, attempt, error)
+        return partial(self._run, attempt)
+
+    def _run(self, attempt: Attempt) -> StepOutcome:
+        try:
+            return attempt.run()
+        except Exception as error:
+            return self._broken(attempt, error)
         finally:
             attempt.clean()
+
+    def _broken(self, attempt: Attempt, error: Exception) -> StepFailed:
+        """The runner's own mistake: the step fails, the worker lives, the trace is ours alone."""
+        call = attempt.call
+        logger.error("The runner failed", exc_info=error, extra={"run": str(call.run_id)})
+        return StepFailed(
+            code="RUNNER_FAILED",
+            message=f"The platform could not run this step ({type(error).__name__}).",
+            retryable=call.node_type.effect is not Effect.UNSAFE,
+            usage=attempt.usage(),
+        )
 
     def close(self) -> None:
         """End child processes and loops."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -31,16 +31,24 @@ _ABSENT: Final[tuple[tuple[None, ...], ...]] = ((None,) * 8, (None,) * 4, ())
 
 def append(connection: Connection, claim: Claim, batch: Batch) -> bool:
     """One run's batch, durable on return; False when the fence is another's."""
+    return connection.call(*_statement(claim, batch)).get_value(0, 0) == b"t"
+
+
+def send(connection: Connection, claim: Claim, batch: Batch) -> Callable[[], bool]:
+    """The same, on its way; what is returned waits for the answer."""
+    connection.send(*_statement(claim, batch))
+    return lambda: connection.answer().get_value(0, 0) == b"t"
+
+
+def _statement(claim: Claim, batch: Batch) -> tuple[str, Sequence[bytes | None]]:
     rows = batch.rows
     given = (*claim.keys, b"%d" % batch.head, b"%d" % batch.settled)
     change = change_text(batch.change)
     if change is None and 1 <= len(rows) <= FEW:
         cells = [cell for row in rows for cell in _cells(row)]
-        result = connection.call(_APPEND_FEW, (*given, *cells, *_ABSENT[len(rows)]))
-    else:
-        text = None if change is None else change.encode()
-        result = connection.call(_APPEND, (*given, *_columns(rows), text))
-    return result.get_value(0, 0) == b"t"
+        return _APPEND_FEW, (*given, *cells, *_ABSENT[len(rows)])
+    text = None if change is None else change.encode()
+    return _APPEND, (*given, *_columns(rows), text)
 
 
 def _cells(row: Row) -> tuple[bytes | None, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 from collections.abc import Sequence
@@ -51,6 +52,36 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
             # The stub forgets that None is NULL.
             given = cast("Sequence[bytes]", arguments)
             return self._checked(self.pgconn.exec_prepared(name, given))
+
+    def send(self, sql: str, arguments: Sequence[bytes | None]) -> None:
+        """What `call` does, without its answer: `answer` waits for that, and comes next."""
+        with self.lock:
+            name = self._names.get(sql) or self._prepare(sql)
+            self.pgconn.send_query_prepared(name, cast("Sequence[bytes]", arguments))
+            while self.pgconn.flush():
+                self._line(select.POLLOUT | select.POLLIN)
+                self.pgconn.consume_input()
+
+    def answer(self) -> PGresult:
+        """Of what `send` has sent. Raises what `call` does."""
+        with self.lock:
+            pgconn = self.pgconn
+            pgconn.consume_input()
+            while pgconn.is_busy():
+                self._line(select.POLLIN)
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                raise psycopg.OperationalError("somebody else has taken the answer")
+            while pgconn.get_result() is not None:
+                pass
+            return self._checked(result)
+
+    def _line(self, events: int) -> None:
+        """Wait for the line; other threads run meanwhile."""
+        poll = select.poll()
+        poll.register(self.pgconn.socket, events)
+        poll.poll()
 
     def end(self) -> None:
         """Close it from another thread than its own.

@@ -11,7 +11,7 @@ from apps.executions.engine.history import Event
 from apps.executions.engine.slice_ports import NOTHING, Batch, Claim, Inbox, LeaseLost, Left
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
-from apps.executions.store.resilient import Patience, append_surely, read_surely
+from apps.executions.store.resilient import Patience, append_early, append_surely, read_surely
 from apps.executions.store.statements import Posted
 from apps.executions.store.writer import Writer
 
@@ -47,13 +47,13 @@ class RunJournal:
         self._ring: Callable[[Collection[str]], None] = ring
         self._asked: Callable[[], None] = asked
         self._settled: Callable[[bool], None] | None = None
+        self._sent: tuple[Batch, Callable[[], bool]] | None = None
 
     def append(self, batch: Batch) -> None:
         """Durable on return, after everything posted before. Raises LeaseLost."""
         self.flush()
         append_surely(self._connections, self._patience, self._claim, batch)
-        crashpoint("append.known")
-        self._tell_of(batch)
+        self._known(batch)
         change = batch.change
         if change is NOTHING:
             return
@@ -68,6 +68,25 @@ class RunJournal:
         if change.asks or change.recall or change.recalls:
             self._asked()
 
+    def begin(self, batch: Batch) -> None:
+        """On its way on return, durable after `land`. Raises LeaseLost.
+
+        Until then the connection of the caller's thread is taken.
+        """
+        if batch.change is not NOTHING:
+            self.append(batch)
+            return
+        self.flush()
+        self._sent = batch, append_early(self._connections, self._claim, batch)
+
+    def land(self) -> None:
+        """Wait for what was begun. Raises LeaseLost when it was refused."""
+        if self._sent is None:
+            return
+        (batch, sent), self._sent = self._sent, None
+        append_surely(self._connections, self._patience, self._claim, batch, sent=sent)
+        self._known(batch)
+
     def post(self, batch: Batch) -> None:
         """Durable soon. Raises LeaseLost when an earlier one was refused."""
         with self._changed:
@@ -77,7 +96,8 @@ class RunJournal:
         self._writer.post(posted, lambda held: self._written(batch, held=held))
 
     def flush(self) -> None:
-        """Wait for what was posted. Raises LeaseLost when it was refused."""
+        """Wait for what was posted or begun. Raises LeaseLost when it was refused."""
+        self.land()
         if not self._waiting and not self._is_lost:
             return  # Only the owner, who is here, posts; the writer says what is lost first.
         with self._changed:
@@ -113,6 +133,10 @@ class RunJournal:
                 return
             held = not self._is_lost
         callback(held)
+
+    def _known(self, batch: Batch) -> None:
+        crashpoint("append.known")
+        self._tell_of(batch)
 
     def _tell_of(self, batch: Batch) -> None:
         self._tell(batch.head + len(batch.rows), batch.change.left is Left.FINISHED)

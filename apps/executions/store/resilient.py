@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import psycopg
@@ -67,6 +68,25 @@ def read_surely(connections: Supply, patience: Patience, read: Callable[[Connect
     raise LeaseLost
 
 
+def append_early(connections: Connections, claim: Claim, batch: Batch) -> Callable[[], bool]:
+    """A first try that is on its way, for `append_surely`; its errors come with its answer."""
+    try:
+        answer = appends.send(_line(connections), claim, batch)
+    except psycopg.Error as error:
+        return partial(_raise, error)
+    crashpoint("append.sent")
+    return answer
+
+
+def _line(connections: Connections) -> Connection:
+    crashpoint("append.begun")
+    return connections.get()
+
+
+def _raise(error: psycopg.Error) -> bool:
+    raise error
+
+
 def append_surely(
     connections: Connections,
     patience: Patience,
@@ -74,10 +94,11 @@ def append_surely(
     batch: Batch,
     *,
     is_sure: bool = True,
+    sent: Callable[[], bool] | None = None,
 ) -> None:
     """Durable on return. Raises LeaseLost when another owner holds the run or the lease is over.
 
-    Not `is_sure`: a reply was lost, the append may have happened.
+    Not `is_sure`: a reply was lost, the append may have happened. `sent`: a first try, on its way.
     """
     pause = FIRST_PAUSE
     while not patience.is_lost():
@@ -85,8 +106,12 @@ def append_surely(
             if not is_sure and _has_landed(connections, claim, batch):
                 return
             is_sure = True
-            crashpoint("append.begun")
-            if appends.append(connections.get(), claim, batch):
+            if sent is None:
+                held = appends.append(_line(connections), claim, batch)
+            else:
+                answer, sent = sent, None
+                held = answer()
+            if held:
                 crashpoint("append.committed")
                 return
             raise LeaseLost
@@ -97,6 +122,8 @@ def append_surely(
             connections.drop()
             is_sure = False
         pause = _rest(pause)
+    if sent is not None:
+        connections.drop()  # Its answer would be taken for another's.
     raise LeaseLost
 
 

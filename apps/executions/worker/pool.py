@@ -33,8 +33,14 @@ logger = logging.getLogger(__name__)
 QUICK_SECONDS: Final = 0.005
 TURN_SECONDS: Final = 0.015
 SMOOTHING: Final = 0.2
+Durable = Callable[[], None]
+"""Returns when all that a step builds upon is durable."""
 SETTLES: Final = -1
 """No step has this position: what only evaluates conditions is never stopped by itself."""
+
+
+def at_once() -> None:
+    """Nothing is waited for."""
 
 
 class Pace:
@@ -114,17 +120,21 @@ class SlicePool:
         self._open_log = open_log
         self._on_abandoned = on_abandoned
         self._stops = Stops()
-        self._quick: deque[tuple[int, StepCall]] = deque()
+        self._quick: deque[tuple[int, StepCall, Durable]] = deque()
         self._back: queue.SimpleQueue[Arrival | None] = queue.SimpleQueue()
         self._flying: dict[int, StepCall] = {}
         self._here: StepCall | None = None
 
-    def submit(self, index: int, call: StepCall, *, light: bool) -> None:
+    def submit(
+        self, index: int, call: StepCall, *, light: bool, durable: Durable = at_once
+    ) -> None:
         """Start an attempt on a thread, or keep a quick one for `arrivals`."""
-        self._flying[index] = call
         if light and self._pace.is_quick(call.node_type.key):
-            self._quick.append((index, call))
+            self._flying[index] = call
+            self._quick.append((index, call, durable))
         else:
+            durable()
+            self._flying[index] = call
             # What the slice's thread tells the log about its run holds for its steps.
             self._executor.submit(copy_context().run, self._fly, index, call)
 
@@ -133,9 +143,7 @@ class SlicePool:
         landed: list[Arrival] = []
         until = time.monotonic() + TURN_SECONDS
         while self._quick:
-            index, call = self._quick.popleft()
-            self._here = call
-            landed.append(self._arrival(index, call))
+            landed.append(self._arrival(*self._quick.popleft()))
             self._here = None
             if time.monotonic() >= until:
                 break
@@ -147,7 +155,8 @@ class SlicePool:
 
     def settle(self, call: StepCall) -> StepOutcome:
         """Evaluate conditions on an outcome from elsewhere; nothing of the node runs."""
-        return self._run(SETTLES, call)
+        outcome, _ = self._run(SETTLES, call)
+        return outcome
 
     def stop(self, reason: StopReason) -> None:
         """Ask every running step to stop."""
@@ -189,24 +198,41 @@ class SlicePool:
     def _fly(self, index: int, call: StepCall) -> None:
         self._back.put(self._arrival(index, call))
 
-    def _arrival(self, index: int, call: StepCall) -> Arrival:
+    def _arrival(self, index: int, call: StepCall, durable: Durable | None = None) -> Arrival:
         began = time.monotonic()
-        outcome = self._run(index, call)
-        self._pace.learn(call.node_type.key, seconds=time.monotonic() - began)
+        outcome, waited = self._run(index, call, durable)
+        self._pace.learn(call.node_type.key, seconds=time.monotonic() - began - waited)
         chance = random.random()  # noqa: S311 - jitter
         return Arrival(index=index, attempt=call.attempt, outcome=outcome, fraction=chance)
 
-    def _run(self, index: int, call: StepCall) -> StepOutcome:
+    def _run(
+        self, index: int, call: StepCall, durable: Durable | None = None
+    ) -> tuple[StepOutcome, float]:
+        """The outcome, and how long the body has waited for what it builds upon.
+
+        `durable`: it runs on the slice's own thread.
+        """
         bound = bind_contextvars(step=call.path)
+        waited, is_waiting = 0.0, False
         try:
-            crashpoint("step.begun")
             stop = Stop(self._stops, index)
-            outcome = self._runner.run(call, stop=stop, logs=self._open_log(call))
+            body = self._runner.ready(call, stop=stop, logs=self._open_log(call))
+            if durable is not None:
+                since, is_waiting = time.monotonic(), True
+                durable()
+                waited, is_waiting = time.monotonic() - since, False
+                self._here = call
+            crashpoint("step.begun")
+            outcome = body()
             crashpoint("step.returned")
-            return outcome
         except Exception:
+            if is_waiting:
+                raise  # The run's journal broke, not the step.
             # The runner promises not to raise; if it does, the run must still end.
             logger.exception("the runner broke on step %s of run %s", call.path, call.run_id)
-            return StepFailed(code="NODE_CRASHED", message="The step's runner broke; see the log.")
+            outcome = StepFailed(
+                code="NODE_CRASHED", message="The step's runner broke; see the log."
+            )
         finally:
             reset_contextvars(**bound)
+        return outcome, waited

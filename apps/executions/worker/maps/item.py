@@ -133,8 +133,13 @@ class ItemJournal:
         self.rows += batch.rows
         self.writes += batch.change.writes
 
-    def flush(self) -> None:
+    begin = append
+    """It waits for nobody's disk but at the intent of an effect."""
+
+    def land(self) -> None:
         """Nothing is on its way."""
+
+    flush = land
 
     def inbox(self) -> Inbox:
         """Asked for when a step has its answer, else only when the map stops."""

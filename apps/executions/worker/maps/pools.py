@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from apps.executions.engine.ports import (
@@ -77,13 +78,19 @@ class ItemSteps:
     def __init__(self, runner: StepRunner) -> None:
         self._runner = runner
 
-    def run(self, call: StepCall, *, stop: StopSignal, logs: LogSink) -> StepOutcome:
-        """The outcome, or a failure that says what an item cannot do."""
-        outcome = self._runner.run(call, stop=stop, logs=logs)
-        if isinstance(outcome, StepOpens | StepWaits):
-            # The item would be a run of its own if anybody had known.
-            return StepFailed(code="WAIT_UNDECLARED", message=UNDECLARED, usage=outcome.usage)
-        return outcome
+    def ready(
+        self, call: StepCall, *, stop: StopSignal, logs: LogSink
+    ) -> Callable[[], StepOutcome]:
+        """The body that gives the outcome, or a failure that says what an item cannot do."""
+        return partial(_bounded, self._runner.ready(call, stop=stop, logs=logs))
 
     def close(self) -> None:
         """The runner is the process's."""
+
+
+def _bounded(body: Callable[[], StepOutcome]) -> StepOutcome:
+    outcome = body()
+    if isinstance(outcome, StepOpens | StepWaits):
+        # The item would be a run of its own if anybody had known.
+        return StepFailed(code="WAIT_UNDECLARED", message=UNDECLARED, usage=outcome.usage)
+    return outcome
