@@ -182,6 +182,7 @@ _PLACES: tuple[tuple[Story, str, int, tuple[Action, ...]], ...] = (
     (Story.EFFECTS, "effect.sent", 1, (_K, _S, _T)),
     (Story.EFFECTS, "step.returned", 2, (_K, _S, _T)),
     (Story.EFFECTS, "append.begun", 2, (_K, _S, _R, _L, _T)),
+    (Story.EFFECTS, "append.sent", 1, (_K, _S, _R, _L, _T)),
     (Story.EFFECTS, "append.committed", 1, (_K, _S, _R, _L, _T)),
     (Story.EFFECTS, "append.known", 2, (_K, _S, _R, _T)),
     (Story.EFFECTS, "beat.begun", 2, (_K, _R, _L)),

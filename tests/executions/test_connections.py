@@ -156,3 +156,30 @@ def test_a_run_is_found_by_its_key_even_where_nothing_is_known_of_the_table(
     query = f"UPDATE run SET head = 2 WHERE tenant_id = '{tenant_id}' AND id = '{run_id}'"
     steps = connections.get().execute(f"EXPLAIN {query}").fetchall()
     assert any("using run_pkey" in step for (step,) in steps), steps
+
+
+def test_an_answer_comes_after_what_was_sent(connections: Connections) -> None:
+    connection = connections.get()
+    large = "x" * (8 << 20)
+    connection.send("SELECT length($1::text)", (large.encode(),))
+    assert connection.answer().get_value(0, 0) == b"%d" % len(large)
+    connection.send("SELECT 1 / $1::int", (b"0",))
+    with pytest.raises(errors.DivisionByZero):
+        connection.answer()
+    assert connection.call("SELECT $1::int", (b"7",)).get_value(0, 0) == b"7"
+
+
+def test_an_answer_that_somebody_took_is_a_lost_one(connections: Connections) -> None:
+    connection = connections.get()
+    connection.send("SELECT $1::int", (b"1",))
+    assert connection.call("SELECT $1::int", (b"2",)).get_value(0, 0) == b"2"
+    with pytest.raises(psycopg.OperationalError):
+        connection.answer()
+
+
+def test_a_line_that_is_cut_takes_the_answer_with_it(connections: Connections) -> None:
+    connection = connections.get()
+    connection.send("SELECT $1::int", (b"1",))
+    connections.close_all()
+    with pytest.raises(psycopg.OperationalError):
+        connection.answer()

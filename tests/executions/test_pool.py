@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -19,7 +19,7 @@ from apps.executions.engine.ports import (
     StopReason,
     StopSignal,
 )
-from apps.executions.engine.slice_ports import Arrival
+from apps.executions.engine.slice_ports import Arrival, LeaseLost
 from apps.executions.worker.pool import Pace, SlicePool
 from tests.executions.world import ScriptedRunner, Silent, call_of
 
@@ -130,3 +130,43 @@ def test_a_step_that_keeps_the_slices_thread_is_seen(executor: ThreadPoolExecuto
     pool.arrivals(seconds=1)
     assert seen == ["a"]
     assert pool.overdue(before=call.deadline_at + dt.timedelta(days=1)) is None
+
+
+def test_a_body_waits_for_what_it_builds_upon(executor: ThreadPoolExecutor) -> None:
+    """On the slice's thread all that touches nothing comes first; on others the wait does."""
+    seen: list[str] = []
+
+    class Early(ScriptedRunner):
+        def ready(
+            self, call: StepCall, *, stop: StopSignal, logs: LogSink
+        ) -> Callable[[], StepOutcome]:
+            seen.append("ready")
+            return super().ready(call, stop=stop, logs=logs)
+
+    def note(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        seen.append("body")
+        return StepDone(outputs={})
+
+    pool = pool_of(executor, Early(note), Pace())
+    for attempt in (1, 2):
+        call = call_of("a", attempt=attempt)
+        pool.submit(0, call, light=True, durable=lambda: seen.append("durable"))
+        while not pool.arrivals(seconds=1):
+            pass
+    assert seen == ["durable", "ready", "body", "ready", "durable", "body"]
+
+
+def test_a_refused_append_is_no_failure_of_the_step(executor: ThreadPoolExecutor) -> None:
+    pace = Pace()
+    runner = ScriptedRunner()
+
+    def refused() -> None:
+        raise LeaseLost
+
+    pool = pool_of(executor, runner, pace)
+    call = call_of("a")
+    pace.learn(call.node_type.key, seconds=0.0)
+    pool.submit(0, call, light=True, durable=refused)
+    with pytest.raises(LeaseLost):
+        pool.arrivals(seconds=1)
+    assert not runner.calls, "its body has not run"
