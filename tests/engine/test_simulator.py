@@ -108,7 +108,9 @@ def verdict(world: World) -> tuple[RunStatus, list[tuple[Any, ...]]]:
     records = zip(state.steps, state.records, strict=True)
     if state.status is RunStatus.FAILED:
         return state.status, []
-    return state.status, [(s.path, r.status, r.attempt, dict(r.outputs)) for s, r in records]
+    found = [(s.path, r.status, r.attempt, dict(r.outputs)) for s, r in records]
+    # Which of two steps that failed together called its copy first depends on timing, too.
+    return state.status, sorted(found, key=lambda one: one[0])
 
 
 def hold_the_books(world: World) -> None:
