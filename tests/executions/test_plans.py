@@ -46,6 +46,9 @@ _ENDS = """
 INSERT INTO outbox (tenant_id, run_id, kind)
 SELECT %s, gen_random_uuid(), 'run.started' FROM generate_series(1, %s)
 """
+_LANES = (
+    "INSERT INTO lane (tenant_id, pool) SELECT gen_random_uuid(), %s FROM generate_series(1, %s)"
+)
 CHUNKS = 100
 OPEN = 98
 """The first that is not done."""
@@ -140,3 +143,14 @@ def test_a_chunk_of_runs_reads_what_is_open(acme: Tenant, engine: Connection) ->
         ).fetchone()
         assert row == (32 - 10 * (CHUNKS - OPEN),)
         assert read(engine, "map_item%") <= 10 * (CHUNKS - OPEN) * 2
+
+
+def test_a_payment_reads_the_lanes_it_is_for(acme: Tenant, engine: Connection) -> None:
+    for _ in range(FEW):
+        start(acme, chain(1))
+    engine.execute(_LANES, [POOL, ENDS])
+    with engine.transaction():
+        engine.execute("SELECT engine_charge_1(%s, %s::uuid[], '{5}')", [POOL, [acme.id]])
+        assert read(engine, "lane") <= READS_EACH
+    paid = engine.execute("SELECT count(*) FROM lane WHERE vtime > 0").fetchone()
+    assert paid == (1,)
