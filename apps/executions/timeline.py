@@ -204,7 +204,9 @@ def _follow(maps: dict[str, MapProgress], event: StepEvent) -> bool:
     True where that is all there is to say: undoing its items is no attempt of the map.
     """
     if isinstance(event, StepOpened):
-        maps[event.path] = MapProgress(event, maps.get(event.path))
+        maps[event.path] = MapProgress(
+            event.opening, attempt=event.attempt, before=maps.get(event.path)
+        )
     elif isinstance(event, ChunkDispatched | ChunkCompleted) and event.path in maps:
         maps[event.path].apply(event)
     return isinstance(event, ChunkDispatched | ChunkCompleted) and event.undoes

@@ -40,7 +40,7 @@ def test_a_join_with_enough_calls_the_items_back() -> None:
 
 def test_a_map_that_nobody_needs_hands_nothing_out() -> None:
     opened = StepOpened(path="rows", attempt=1, opening=OPENING, started_at=START, usage=Usage())
-    progress = MapProgress(opened)
+    progress = MapProgress(opened.opening, attempt=opened.attempt)
     assert map_work({0: progress}, halted={0}) is None
     progress.open[0] = None
     found = map_work({0: progress}, halted={0})

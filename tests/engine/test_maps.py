@@ -194,19 +194,20 @@ def completed(chunk: int, *, done: int = 3, failed: int = 0, **fields: Any) -> C
 
 
 def test_a_later_attempt_keeps_clean_chunks_of_the_same_items() -> None:
-    first = MapProgress(opened())
+    first = MapProgress(opened().opening, attempt=1)
     for chunk in (0, 1):
         first.apply(ChunkDispatched(path="rows", attempt=1, chunk=chunk, pool="io"))
     first.apply(completed(0))
     first.apply(completed(1, done=2, failed=1))
-    again = MapProgress(opened(attempt=2), first)
+    again = MapProgress(opened().opening, attempt=2, before=first)
     assert (again.done, again.failed, list(again.due())) == (3, 0, [1, 2])
-    other = MapProgress(opened(dataclasses.replace(OPENING, chunk_size=4), attempt=2), first)
+    like = dataclasses.replace(OPENING, chunk_size=4)
+    other = MapProgress(like, attempt=2, before=first)
     assert (other.done, list(other.due())) == (0, [0, 1])
 
 
 def test_a_verdict_without_a_known_failure_says_where_to_look() -> None:
-    progress = MapProgress(opened())
+    progress = MapProgress(opened().opening, attempt=1)
     progress.apply(ChunkDispatched(path="rows", attempt=1, chunk=0, pool="io"))
     progress.apply(completed(0, done=2, failed=1, stopped=True))
     assert progress.is_over
@@ -215,7 +216,7 @@ def test_a_verdict_without_a_known_failure_says_where_to_look() -> None:
 
 
 def test_chunks_that_are_out_leave_nothing_to_do() -> None:
-    progress = MapProgress(opened())
+    progress = MapProgress(opened().opening, attempt=1)
     for chunk in progress.due():
         progress.apply(ChunkDispatched(path="rows", attempt=1, chunk=chunk, pool="io"))
     assert map_work({0: progress}) is None

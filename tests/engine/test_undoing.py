@@ -103,7 +103,11 @@ def test_a_compensation_that_fails_ends_the_run_with_a_list_of_what_is_not_undon
     assert state.status is RunStatus.FAILED
     assert state.error is not None
     assert state.error.code == "COMPENSATION_FAILED"
-    assert state.error.details == {"notUndone": ["charge", "order"], "count": 2}
+    assert state.error.details == {
+        "notUndone": ["charge", "order"],
+        "count": 2,
+        "cut": True,
+    }
     assert "SOLD_OUT" in state.error.message
     assert not world.ran("order/withdraw")
 

@@ -344,26 +344,6 @@ def test_maps_stand_inside_maps(acme: Tenant, *, waits: bool) -> None:
     assert verify_tenant(acme.id) == []
 
 
-def test_a_run_that_is_undone_names_a_map_whose_items_are_not(acme: Tenant) -> None:
-    items = Items(3)
-    drawn = mapped(kind="keyed")
-    drawn["nodes"][2]["compensation"] = "back"
-    drawn["nodes"].append(a("back", "keyed", parentId="rows"))
-    drawn["nodes"][3]["onError"] = [{"match": {}, "do": "compensate"}]
-
-    def fails(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
-        if call.path == "after":
-            return StepFailed(code="NO", message="no")
-        return items(call, stop, logs)
-
-    run_id = start(acme, drawn)
-    with worker(ScriptedRunner(fails)):
-        error: Any = finished(acme, run_id).error
-    assert error["code"] == "COMPENSATION_FAILED"
-    assert error["details"]["notUndone"] == ["rows"]
-    assert verify_tenant(acme.id) == []
-
-
 def test_items_that_wait_are_stopped_when_their_run_is_to_be_undone(acme: Tenant) -> None:
     items = Items(3, wait=Wait(kind=WaitKind.SIGNAL, name="never"))
     drawn = mapped(kind="keyed")

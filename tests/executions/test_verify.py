@@ -33,6 +33,9 @@ BREAKS = {
     "I32": "UPDATE run SET parent_id = id, parent_kind = 'STEP'",
     "I33": "INSERT INTO map_item (tenant_id, run_id, path, idx, attempt, chunk, state, child)"
     " SELECT tenant_id, id, 'rows', 0, 1, 0, 'begun', gen_random_uuid() FROM run",
+    "I34": "WITH u AS (UPDATE run SET parent_id = id, parent_kind = 'ITEM', parent_attempt = 0"
+    " RETURNING tenant_id, id) INSERT INTO map_item (tenant_id, run_id, path, idx, attempt, state,"
+    " undoer, undone) SELECT tenant_id, id, 'rows', 0, 1, 'done', id, true FROM u",
     "I25": "INSERT INTO run_inbox (tenant_id, run_id, id, kind)"
     " SELECT tenant_id, gen_random_uuid(), gen_random_uuid(), 'x' FROM run",
 }
@@ -41,7 +44,7 @@ BREAKS = {
 def test_the_file_has_a_query_for_each() -> None:
     assert [name.split()[0] for _, name, _ in _queries()] == [
         "I1", "I28", "I2", "I5", "I6", "I9", "I13", "I27", "I16", "I30",
-        "I19", "I20", "I25", "I29", "I4", "I31", "I32", "I33",
+        "I19", "I20", "I25", "I29", "I4", "I31", "I32", "I33", "I34",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from apps.executions.actions.starting import begin, looked_at
 from apps.executions.compiled import Compiled, compiled_of
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.lineage import effects_of, inherit, resumed_maps
+from apps.executions.engine.lineage import effects_of, inherit, kept_maps, resumed_maps
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import StepGiven, top_of
 from apps.executions.engine.state import StepStatus
@@ -146,6 +146,7 @@ class _Repeat:
         if fork is not None and edited is not None:
             said = given.get(fork) or StepGiven(path=fork)
             given[fork] = StepGiven(path=fork, generation=said.generation, inputs=edited)
+        given |= {one.path: one for one in kept_maps(state, inherited, run_id=str(source.pk))}
         chain = Chain(source=source, until=seq, kept=inherited.kept, given=tuple(given.values()))
         is_key = self.actor.api_key_id is not None
         ready = order(

@@ -147,11 +147,17 @@ def _stop_reason(state: RunState, facts: Facts) -> CancelReason | None:
         return None
     if facts.cancel is not None:
         return CancelReason.REQUESTED
-    if state.rescue.undoing is not None and not state.is_paused:
+    if _has_no_deadline(state):
         return None
     if facts.deadline_at is not None and facts.now >= facts.deadline_at:
         return CancelReason.DEADLINE
     return None
+
+
+def _has_no_deadline(state: RunState) -> bool:
+    """A run that is being undone has as long as that takes."""
+    undoing = state.rescue.undoing
+    return undoing is not None and (undoing.has_begun or not state.is_paused)
 
 
 def _paused(state: RunState, facts: Facts) -> tuple[Event, ...]:
@@ -223,7 +229,9 @@ def _ending(state: RunState, facts: Facts, opening: tuple[Event, ...]) -> Comman
     if undoing is None or state.is_stopping:
         return _stopping(state, facts, opening)
     if state.is_paused:
-        return Commands(wake_at=_wake_at(state, facts))
+        found = items_to_undo(state, undoing)
+        maps = undo_work(*found, is_over=True) if found else None
+        return Commands(maps=maps, wake_at=_wake_at(state, facts))
     return _undoing(state, undoing, facts)
 
 
@@ -323,6 +331,6 @@ def _wake_at(state: RunState, facts: Facts) -> dt.datetime | None:
     if facts.deadline_at is None and not (state.retrying or state.waiting):
         return None
     due_at = state.due_at(after=facts.now) if state.retrying or state.waiting else None
-    is_over = state.is_stopping or (state.rescue.undoing and not state.is_paused)
+    is_over = state.is_stopping or _has_no_deadline(state)
     deadline_at = None if is_over else facts.deadline_at
     return min((at for at in (due_at, deadline_at) if at is not None), default=None)

@@ -31,7 +31,7 @@ from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.plan import Plan, Step
 from apps.executions.engine.record import Totals, close_record
 from apps.executions.engine.rescue import RESCUE_EVENTS, OnCall, Rescue
-from apps.executions.engine.seeds import ItemGiven, StepGiven
+from apps.executions.engine.seeds import ItemGiven, StepGiven, StepReused
 from apps.executions.engine.state import (
     IllegalTransition,
     RunStatus,
@@ -183,6 +183,8 @@ class RunState(OnCall):
             return self.handle(step, event)
         if step.compensation is not None and self.records[step.index].has_succeeded:
             self.rescue.log.append(step.index)
+        if step.body is not None and step.body.undoes and isinstance(event, StepReused):
+            self.take_over(step)
         return True
 
     def _skip(self, index: int, reason: SkipReason) -> None:
@@ -197,7 +199,11 @@ class RunState(OnCall):
             self.heard.add(event.id)
         else:
             is_paused = isinstance(event, RunPaused)
+            undoing = self.rescue.undoing
             to = RunStatus.PAUSED if is_paused else RunStatus.RUNNING
+            if undoing is not None and undoing.has_begun:
+                to = RunStatus.PAUSED if is_paused else RunStatus.COMPENSATING
+                self.await_undone(is_paused=is_paused)
             self.status = moved_run(self.status, to=to)
             await_again(self.mapping, is_paused=is_paused)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from apps.executions.engine.calls import given_to
 from apps.executions.engine.fold import RunState
 from apps.executions.engine.history import Handling
 from apps.executions.engine.plan import CONTAINER, Link, Plan, Step
 from apps.executions.engine.record import StepRecord
+from apps.executions.engine.seeds import MapKept, StepGiven
 from apps.executions.engine.state import StepStatus
 from apps.workflows.graph.declaration import NodeType
 
@@ -42,12 +44,26 @@ def resumed_maps(old: RunState, new: Plan, found: Inheritance) -> Iterator[str]:
     kept = set(found.kept)
     for path in found.redone:
         step, position = new.step(path), old.plan.positions.get(path)
-        if position is None or old.records[position].mapping is None:
-            continue
+        progress = None if position is None else old.records[position].mapping
+        if position is None or progress is None or progress.source or progress.undo:
+            continue  # What is undone, or is another run's to begin with, is not done.
         before = old.plan.steps[position]
         is_same = old.plan is new or _behavior(old.plan, before) == _behavior(new, step)
         if is_same and all(new.steps[link.source].path in kept for link in step.incoming):
             yield path
+
+
+def kept_maps(old: RunState, found: Inheritance, *, run_id: str) -> Iterator[StepGiven]:
+    """What is to be known of maps whose outcome is kept, where what they did can be undone."""
+    for path in found.kept:
+        position = old.plan.positions[path]
+        body, progress = old.plan.steps[position].body, old.records[position].mapping
+        if body is not None and body.undoes and progress is not None:
+            kept = MapKept(
+                run_id=progress.source or run_id, opening=progress.opening, chunks=progress.next
+            )
+            generation = given_to(old, path).generation
+            yield StepGiven(path=path, generation=generation, kept=kept)
 
 
 def _is_kept(old: RunState, new: Plan, step: Step) -> bool:

@@ -58,7 +58,7 @@ def hand_out(
     for index in work.recalls:
         progress = state.records[index].map_progress()
         if progress.undo is not None:
-            progress.undo.is_recalled = True
+            progress.undo.is_recalled, progress.is_rested = not progress.is_rested, False
         else:
             progress.is_recalled, progress.is_rested = not progress.is_rested, False
         buffer.recalls.append(state.steps[index].path)

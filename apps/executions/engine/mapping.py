@@ -139,13 +139,18 @@ class MapProgress:
         "next",
         "open",
         "opening",
+        "source",
         "undo",
     )
 
-    def __init__(self, opened: StepOpened, before: MapProgress | None = None) -> None:
+    def __init__(
+        self, opening: MapOpening, *, attempt: int, before: MapProgress | None = None
+    ) -> None:
         """`before`: an earlier attempt over the same items, whose clean chunks are kept."""
-        self.opening = opened.opening
-        self.attempt = opened.attempt
+        self.opening = opening
+        self.attempt = attempt
+        self.source: str | None = None
+        """The run whose items these are, where that is another."""
         self.next = 0
         self.open: dict[int, None] = {}
         self.again: deque[int] = deque()

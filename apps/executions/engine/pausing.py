@@ -33,9 +33,12 @@ class PauseRequest:
     by: str | None = None
 
 
+_MOVING: Final = (RunStatus.QUEUED, RunStatus.RUNNING, RunStatus.COMPENSATING)
+
+
 def pausing(status: RunStatus, request: PauseRequest) -> RunPaused | RunResumed | None:
     """What a request comes to: nothing for a run that is as it should be, or is ending."""
-    if request.is_wanted and status in (RunStatus.QUEUED, RunStatus.RUNNING):
+    if request.is_wanted and status in _MOVING:
         return RunPaused(by=request.by)
     if not request.is_wanted and status is RunStatus.PAUSED:
         return RunResumed(by=request.by)

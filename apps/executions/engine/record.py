@@ -146,7 +146,7 @@ class StepRecord:
         self._begin(event.started_at)
         self.usage = event.usage
         if isinstance(event, StepOpened):
-            self.mapping = MapProgress(event, self.mapping)
+            self.mapping = MapProgress(event.opening, attempt=event.attempt, before=self.mapping)
         else:
             self.iterations = event.index + 1
 

@@ -15,7 +15,7 @@ from apps.executions.engine.history import (
     Handling,
     StepFailed,
 )
-from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched
+from apps.executions.engine.mapping import ChunkCompleted, ChunkDispatched, MapProgress
 from apps.executions.engine.plan import Plan, Role, Step
 from apps.executions.engine.record import StepRecord
 from apps.executions.engine.rescue_events import (
@@ -24,6 +24,7 @@ from apps.executions.engine.rescue_events import (
     StepCalled,
     StepCompensated,
 )
+from apps.executions.engine.seeds import StepGiven
 from apps.executions.engine.state import RunStatus, StepStatus, moved_run, moved_step
 from apps.executions.engine.whereabouts import Whereabouts
 from apps.workflows.graph.declaration import Json
@@ -35,12 +36,24 @@ RescueEvent: TypeAlias = RunCompensating | RunCompensated | StepCalled | StepCom
 class Undoing:
     """A run that undoes what it did: why, what goes on afterwards, what could not be undone."""
 
-    __slots__ = ("active", "cause", "is_cut", "left", "lost", "misses", "running", "then")
+    __slots__ = (
+        "active",
+        "cause",
+        "has_begun",
+        "is_cut",
+        "left",
+        "lost",
+        "misses",
+        "running",
+        "then",
+    )
 
     def __init__(self, *, cause: Failure | None = None, then: str | None = None) -> None:
         self.cause = cause
         """The failure that asked for it; None where canceling the run did."""
         self.then = then
+        self.has_begun = False
+        """What ran beside it has ended: from here on steps are undone."""
         self.active: int | None = None
         """The step that is being undone, and (`running`) the one that does it."""
         self.running = -1
@@ -108,6 +121,12 @@ def copy_of(template: Step, *, index: int, path: str, caller: Step, role: Role, 
     )
 
 
+def _is_out(progress: MapProgress | None) -> bool:
+    """Runs of its items are being undone."""
+    undo = progress.undo if progress is not None and progress.opening.parks else None
+    return undo is not None and bool(undo.open)
+
+
 def _place(caller: Step) -> int:
     """The step of the drawing that a caller is, or stands in for."""
     return caller.index if caller.role is None else caller.place
@@ -117,6 +136,7 @@ class OnCall(Whereabouts, ABC):
     """The part of a run's state that is about steps on call."""
 
     failing: Failure | None
+    given: dict[str, StepGiven]
     is_partial: bool
     rescue: Rescue
 
@@ -128,6 +148,13 @@ class OnCall(Whereabouts, ABC):
     @abstractmethod
     def fail(self, index: int, failure: Failure) -> None:
         """A failure that nobody receives."""
+
+    @property
+    def is_asking(self) -> bool:
+        """Somebody works on what this run wants: told when it ends."""
+        return super().is_asking or any(
+            entry < 0 and _is_out(self.records[~entry].mapping) for entry in self.rescue.log
+        )
 
     def inputs_of(self, step: Step) -> dict[str, Json]:
         """Values by input port of a step that may run; `multiple` ports as lists."""
@@ -185,7 +212,7 @@ class OnCall(Whereabouts, ABC):
         spared = {*self.rescue.standby, *kept}
         for queue in (self.ready, self.unreached, self.retrying, self.waiting, self.broken):
             queue.clear()
-        for held in (self.iterating, self.iterated, self.mapping):
+        for held in (self.cut, self.dispatched, self.iterating, self.iterated, self.mapping):
             held.clear()
         dropped = [
             step
@@ -251,11 +278,28 @@ class OnCall(Whereabouts, ABC):
             if self.records[index].has_succeeded and not undo.misses:
                 undoing.active = undoing.running = index
 
+    def take_over(self, step: Step) -> None:
+        """What a container did in another run may have to be undone in this one."""
+        given = self.given.get(step.path)
+        if given is not None and (kept := given.kept) is not None:
+            record = self.records[step.index]
+            progress = record.mapping = MapProgress(kept.opening, attempt=record.attempt)
+            progress.source, progress.next = kept.run_id, kept.chunks
+        self.rescue.log.append(~step.index)
+
+    def await_undone(self, *, is_paused: bool) -> None:
+        """The run moves or rests from now on, and so does what undoes items."""
+        for entry in self.rescue.log:
+            progress = self.records[~entry].mapping if entry < 0 else None
+            if progress is not None and progress.undo is not None:
+                progress.undo.is_recalled = False
+                progress.is_rested = _is_out(progress) and not is_paused
+
     def apply_rescue(self, event: RescueEvent) -> None:
         """One event of undoing."""
         match event:
             case RunCompensating():
-                self._begin()
+                self._begin(event)
             case RunCompensated():
                 self.rescue.undoing = None
                 self.status = moved_run(self.status, to=RunStatus.RUNNING)
@@ -276,13 +320,17 @@ class OnCall(Whereabouts, ABC):
             case _:  # pragma: no cover - mypy proves that nothing is left
                 assert_never(event)
 
-    def _begin(self) -> None:
+    def _begin(self, event: RunCompensating) -> None:
         rescue = self.rescue
         self.status = moved_run(self.status, to=RunStatus.COMPENSATING)
         undoing = rescue.undoing = rescue.undoing or Undoing()
+        undoing.has_begun = True
+        if event.path is None:
+            # Whatever an item came to, its map's run has asked for this.
+            undoing.cause, self.failing = None, None
         for entry in [entry for entry in rescue.log if entry < 0]:
-            if self.records[~entry].map_progress().opening.parks:
-                # What runs of its items did is theirs to undo, and nobody asks them to.
+            if self.records[~entry].mapping is None:
+                # It was taken over, and nobody has said where from.
                 rescue.log.remove(entry)
                 undoing.left.append(entry)
         kept = self._behind(undoing.then) if undoing.then else frozenset()

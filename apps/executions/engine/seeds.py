@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from apps.workflows.graph.declaration import Json
+from apps.workflows.graph.mapping import MapOpening
 
 
 class Origin(StrEnum):
@@ -33,11 +34,21 @@ class StepReused:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MapKept:
+    """What a map did whose outcome is taken over: so many of its chunks went out, in that run."""
+
+    run_id: str
+    opening: MapOpening
+    chunks: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepGiven:
     """What is known of a step before it starts.
 
     `generation` is part of its idempotency key. `inputs` replace what would arrive, port by port.
     `outputs` are pinned: the step succeeds with them and nothing runs. `alone`: no other step runs.
+    `kept`: of a map that is taken over, for whoever has to undo what it did.
     """
 
     path: str
@@ -45,6 +56,7 @@ class StepGiven:
     inputs: Mapping[str, Json] | None = None
     outputs: Mapping[str, Json] | None = None
     alone: bool = False
+    kept: MapKept | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +114,7 @@ def given_body(event: StepGiven) -> dict[str, Any]:
         "inputs": event.inputs,
         "outputs": event.outputs,
         "alone": event.alone or None,
+        "kept": event.kept and _kept_body(event.kept),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -114,6 +127,17 @@ def read_given(path: str, body: Mapping[str, Any]) -> StepGiven:
         inputs=body.get("inputs"),
         outputs=body.get("outputs"),
         alone=body.get("alone", False),
+        kept=_read_kept(body["kept"]) if "kept" in body else None,
+    )
+
+
+def _kept_body(kept: MapKept) -> dict[str, Json]:
+    return {"run": kept.run_id, "opening": kept.opening.to_json(), "chunks": kept.chunks}
+
+
+def _read_kept(body: Mapping[str, Any]) -> MapKept:
+    return MapKept(
+        run_id=body["run"], opening=MapOpening.from_json(body["opening"]), chunks=body["chunks"]
     )
 
 

@@ -64,9 +64,11 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
         _R.RUNNING: frozenset(
             {_R.PAUSED, _R.CANCELING, _R.COMPENSATING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}
         ),
-        _R.PAUSED: frozenset({_R.RUNNING, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}),
+        _R.PAUSED: frozenset(
+            {_R.RUNNING, _R.COMPENSATING, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}
+        ),
         _R.COMPENSATING: frozenset(
-            {_R.RUNNING, _R.CANCELING, _R.FAILED, _R.CANCELED, _R.TIMED_OUT}
+            {_R.RUNNING, _R.PAUSED, _R.CANCELING, _R.FAILED, _R.CANCELED, _R.TIMED_OUT}
         ),
         _R.CANCELING: frozenset({_R.COMPENSATING, _R.CANCELED, _R.TIMED_OUT}),
         _R.SUCCEEDED: frozenset(),

@@ -51,7 +51,7 @@ def unfinished(state: RunState) -> Iterator[str]:
 def items_to_undo(state: RunState, undoing: Undoing) -> tuple[int, MapProgress] | None:
     """The map whose items are undone now, or next: its position, and how far it is."""
     log = state.rescue.log
-    is_due = state.status is RunStatus.COMPENSATING and undoing.active is None
+    is_due = undoing.has_begun and undoing.active is None
     if not is_due or not log or log[-1] >= 0:
         return None
     index = ~log[-1]
@@ -59,8 +59,10 @@ def items_to_undo(state: RunState, undoing: Undoing) -> tuple[int, MapProgress] 
 
 
 def undo_work(index: int, progress: MapProgress, *, is_over: bool) -> MapWork | None:
-    """What to hand out; `is_over`: nothing any more, and what is out shall come back."""
+    """What to hand out; `is_over`: nothing now, and what is out shall come back."""
     undo = progress.undo or ItemsUndo(progress.next)
+    if progress.is_rested:
+        return MapWork(recalls=(index,))
     if is_over:
         if undo.open and not undo.is_recalled:
             return MapWork(recalls=(index,))
@@ -97,5 +99,9 @@ def failure_of(state: RunState) -> Failure | None:
         message=f"Not undone: {', '.join(paths)}{more}. Undo by hand.{because}",
         path=cause.path if cause else None,
         attempt=cause.attempt if cause else None,
-        details={"notUndone": list[Json](paths), "count": count},
+        details={
+            "notUndone": list[Json](paths),
+            "count": count,
+            **({"cut": True} if undoing.is_cut else {}),
+        },
     )

@@ -12,6 +12,9 @@ _ITEMS = [
         "hungry",
         models.BooleanField(default=False, help_text="It has items that wait for a place."),
     ),
+    migrations.AddField(
+        "mapitem", "undoer", models.UUIDField(help_text="The run that undoes it.", null=True)
+    ),
 ]
 
 

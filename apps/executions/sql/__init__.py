@@ -58,13 +58,16 @@ _REPLACED: Final = {
         "engine_recall_chunks_3": "release_3/map",
         "engine_map_inherit_3": "release_3/map",
     },
-    6: {},
+    6: {
+        "engine_claim_5": "release_5/claim",
+        "engine_recall_chunks_3": "release_5/chunks",
+    },
 }
 """Functions of earlier releases that a release narrows or mends, and where they are from."""
 
 
 def _as_it_was(function: str, file: str) -> str:
     """The text that puts a function back."""
-    _, _, rest = sql(file).partition(f"CREATE FUNCTION {function}(")
+    _, _, rest = sql(file).partition(f" FUNCTION {function}(")
     body, end, _ = rest.partition("\nEND $$;")
     return f"CREATE OR REPLACE FUNCTION {function}({body}{end}"

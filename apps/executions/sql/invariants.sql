@@ -41,6 +41,7 @@ SELECT r.id || ' ' || r.state || ' ' || l.type FROM run r JOIN LATERAL (
      WHERE e.tenant_id = r.tenant_id AND e.run_id = r.id AND e.type LIKE 'run.%'
      ORDER BY e.seq DESC LIMIT 1) l ON true
  WHERE replace(r.state, 'WAITING', 'RUNNING') <> CASE
+      WHEN l.type = 'run.resumed' AND r.state = 'COMPENSATING' THEN 'COMPENSATING'
       WHEN l.type IN ('run.started', 'run.resumed', 'run.compensated') THEN 'RUNNING'
       ELSE upper(replace(l.type, 'run.', '')) END
     OR (r.finished_at IS NULL) <> (l.type IN ('run.queued', 'run.started', 'run.paused',
@@ -153,4 +154,13 @@ SELECT i.run_id || ' ' || i.path || ' ' || i.idx FROM map_item i
 UNION ALL
 SELECT c.parent_id || ' ' || c.parent_path FROM run c
  WHERE c.parent_kind = 'ITEM' AND c.finished_at IS NULL AND NOT EXISTS (
-   SELECT FROM map_item i WHERE i.tenant_id = c.tenant_id AND i.run_id = c.parent_id AND i.child = c.id)
+   SELECT FROM map_item i WHERE i.tenant_id = c.tenant_id
+      AND (i.run_id = c.parent_id AND i.child = c.id OR i.undoer = c.id))
+
+-- TENANT I34 what undoes an item is one run with its history, and its end is what becomes of the item
+SELECT i.run_id || ' ' || i.path || ' ' || i.idx FROM map_item i
+  JOIN run u ON u.tenant_id = i.tenant_id AND u.id = i.undoer AND u.parent_kind = 'ITEM'
+ WHERE u.parent_attempt <> 0 OR (u.finished_at IS NULL AND i.undone)
+    OR (u.finished_at IS NOT NULL AND i.undone <> (u.error IS NULL))
+    OR NOT EXISTS (SELECT FROM run_event e WHERE e.tenant_id = u.tenant_id AND e.run_id = u.id
+         AND e.type = 'run.compensating')

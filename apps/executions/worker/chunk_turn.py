@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.concluding import WORKER_LOST
@@ -18,7 +19,7 @@ from apps.executions.engine.plan import RUN_POOL, Step
 from apps.executions.engine.ports import StopReason
 from apps.executions.engine.slice import BUDGET, CRASH_LIMIT
 from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost
-from apps.executions.store import maps
+from apps.executions.store import item_undos, maps
 from apps.executions.store.connections import Shared
 from apps.executions.store.resilient import read_surely
 from apps.executions.worker.keys import KeyPlaces
@@ -29,14 +30,17 @@ from apps.executions.worker.maps.ledger import Ledger
 from apps.executions.worker.maps.lines import ItemsGone
 from apps.executions.worker.maps.pools import ItemSteps, Pools
 from apps.executions.worker.maps.spending import Spending
-from apps.executions.worker.maps.undo import Store, UndoRunner, UndoWork
+from apps.executions.worker.maps.undo import ELSEWHERE, Store, UndoRunner, UndoWork
 from apps.executions.worker.maps.watch import Watch
 from apps.executions.worker.maps.work import Ended, Work
 from apps.executions.worker.shop import Shop
 from apps.executions.worker.tending import Tending
+from apps.executions.worker.tending_undo import UndoTending
 from apps.workflows.graph.mapping import Policy
 
 logger = logging.getLogger(__name__)
+
+ELSEWHERE_MESSAGE: Final = "Another run that took this map over has begun to undo the item."
 
 
 class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
@@ -75,11 +79,14 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
         progress = state.records[step.index].mapping
         if progress is None or progress.attempt != claim.attempt:
             raise LeaseLost
+        undo = progress.undo
+        undoes = undo is not None and claim.chunk in undo.open
+        if progress.opening.parks and undoes:
+            UndoTending(claim=claim, shop=shop, read=self._state).run()
+            return
         if progress.opening.parks:
             Tending(claim=claim, shop=shop, read=self._state, died=taken.died).run()
             return
-        undo = progress.undo
-        undoes = undo is not None and claim.chunk in undo.open
         self._watch = watch = Watch(
             claim=claim,
             lease=shop.lease,
@@ -97,7 +104,8 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             ),
             at_once=claim.crashes > 0,
         )
-        store = self._store(line)
+        source = UUID(progress.source) if progress.source else None
+        store = self._store(line, source)
         commit = store.commit if undoes else ledger.commit
         runner = self._runner(line, state, step, watch, commit, undoes=undoes)
         made = Work if not undoes else partial(UndoWork, store=store)
@@ -120,13 +128,14 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             return
         self._finish(work.event(stopped=ended is not Ended.DONE))
 
-    def _store(self, line: Shared) -> Store:
+    def _store(self, line: Shared, source: UUID | None) -> Store:
         claim, lease = self.claim, self.shop.lease
+        undo = partial(maps.undo) if source is None else partial(item_undos.undo, source=source)
         return Store(
             lambda idx, *, history, is_done, writes: read_surely(
                 line,
                 lease,
-                lambda c: maps.undo(c, claim, idx, history=history, is_done=is_done, writes=writes),
+                lambda c: undo(c, claim, idx=idx, history=history, is_done=is_done, writes=writes),
             )
         )
 
@@ -170,7 +179,7 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
         """Give every item to the work that is not through."""
         claim = self.claim
         span = range(*progress.opening.span(claim.chunk))
-        found = self._to_undo(span) if undoes else self._to_do(span)
+        found = self._to_undo(work, span, progress.source) if undoes else self._to_do(span)
         if found and died >= CRASH_LIMIT:
             work.fail(found.pop(0)[0], Failure(code=WORKER_LOST, message=LOST_MESSAGE))
         try:
@@ -206,11 +215,20 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             or (row.state == "failed" and row.attempt < claim.attempt)
         ]
 
-    def _to_undo(self, span: range) -> list[tuple[int, Any]]:
+    def _to_undo(self, work: Work, span: range, source: str | None) -> list[tuple[int, Any]]:
         """The items that did something, the last first, with what they did."""
-        return read_surely(
-            self.shop.connections, self.shop.lease, lambda c: maps.to_undo(c, self.claim, span)
+        shop, claim = self.shop, self.claim
+        if source is None:
+            return read_surely(shop.connections, shop.lease, lambda c: maps.to_undo(c, claim, span))
+        found = read_surely(
+            shop.connections,
+            shop.lease,
+            lambda c: item_undos.taken_over(c, claim, UUID(source), span),
         )
+        for idx, _, is_taken in found:
+            if is_taken:
+                work.fail(idx, Failure(code=ELSEWHERE, message=ELSEWHERE_MESSAGE))
+        return [(idx, history) for idx, history, is_taken in found if not is_taken]
 
     def _gives_way(self) -> Callable[[], bool]:
         until = self.shop.lease.now() + BUDGET

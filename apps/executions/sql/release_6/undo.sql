@@ -9,3 +9,8 @@ ALTER TABLE map_chunk DROP COLUMN hungry;
 DROP INDEX run_whole;
 DROP INDEX run_by_workflow;
 CREATE INDEX run_by_workflow ON run (tenant_id, workflow_id, id) WHERE workflow_id IS NOT NULL;
+DROP TRIGGER run_undo_ended ON run;
+DROP FUNCTION run_undo_ended_6, engine_runs_to_undo_6, engine_ended_undone_6, engine_undo_start_6,
+  engine_items_to_undo_6, engine_item_undo_6, engine_undoing_6, engine_claim_6;
+DROP INDEX map_item_undoer;
+ALTER TABLE map_item DROP COLUMN undoer;

@@ -19,6 +19,8 @@ from apps.executions.worker.maps.ledger import text_of
 from apps.executions.worker.maps.work import Work
 from apps.workflows.graph.declaration import Json
 
+ELSEWHERE: Final = "UNDONE_ELSEWHERE"
+"""Another run has begun with it; the others can be undone all the same."""
 ENDS: Final = frozenset(f"run.{status.lower()}" for status in RunStatus if status.is_terminal)
 
 
@@ -73,7 +75,7 @@ class UndoWork(Work):
 
     def fail(self, idx: int, failure: Failure) -> None:
         """One item cannot be undone at all."""
-        self._miss([f"{self.claim.path}[{idx}]"], is_cut=True)
+        self._miss([f"{self.claim.path}[{idx}]"], is_cut=failure.code != ELSEWHERE)
 
     def keep(self) -> None:
         """How far items are that are not through, for whoever goes on with the chunk."""
