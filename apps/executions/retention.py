@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from apps.billing.plans import PLANS
-from apps.executions.models import CachedResult, Run
+from apps.executions.models import MOST_RESULTS, CachedResult, Run
 from apps.kit.clock import now
 from apps.tenancy import limits, periodic, scope
 from apps.tenancy.limits import Metric
@@ -61,9 +61,17 @@ def expire_tenant(*, at: dt.datetime | None = None) -> int:
             return total
 
 
-def forget_results(*, at: dt.datetime | None = None) -> int:
-    """Delete the cached results of the tenant in force that are over; returns how many."""
+def forget_results(*, at: dt.datetime | None = None, most: int = MOST_RESULTS) -> int:
+    """Delete the cached results of the tenant in force that are over, and the oldest beyond `most`.
+
+    Whoever keeps a result trims only now and then, so as to cost nothing; here it is certain.
+    """
     gone, _ = CachedResult.objects.filter(expires_at__lte=at or now()).delete()
+    ages = CachedResult.objects.order_by("-created_at").values_list("created_at", flat=True)
+    oldest = ages[most - 1 : most].first() if most else None
+    if oldest is not None:
+        beyond, _ = CachedResult.objects.filter(created_at__lt=oldest).delete()
+        gone += beyond
     return int(gone)
 
 

@@ -192,6 +192,19 @@ def test_what_is_over_runs_again_and_is_forgotten(acme: Tenant, runner: LocalRun
         assert not CachedResult.objects.exists()
 
 
+def test_the_oldest_beyond_the_most_are_forgotten_for_certain(
+    acme: Tenant, runner: LocalRunner
+) -> None:
+    for number in range(4):
+        ran(runner, called(acme, configuration={"number": number}))
+    with scope.tenant(acme.id):
+        newest = CachedResult.objects.order_by("-created_at").values_list("digest", flat=True)
+        kept = [bytes(digest) for digest in newest[:3]]
+        assert retention.forget_results(most=3) == 1
+        assert retention.forget_results(most=3) == 0
+        assert [bytes(digest) for digest in newest] == kept
+
+
 @pytest.mark.parametrize("broken", [[1], {"nothing": 1}, "text"])
 def test_a_broken_entry_is_a_miss(acme: Tenant, runner: LocalRunner, broken: Any) -> None:
     ran(runner, called(acme))

@@ -138,7 +138,9 @@ class StepRecord:
     def _go_on(self, event: StepIterated | MapEvent) -> None:
         """A container's body has run once more, or a part of its items."""
         if isinstance(event, ChunkDispatched | ChunkCompleted):
-            self.map_progress().apply(event)
+            # Who reads step by step may not know the map that is taken over, and need not.
+            if self.mapping is not None or not event.undoes:
+                self.map_progress().apply(event)
             return
         if self.status is not StepStatus.RUNNING:
             self.status = moved_step(self.status, to=StepStatus.RUNNING)

@@ -17,7 +17,7 @@ from apps.executions.models.queue import (
     WorkflowGate,
     WorkItem,
 )
-from apps.executions.models.results import CachedResult
+from apps.executions.models.results import MOST_RESULTS, CachedResult
 from apps.executions.models.runs import (
     AWAITED,
     EnvironmentName,
@@ -32,6 +32,7 @@ from apps.executions.models.runs import (
 
 __all__ = [
     "AWAITED",
+    "MOST_RESULTS",
     "Ask",
     "CachedResult",
     "EnvironmentName",

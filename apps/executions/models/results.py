@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 
 from apps.tenancy.managers import TenantManager, UnscopedManager
+
+MOST_RESULTS: Final = 10_000
+"""Of one tenant; the oldest go."""
 
 
 class CachedResult(models.Model):

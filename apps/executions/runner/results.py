@@ -10,13 +10,12 @@ from uuid import UUID
 
 from django.db import Error, connection
 
+from apps.executions.models import MOST_RESULTS
 from apps.executions.runner.doors import CachedOutputs
 from apps.executions.runner.inside import inside
 
 logger = logging.getLogger(__name__)
 
-MOST_ENTRIES: Final = 10_000
-"""Of one tenant; the oldest go."""
 MOST_BYTES: Final = 64 * 1024
 """Of one entry: what is larger is an artifact, or not worth it."""
 _FIND: Final = "SELECT digest, outputs FROM engine_cached_4(%s, %s, %s, %s::text[])"
@@ -52,7 +51,7 @@ class Results(NamedTuple):
         text = json.dumps(outputs)
         if len(text) > MOST_BYTES:
             return
-        given: list[Any] = [self.tenant_id, digest, node_type, text, seconds, MOST_ENTRIES]
+        given: list[Any] = [self.tenant_id, digest, node_type, text, seconds, MOST_RESULTS]
         try:
             with inside(self.tenant_id), connection.cursor() as cursor:
                 cursor.execute(_KEEP, given)
