@@ -35,7 +35,7 @@ NAMES: Final = (
     *("chunk.taken", "items.begun", "items.committed", "chunk.begun", "chunk.committed"),
     *("runs.begun", "runs.committed", "park.begun", "park.committed"),
     *("home.begun", "home.committed"),
-    *("undo.begun", "undo.committed"),
+    *("undo.begun", "undo.committed", "unruns.begun", "unruns.committed"),
     *("reduce.begun", "reduce.ended"),
     *("beat.begun", "beat.committed", "reap.committed", "timers.committed"),
     *("relay.read", "relay.announced", "relay.committed"),

@@ -101,9 +101,9 @@ def start(
         [run_id for run_id, _ in starts],
         [idx for _, idx in starts],
     )
-    crashpoint("undo.begun")
+    crashpoint("unruns.begun")
     row = connection.execute(_START, given).fetchone()
-    crashpoint("undo.committed")
+    crashpoint("unruns.committed")
     return row is not None and row[0] == "STARTED"
 
 
