@@ -18,7 +18,7 @@ from apps.executions.engine.ports import (
     StepWaits,
 )
 from apps.executions.errors import EffectsNeedConsent
-from apps.executions.models import MapItem, Run, RunEvent
+from apps.executions.models import MapChunk, MapItem, Run, RunEvent
 from apps.executions.verify import verify_tenant
 from apps.tenancy import scope
 from apps.workflows.actions import create_workflow
@@ -127,6 +127,21 @@ def test_what_another_run_has_begun_with_is_named(acme: Tenant) -> None:
     assert error["code"] == "COMPENSATION_FAILED"
     assert error["details"]["notUndone"] == ["rows[3]"]
     assert world.undone == [4, 2, 1, 0]
+
+
+@pytest.mark.parametrize("parks", [False, True])
+def test_what_nobody_knows_any_more_is_named(acme: Tenant, *, parks: bool) -> None:
+    world = World()
+    first, again = two(acme, world, parks=parks)
+    with scope.tenant(acme.id):
+        for kind in (MapItem, MapChunk, RunEvent):
+            kind.objects.filter(run_id=first.pk).delete()
+        Run.objects.filter(pk=first.pk).delete()
+    error: Any = ran(acme, again, world).error
+    assert error["code"] == "COMPENSATION_FAILED"
+    named = [f"rows[{index}]" for index in range(TOTAL)]
+    assert sorted(error["details"]["notUndone"]) == named
+    assert not world.undone
 
 
 def test_a_map_of_which_nobody_has_said_where_it_is_from_is_named(acme: Tenant) -> None:

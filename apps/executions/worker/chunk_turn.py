@@ -40,7 +40,7 @@ from apps.workflows.graph.mapping import Policy
 
 logger = logging.getLogger(__name__)
 
-ELSEWHERE_MESSAGE: Final = "Another run that took this map over has begun to undo the item."
+ELSEWHERE_MESSAGE: Final = "Another run has begun to undo the item, or its retention is over."
 
 
 class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):

@@ -36,6 +36,12 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM set_config('app.tenant', p_tenant::text, true);
+  IF NOT EXISTS (SELECT FROM run WHERE tenant_id = p_tenant AND id = p_source) THEN
+    -- Its retention is over: nobody knows any more what was done.
+    RETURN QUERY SELECT x, 'missed', NULL::uuid, NULL, NULL, NULL::jsonb
+      FROM generate_series(p_low, p_high - 1) AS x;
+    RETURN;
+  END IF;
   UPDATE map_item i SET undone = true
    WHERE i.tenant_id = p_tenant AND i.run_id = p_source AND i.path = p_path
      AND i.idx >= p_low AND i.idx < p_high AND NOT i.undone AND i.undoer IS NULL
@@ -146,7 +152,7 @@ BEGIN
 END $$;
 
 -- As engine_items_to_undo_5, of items that may be another run's: whoever comes first to those undoes
--- them, and what another has begun with is not given away twice (`taken`).
+-- them, and what another has begun with, or nobody knows any more, is not given away (`taken`).
 CREATE FUNCTION engine_items_to_undo_6(
   p_tenant uuid, p_run uuid, p_source uuid, p_path text, p_low int, p_high int
 ) RETURNS TABLE (idx int, history jsonb, taken boolean)
@@ -154,6 +160,10 @@ LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM set_config('app.tenant', p_tenant::text, true);
+  IF NOT EXISTS (SELECT FROM run WHERE tenant_id = p_tenant AND id = p_source) THEN
+    RETURN QUERY SELECT x, NULL::jsonb, true FROM generate_series(p_low, p_high - 1) AS x;
+    RETURN;
+  END IF;
   UPDATE map_item i SET undoer = p_run
    WHERE i.tenant_id = p_tenant AND i.run_id = p_source AND i.path = p_path
      AND i.idx >= p_low AND i.idx < p_high AND NOT i.undone AND i.undoer IS NULL
