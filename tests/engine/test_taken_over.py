@@ -42,7 +42,7 @@ def taken(*seeds: StepGiven, cut_at: int | None = None) -> World:
     links = [*LINKS[:2], to("rows.results", "after")]
     it = World(plan_of(drawn, links), script=fails_after, cut_at=cut_at)
     it.maps.items = {("rows", index): (1, True) for index in range(7)}
-    it.rows += [encode(event) for event in (*seeds, TAKEN)]
+    it.rows += [*(encode(seed) for seed in seeds), encode(TAKEN)]
     return it
 
 
