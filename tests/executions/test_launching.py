@@ -156,6 +156,30 @@ def test_quotas_refuse(acme: Tenant, workflow_id: uuid.UUID) -> None:
         assert Run.objects.count() == 2
 
 
+def test_a_queue_that_is_counted_now_and_then_never_holds_more_than_it_may(
+    acme: Tenant, workflow_id: uuid.UUID
+) -> None:
+    # given a queue so long that one start in two is not counted, while there is much room
+    most, refused = 256, 0
+    with scope.tenant(acme.id, actor=acme.owner):
+        limits.set_limits(
+            {
+                Metric.QUEUED_RUNS: most,
+                Metric.RUNS_PER_MONTH: 10 * most,
+                Metric.STARTS_PER_MINUTE: 10 * most,
+            }
+        )
+    # when more are started than there is room for; one is there already
+    for _ in range(most + 4):
+        try:
+            begin(acme, workflow_id)
+        except QuotaExceeded:
+            refused += 1
+    assert refused == 5
+    with scope.tenant(acme.id, actor=acme.owner):
+        assert Run.objects.count() == most
+
+
 def test_the_quota_is_taken_and_let_go_before_the_run_is_written(
     acme: Tenant, workflow_id: uuid.UUID
 ) -> None:

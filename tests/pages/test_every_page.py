@@ -32,7 +32,7 @@ PAGES: list[tuple[str, list[str], int]] = [
     ("executions:of_workflow", ["slug", "workflow"], 21),
     ("executions:start", ["slug", "workflow"], 24),
     ("executions:run", ["slug", "run"], 30),
-    ("executions:live", ["slug", "run"], 20),
+    ("executions:live", ["slug", "run"], 21),
     ("executions:items", ["slug", "run"], 20),
     ("executions:again", ["slug", "run"], 25),
     ("executions:test", ["slug", "workflow", "node"], 24),

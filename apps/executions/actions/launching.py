@@ -19,6 +19,7 @@ from apps.executions.actions.orders import POOL, Order, order, record_of, write,
 from apps.executions.errors import RunRefused
 from apps.executions.events import RunComing, RunReady
 from apps.executions.models import Run, TriggerKind
+from apps.executions.standing import Ceilings
 from apps.kit import events
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
@@ -64,7 +65,9 @@ def launched(
         ready = order(known, actor=actor, trigger=trigger, given=given)
     except RunRefused:
         return None  # By a version that may have been replaced.
-    values = _values(ready, actor=actor, run_id=run_id, named=environment)
+    tenant_id = scope.current_tenant_id()
+    room = _ROOM.asked(tenant_id, known.ceilings)
+    values = _values(ready, actor=actor, run_id=run_id, named=environment, room=room)
     times: tuple[Any, ...] | None
     if is_alone:
         with written():
@@ -74,11 +77,18 @@ def launched(
             times = write(_LAUNCH, values)
     if times is None or times[0] is None:
         return None
+    if room[1] is not None:
+        _ROOM.counted(tenant_id, known.ceilings)
     return _launched(ready, run_id=run_id, times=times)
 
 
 def _values(
-    ready: Order, *, actor: Actor, run_id: uuid.UUID, named: EnvironmentKind | uuid.UUID
+    ready: Order,
+    *,
+    actor: Actor,
+    run_id: uuid.UUID,
+    named: EnvironmentKind | uuid.UUID,
+    room: tuple[int, int | None],
 ) -> list[wire.Value]:
     tenant_id, known = scope.current_tenant_id(), ready.standing
     return [
@@ -93,8 +103,7 @@ def _values(
         known.ceilings.steps,
         known.ceilings.runs,
         known.ceilings.weight,
-        known.ceilings.starts,
-        _ROOM.asked(tenant_id, known.ceilings.queued),
+        *room,
         _act(ready, actor=actor, run_id=run_id),
     ]
 
@@ -155,31 +164,39 @@ def _act(ready: Order, *, actor: Actor, run_id: uuid.UUID) -> str | None:
 class _Room:
     """Spares most starts the counting of open runs, which takes as long as there are many.
 
-    Where a quarter of the places is free, a small share of those may be taken unseen for a second:
-    sixty processes together do not take more than there are.
+    Where a quarter of the places is free, a small share of those may be taken unseen: sixty
+    processes together do not take more than there are, however long ago each has counted.
     """
 
     SHARE: Final = 64
-    SECONDS: Final = 1.0
+    SECONDS: Final = 60.0
+    """A limit that was lowered counts by then."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._left: dict[uuid.UUID, tuple[float, int]] = {}
 
-    def asked(self, tenant_id: uuid.UUID, most: int) -> int | None:
-        """How many open runs refuse this start; None when it needs no counting."""
-        spare = most // 4
-        unseen = spare // self.SHARE
-        if not unseen:
-            return most
-        now = time.monotonic()
+    def asked(self, tenant_id: uuid.UUID, most: Ceilings) -> tuple[int, int | None]:
+        """How many starts within a minute and how many open runs refuse this start.
+
+        None for the runs when nothing needs to be counted.
+        """
+        if not self._unseen(most):
+            return most.starts, most.queued
         with self._lock:
             until, left = self._left.get(tenant_id, (0.0, 0))
-            if left and now < until:
+            if left and time.monotonic() < until:
                 self._left[tenant_id] = until, left - 1
-                return None
-            self._left[tenant_id] = now + self.SECONDS, unseen
-        return most - spare
+                return most.starts, None
+        return most.starts - most.starts // 4, most.queued - most.queued // 4
+
+    def counted(self, tenant_id: uuid.UUID, most: Ceilings) -> None:
+        """There was room for a start that has asked."""
+        with self._lock:
+            self._left[tenant_id] = time.monotonic() + self.SECONDS, self._unseen(most)
+
+    def _unseen(self, most: Ceilings) -> int:
+        return min(most.queued, most.starts) // 4 // self.SHARE
 
 
 _ROOM: Final = _Room()
