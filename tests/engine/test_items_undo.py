@@ -78,7 +78,8 @@ def test_every_item_is_undone_and_the_map_says_so_wherever_a_worker_dies() -> No
         assert statuses(it) == statuses(calm)
 
 
-def test_chunks_that_are_out_when_a_run_is_to_be_undone_are_called_back() -> None:
+@pytest.mark.parametrize("seed", range(4))
+def test_chunks_that_are_out_when_a_run_is_to_be_undone_are_called_back(seed: int) -> None:
     drawn = [*nodes()[:3], a("beside", onError=undo())]
     fails = StepFailed(code="NO", message="no")
     bench = MapBench()
@@ -86,11 +87,12 @@ def test_chunks_that_are_out_when_a_run_is_to_be_undone_are_called_back() -> Non
         plan_of(drawn, LINKS[:2]),
         script=lambda call: fails if call.node.id == "beside" else script(call),
         maps=bench,
+        seed=seed,
     )
-    it.slice()
-    while it.folded().status is RunStatus.RUNNING:
+    while it.folded().status in (RunStatus.QUEUED, RunStatus.RUNNING):
         it.slice()
-    assert types(it)[-2:] == ["run.compensating", "run.failed"]
+    before = types(it)[: types(it).index("run.compensating")]
+    assert before.count("chunk.dispatched rows") == before.count("chunk.completed rows")
     assert not it.maps.runs, "nobody has worked on a chunk"
 
 
