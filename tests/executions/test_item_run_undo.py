@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from apps.executions.engine.ports import (
     StepWaits,
     StopSignal,
 )
-from apps.executions.models import MapItem, Run, WorkItem
+from apps.executions.models import InboxMessage, MapItem, Run, WorkItem
 from apps.executions.verify import verify_tenant
 from apps.tenancy import scope
 from apps.workflows.graph.mapping import MapOpening
@@ -75,6 +76,13 @@ def error_of(run: Run) -> Any:
 def undoers(tenant: Tenant, run_id: uuid.UUID) -> list[Run]:
     with scope.tenant(tenant.id):
         return list(Run.objects.children(run_id).filter(parent_attempt=0))
+
+
+def words(tenant: Tenant, runs: Sequence[Run]) -> set[str]:
+    """What these have been told and have not read."""
+    with scope.tenant(tenant.id):
+        told = InboxMessage.objects.filter(run_id__in=[run.pk for run in runs])
+        return set(told.values_list("kind", flat=True))
 
 
 @pytest.mark.parametrize(("kind", "back"), [("keyed", "keyed"), ("unsafe", "unsafe")])
@@ -218,9 +226,11 @@ def test_a_run_that_rests_undoes_nothing_and_a_canceled_one_ends(acme: Tenant) -
         assert reached.wait(30)
         with scope.tenant(acme.id, actor=acme.owner):
             pause_run(actor=acme.owner, run_id=run_id)
-        until(lambda: {one.state for one in undoers(acme, run_id)} == {"PAUSED"})
-        assert run_of(acme, run_id).state == "PAUSED"
+        until(lambda: run_of(acme, run_id).state == "PAUSED")
+        # Its thread is in the step: it hears the word when that returns.
+        until(lambda: words(acme, undoers(acme, run_id)) == {"pause"})
         go_on.set()
+        until(lambda: {one.state for one in undoers(acme, run_id)} == {"PAUSED"})
         until(lambda: items.undone == [3])
         assert verify_tenant(acme.id) == []
         with scope.tenant(acme.id, actor=acme.owner):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ def test_a_command_gets_what_a_worker_was_started_with(tmp_path: Path) -> None:
     given = {**os.environ, "DATABASE_ENGINE_URL": "postgresql://engine@127.0.0.1/x?a=b"}
     with subprocess.Popen(["sleep", "60"], env=given) as worker:
         try:
+            while b"DATABASE_ENGINE_URL" not in Path(f"/proc/{worker.pid}/environ").read_bytes():
+                time.sleep(0.01)  # The kernel is still about to start it.
             told = {"web": 1, "worker-1": worker.pid}
             (tmp_path / PROCESSES_FILE).write_text(json.dumps(told))
             environment = environment_of(tmp_path)
