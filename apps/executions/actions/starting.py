@@ -31,7 +31,7 @@ from apps.versions.models import WorkflowVersion
 
 _START: Final = "SELECT executions_start_5(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
 _CHAIN: Final = (
-    "SELECT executions_chain_5(%s, %s, %s::uuid, %s, %s::text[], %s::jsonb,"
+    "SELECT executions_chain_7(%s, %s, %s::uuid, %s, %s::text[], %s::jsonb, %s::jsonb, %s,"
     " %s::jsonb, %s::jsonb, %s, %s, %s)"
 )
 

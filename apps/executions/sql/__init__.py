@@ -62,6 +62,7 @@ _REPLACED: Final = {
         "engine_claim_5": "release_5/claim",
         "engine_recall_chunks_3": "release_5/chunks",
     },
+    7: {"engine_claim_6": "release_6/claim"},
 }
 """Functions of earlier releases that a release narrows or mends, and where they are from."""
 

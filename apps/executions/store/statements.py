@@ -30,8 +30,8 @@ from apps.executions.engine.task import (
 from apps.executions.engine.wait_events import ANSWER, SIGNAL, read_answer, read_signal
 from apps.executions.store.connections import Connection
 
-_CLAIM: Final = "SELECT * FROM engine_claim_6(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
-ABI: Final = 6
+_CLAIM: Final = "SELECT * FROM engine_claim_7(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+ABI: Final = 7
 """The release of SQL functions that this process calls; those of the one before stay."""
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
 _HISTORY: Final = "SELECT * FROM engine_history_1(%s::uuid, %s::uuid, %s::int)"
@@ -338,7 +338,7 @@ _FACTS: Final = (
     *("has_inbox", "workflow_id", "version_id", "environment", "environment_id", "lineage_id"),
     *("installation_id", "parameters", "variables", "created_at", "deadline_at"),
 )
-"""What engine_claim_6 returns first; then come ready_at and what only some kinds have."""
+"""What engine_claim_7 returns first; then come ready_at and what only some kinds have."""
 
 
 def _claim(row: tuple[Any, ...], pool: str) -> Claim:

@@ -1,0 +1,1 @@
+-- The seventh release.
