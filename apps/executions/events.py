@@ -63,6 +63,14 @@ class ChildOpen(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HandlerOwed(Event):
+    """The error handler of a failed run found no room to start: is there some by now?"""
+
+    tenant_id: UUID
+    run_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
     """A run reached a terminal state. `steps` counts attempts; the rest is their summed usage.
 

@@ -131,7 +131,7 @@ def _tick(runner: StepRunner) -> None:
     try:
         relay.relay_due()
         asks.ask_due()
-        unanswered.look_after_children()
+        unanswered.look_after_debts()
     except Exception:
         connection.close()  # After a restart of the server this thread's would stay broken.
         raise

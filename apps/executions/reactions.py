@@ -16,6 +16,7 @@ from apps.executions.actions import approving, asking, children, handling
 from apps.executions.engine.asking import HUMAN_KINDS
 from apps.executions.events import (
     ChildOpen,
+    HandlerOwed,
     RunComing,
     RunFinished,
     RunReady,
@@ -84,6 +85,12 @@ def handle_failure(event: RunFinished) -> None:
         ParentKind.ITEM,
     ):
         handling.handle(event.run_id)
+
+
+@on(HandlerOwed)
+def handle_owed_failure(event: HandlerOwed) -> None:
+    """There may be room by now for what handles it."""
+    handling.handle_owed(event.run_id)
 
 
 @on(ChildOpen)

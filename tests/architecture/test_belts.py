@@ -12,6 +12,7 @@ from apps.tenancy.models import TenantModel
 ENGINE_TABLES = {
     *("work_item", "lane", "timer", "worker", "outbox", "ask"),
     *("workflow_gate", "key_holder", "key_wait", "open_child", "map_news"),
+    "handler_owed",
 }
 # Global or public by design, each with its reason.
 OPEN_TABLES = {

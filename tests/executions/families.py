@@ -122,7 +122,7 @@ class Family:
         with scope.tenant(self.tenant.id):
             relay.relay_due()
             asks.ask_due()
-            unanswered.look_after_children()
+            unanswered.look_after_debts()
 
     def children(self, run_id: uuid.UUID) -> list[Run]:
         with scope.tenant(self.tenant.id):

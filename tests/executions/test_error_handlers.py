@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import uuid
 from typing import Any
 
@@ -10,10 +11,12 @@ import pytest
 from apps.executions.actions import set_error_handler
 from apps.executions.actions.handling import default_handler, handle
 from apps.executions.engine.ports import StepCall, StepFailed, StepOutcome
-from apps.executions.models import Run
+from apps.executions.models import OwedHandler, Run
+from apps.kit.clock import now
 from apps.kit.errors import Forbidden, NotFound
-from apps.tenancy import scope
+from apps.tenancy import limits, scope
 from apps.tenancy.actors import Role
+from apps.tenancy.limits import Metric
 from apps.tenancy.models import AuditRow
 from apps.workflows.actions import archive_workflow
 from apps.workflows.errors import WorkflowIsArchived
@@ -122,6 +125,67 @@ def test_a_handler_that_cannot_start_is_on_record(acme: Tenant) -> None:
     assert family.children(run_id) == []
     (refused,) = audited(acme, "error_handler.refuse")
     assert "`what`" in refused["reason"]
+
+
+def bounded(tenant: Tenant, starts: int) -> None:
+    with scope.tenant(tenant.id, actor=tenant.owner):
+        limits.set_limits({Metric.STARTS_PER_MINUTE: starts})
+
+
+def due(tenant: Tenant, **fields: Any) -> None:
+    """What is owed is looked at now."""
+    with scope.tenant(tenant.id):
+        OwedHandler.objects.update(due_at=now() - dt.timedelta(seconds=1), **fields)
+
+
+def owed() -> list[uuid.UUID]:
+    return list(OwedHandler.objects.values_list("run_id", flat=True))
+
+
+def failed_without_room(family: Family) -> uuid.UUID:
+    """A run that has failed, whose handler found no room, by now."""
+    chosen(family.tenant, family.draw(a("tell")))
+    run_id = family.start(family.draw(a("bad")))
+    bounded(family.tenant, 1)
+    with family.working():
+        assert family.ended(run_id).state == "FAILED"
+    family.pass_on()
+    return run_id
+
+
+def test_a_handler_that_finds_no_room_is_owed_until_it_has_started_once(acme: Tenant) -> None:
+    family = Family(acme, breaks)
+    run_id = failed_without_room(family)
+    with scope.tenant(acme.id):
+        assert owed() == [run_id]
+    assert audited(acme, "error_handler.refuse") == [], "nobody has given up"
+    due(acme)
+    family.pass_on()
+    assert family.children(run_id) == [], "there is no room yet"
+    with scope.tenant(acme.id):
+        assert OwedHandler.objects.get().due_at > now(), "later again"
+    bounded(acme, 100)
+    due(acme)
+    family.pass_on()
+    assert len(family.children(run_id)) == 1
+    with scope.tenant(acme.id):
+        assert owed() == []
+        assert not handle(run_id)  # Announced once more, it is the same run.
+    assert len(family.children(run_id)) == 1
+
+
+def test_what_finds_no_room_for_a_day_is_given_up_and_on_record(acme: Tenant) -> None:
+    family = Family(acme, breaks)
+    run_id = failed_without_room(family)
+    due(acme, since=now() - dt.timedelta(days=1, minutes=1))
+    family.pass_on()
+    (refused,) = audited(acme, "error_handler.refuse")
+    assert "limit of 1" in refused["reason"]
+    with scope.tenant(acme.id):
+        assert owed() == []
+    bounded(acme, 100)
+    family.pass_on()
+    assert family.children(run_id) == []
 
 
 def test_the_default_is_an_administrators_and_audited(acme: Tenant, globex: Tenant) -> None:

@@ -7,6 +7,7 @@ import uuid
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import connection
 
 from apps.executions import policies
 from apps.executions.actions.children import start_child
@@ -14,7 +15,7 @@ from apps.executions.actions.parents import Parent
 from apps.executions.compiled import compiled_of
 from apps.executions.engine.state import RunStatus
 from apps.executions.models import ParentKind, Run, RunDefaults
-from apps.kit.errors import NotFound, Refusal
+from apps.kit.errors import NotFound, QuotaExceeded, Refusal
 from apps.tenancy import audit, scope
 from apps.tenancy.actors import Actor
 from apps.tenancy.models import Organization
@@ -29,6 +30,13 @@ from apps.workflows.models import Workflow
 logger = logging.getLogger(__name__)
 
 FAILED: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
+# For a day.
+_OWE: Final = """
+    INSERT INTO handler_owed AS o (tenant_id, run_id) VALUES (%s, %s)
+      ON CONFLICT ON CONSTRAINT handler_owed_pkey DO UPDATE SET run_id = EXCLUDED.run_id
+    RETURNING o.since > clock_timestamp() - interval '1 day'
+"""
+_PAID: Final = "DELETE FROM handler_owed WHERE tenant_id = %s AND run_id = %s"
 
 
 def set_error_handler(*, actor: Actor, workflow_id: uuid.UUID | None) -> Workflow | None:
@@ -58,17 +66,18 @@ def default_handler() -> uuid.UUID | None:
     return found
 
 
-def handle(run_id: uuid.UUID) -> None:
+def handle(run_id: uuid.UUID) -> bool:
     """Start the handler of a run that failed, once. What handles a failure is handled by nobody.
 
-    The organization's is for runs that nobody waits for; a handler that cannot start is on record.
+    The organization's is for runs that nobody waits for. True: it found no room, and is owed for a
+    day; a handler that cannot start is on record.
     """
     run = Run.objects.filter(pk=run_id).first()
     if run is None:
-        return  # Its retention was over before anybody was told.
+        return False  # Its retention was over before anybody was told.
     named = _named(run)
     if named is None or workflow_id_of(named) == run.workflow_id or _is_below_handler(run):
-        return
+        return False
     try:
         workflow_id = workflow_id_of(named)
         if workflow_id is None:
@@ -81,12 +90,29 @@ def handle(run_id: uuid.UUID) -> None:
         )
     except Refusal as refusal:
         logger.warning("the error handler of run %s was not started: %s", run_id, refusal)
+        if isinstance(refusal, QuotaExceeded) and _is_owed(run_id):
+            return True
         audit.record(
             actor=Actor.system(scope.current_tenant_id(), "a run"),
             action="error_handler.refuse",
             target=f"Run:{run_id}",
             after={"workflow": named, "reason": refusal.message[:500]},
         )
+    return False
+
+
+def handle_owed(run_id: uuid.UUID) -> None:
+    """Try again what found no room."""
+    if not handle(run_id):
+        with connection.cursor() as cursor:
+            cursor.execute(_PAID, [scope.current_tenant_id(), run_id])
+
+
+def _is_owed(run_id: uuid.UUID) -> bool:
+    """Put it on the list of what is tried again; False when it has stood there long enough."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OWE, [scope.current_tenant_id(), run_id])
+        return bool(cursor.fetchone() == (True,))
 
 
 def _named(run: Run) -> str | None:

@@ -218,6 +218,23 @@ class OpenChild(models.Model):
         return str(self.run_id)
 
 
+class OwedHandler(models.Model):
+    """A run that failed, whose error handler found no room to start and is tried again."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "run_id")
+    tenant_id = models.UUIDField()
+    run_id = models.UUIDField()
+    since = models.DateTimeField(default=now)
+    tries = models.IntegerField(default=0)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "handler_owed"
+
+    def __str__(self) -> str:
+        return str(self.run_id)
+
+
 class OutboxEntry(models.Model):
     """A run-level fact that the relay has not announced yet."""
 
