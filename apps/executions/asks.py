@@ -17,13 +17,13 @@ from uuid import UUID
 from django.db import connection
 from structlog.contextvars import bound_contextvars
 
+from apps.executions import brief
 from apps.executions.engine.slice_ports import AskKind
 from apps.executions.engine.wait_events import read_waiting
 from apps.executions.events import StepAsks, WaitOver
 from apps.executions.models import RunEvent
 from apps.kit import events
 from apps.kit.events import Event
-from apps.tenancy import scope
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def ask_due() -> int:
 
 def _asked(ask: _Ask) -> bool:
     try:
-        with scope.tenant(ask.tenant_id), connection.cursor() as cursor:
+        with brief.transaction(ask.tenant_id) as cursor:
             cursor.execute(_OPEN, ask.key[:2])
             is_open = bool(cursor.rowcount)
             cursor.execute(_TAKE, ask.key)

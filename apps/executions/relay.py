@@ -18,12 +18,12 @@ from uuid import UUID
 from django.db import connection
 from structlog.contextvars import bound_contextvars
 
+from apps.executions import brief
 from apps.executions.crashpoints import crashpoint
 from apps.executions.events import RunFinished, RunsFinished
 from apps.executions.models import Run
 from apps.kit import events
 from apps.kit.clock import now
-from apps.tenancy import scope
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def _announce(entries: Sequence[_Entry]) -> int:
 
 
 def _together(entries: Sequence[_Entry]) -> int:
-    with scope.tenant(entries[0].tenant_id), connection.cursor() as cursor:
+    with brief.transaction(entries[0].tenant_id) as cursor:
         keys = [entry.xid for entry in entries], [entry.id for entry in entries]
         cursor.execute(_TAKE, keys)
         # Another process may have some of them.

@@ -16,10 +16,10 @@ from uuid import UUID
 from django.db import connection
 from structlog.contextvars import bound_contextvars
 
+from apps.executions import brief
 from apps.executions.events import ChildOpen, HandlerOwed
 from apps.kit import events
 from apps.kit.events import Event
-from apps.tenancy import scope
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def look_after_debts() -> int:
 def _looked_after(tenant_id: UUID, run_id: UUID, debt: _Debt) -> bool:
     with bound_contextvars(run=str(run_id), tenant=str(tenant_id)):
         try:
-            with scope.tenant(tenant_id), connection.cursor() as cursor:
+            with brief.transaction(tenant_id) as cursor:
                 cursor.execute(debt.later, [tenant_id, run_id])
                 if not cursor.rowcount:
                     return False  # Another process has it.
@@ -89,6 +89,6 @@ def _looked_after(tenant_id: UUID, run_id: UUID, debt: _Debt) -> bool:
                 return True
         except Exception:
             logger.exception("%s: a run was not looked after", debt.table)
-            with scope.tenant(tenant_id), connection.cursor() as cursor:
+            with brief.transaction(tenant_id) as cursor:
                 cursor.execute(debt.later, [tenant_id, run_id])
             return False

@@ -19,9 +19,7 @@ DOORS = {
     },
     "WebSocket": {"apps/executions/graphql/stream.py"},
     "engine claim": {
-        "apps/executions/asks.py",
-        "apps/executions/unanswered.py",
-        "apps/executions/relay.py",
+        "apps/executions/brief.py",
         "apps/executions/runner/inside.py",
         "apps/executions/worker/documents.py",
         "apps/executions/verify.py",

@@ -61,6 +61,30 @@ def killed_at(point: str, nth: int, families: Families, workers: Nursery, receiv
     workers.buried(rescuer)
 
 
+STILL = ("start.written", "relay.announced")
+"""Inside the transactions of a tick: a parent's run, its lane and a quota are held."""
+
+
+@pytest.mark.parametrize("point", STILL)
+def test_who_stands_still_between_two_runs_holds_up_nobody(families: Families, point: str) -> None:
+    """It never comes back, and nobody else's limit ends its transaction."""
+    tenant, parent = families.tenant, families.shapes["parent"]
+    with sink.opened() as receiver, nursery.opened(receiver) as workers:
+        blows = [Blow(point=point, action=Action.STOP)]
+        victim = workers.born(["io"], blows=blows, patient=True)
+        run_id = families.start(parent)
+        assert workers.hear(victim, f"at {point}"), f"{point} was never reached: {victim.said}"
+        rescuer = workers.born(["io"])
+        runs = [run_id, families.start(parent)]
+        for run in (ended(tenant, one, seconds=60) for one in runs):
+            assert run is not None, f"{point}: a run does not end: {workers.log_tail()}"
+            assert run.state == "SUCCEEDED", point
+        for worker in (victim, rescuer):
+            workers.kill(worker)
+            workers.buried(worker)
+        assert receiver.doubled() == []
+
+
 def test_there_is_one_child_and_one_answer_whoever_is_killed(families: Families) -> None:
     with sink.opened() as receiver, nursery.opened(receiver) as workers:
         for point, nth in PLACES:

@@ -15,6 +15,7 @@ from typing import Any
 
 import dramatiq
 import psycopg
+from django.conf import settings
 
 from apps.executions import bell, crashpoints, live, process, tasks
 from apps.executions.engine.ports import (
@@ -144,6 +145,8 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
         lose_replies(told["lost"], seed=told.get("seed", 0))
     if told.get("skew"):
         skew_clock(told["skew"])
+    if told.get("patient"):
+        wait_for_ever()
     versions = Versions(documents)
     runner = ChaosRunner(told, strike)
 
@@ -223,6 +226,12 @@ def lose_replies(rate: float, *, seed: int) -> None:
 
     Connection.call = lossy(call)  # type: ignore[method-assign]
     Connection.execute = lossy(execute)  # type: ignore[method-assign]
+
+
+def wait_for_ever() -> None:
+    """No transaction of Django's is ended for standing still, unless it asks for that itself."""
+    options = settings.DATABASES["default"]["OPTIONS"]
+    options["options"] += " -c idle_in_transaction_session_timeout=0"
 
 
 def skew_clock(seconds: float) -> None:
