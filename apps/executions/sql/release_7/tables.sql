@@ -10,3 +10,9 @@ CREATE TABLE handler_owed (
   CONSTRAINT handler_owed_pkey PRIMARY KEY (tenant_id, run_id)
 );
 CREATE INDEX handler_owed_due ON handler_owed (due_at);
+
+-- After the update, not before it: for a trigger before an update each updated row is locked first, which
+-- is written to the log, whether its state moves or not.
+DROP TRIGGER run_state_moves ON run;
+CREATE TRIGGER run_state_moves AFTER UPDATE OF state ON run
+  FOR EACH ROW WHEN (old.state IS DISTINCT FROM new.state) EXECUTE FUNCTION run_state_moves_3();
