@@ -11,6 +11,7 @@ from django.db.models import Count
 from django.db.models.fields.json import KeyTextTransform
 
 from apps.executions.engine.asking import DOUBTFUL
+from apps.executions.engine.paths import is_kept
 from apps.executions.engine.seeds import top_of
 from apps.executions.models import MapItem
 from apps.workflows.graph.declaration import Effect, NodeType
@@ -30,10 +31,12 @@ def item_effects(
     runs: Mapping[uuid.UUID, dt.datetime],
     types: Mapping[str, tuple[str, NodeType]],
     *,
+    kept: Collection[str],
     spared: Collection[str],
 ) -> Iterator[ItemEffect]:
-    """By the runs of a lineage (and their ends). `spared`: maps whose done items are taken over.
+    """By the runs of a lineage (and their ends).
 
+    Steps that are `kept` are taken over, and of the maps that are `spared` the items that are done.
     Of an item that failed or was left, an UNSAFE effect may have happened, unless the step itself
     said that it did not; every other effect dedupes by its key.
     """
@@ -45,6 +48,8 @@ def item_effects(
         .order_by("run_id", "path", "state")
     )
     for run_id, path, state, node, code, times in rows:
+        if is_kept(path, kept):
+            continue
         for node_id, (step, node_type) in types.items():
             if step != top_of(path) or (state == "done" and path in spared):
                 continue

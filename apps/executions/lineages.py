@@ -19,7 +19,7 @@ from apps.executions.engine.asking import DOUBTFUL
 from apps.executions.engine.codec import decode
 from apps.executions.engine.fold import RunState, fold
 from apps.executions.engine.lineage import effects_of
-from apps.executions.engine.paths import node_of
+from apps.executions.engine.paths import is_kept, node_of
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import top_of
 from apps.executions.engine.state import RunStatus
@@ -72,17 +72,18 @@ def past_effects(
     lineage_id: uuid.UUID,
     types: Mapping[str, tuple[str, NodeType]],
     *,
+    kept: Collection[str] = (),
     spared: Collection[str] = (),
 ) -> tuple[PastEffect, ...]:
     """What the lineage has done to the world by these nodes (`types`: step and type by node id).
 
-    An UNSAFE effect in doubt is among them; every other one in doubt dedupes by its key. `spared`
-    are maps whose done items do not run again.
+    An UNSAFE effect in doubt is among them; every other one in doubt dedupes by its key. What
+    stands at or below `kept` paths does not run again; `spared` are maps whose done items do not.
     """
     found: dict[tuple[str, bool], PastEffect] = {}
     for path, at, kind in _ends(lineage_id, _tops(types)):
         node_id = node_of(path)
-        if node_id not in types:
+        if node_id not in types or is_kept(path, kept):
             continue
         step, node_type = types[node_id]
         in_doubt = kind != "step.completed"
@@ -98,7 +99,7 @@ def past_effects(
             times=1 if before is None else before.times + 1,
             in_doubt=in_doubt,
         )
-    for one in item_effects(_ended(lineage_id), types, spared=spared):
+    for one in item_effects(_ended(lineage_id), types, kept=kept, spared=spared):
         step, node_type = types[one.node_id]
         before = found.get((one.node_id, one.in_doubt))
         found[one.node_id, one.in_doubt] = PastEffect(
@@ -134,18 +135,24 @@ class Below:
 
 
 def children(
-    lineage_id: uuid.UUID, tops: Collection[str], *, spared: Collection[str] = ()
+    lineage_id: uuid.UUID,
+    tops: Collection[str],
+    *,
+    kept: Collection[str] = (),
+    spared: Collection[str] = (),
 ) -> tuple[Below, ...]:
     """Runs that steps at or below these have waited for, in any run of the lineage.
 
-    Of maps that are `spared`, items that are done do not run again.
+    What is `kept` does not run again, nor do items that are done of maps that are `spared`.
     """
     rows = Run.objects.filter(parent_id__in=members(lineage_id).values("pk")).summary()
     below = rows.filter(parent_kind__in=_UNDER).order_by("id")[:CHILDREN_LOOKED_AT]
     found: list[Below] = []
     for one in below:
-        top = top_of(one.parent_path or "")
-        if top not in tops or (top in spared and one.status in _DONE):
+        path = one.parent_path or ""
+        top = top_of(path)
+        is_done = one.status in _DONE and path.rpartition("[")[0] in spared
+        if top not in tops or is_done or is_kept(path, kept):
             continue
         found += (Below(top=top, run=child) for child in _called_by(one))
     return tuple(found)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.codec import decode, encode
 from apps.executions.engine.history import StepCompleted
-from apps.executions.engine.lineage import effects_of, inherit, resumed_maps
+from apps.executions.engine.lineage import effects_of, inherit
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome
 from apps.executions.engine.seeds import Origin, StepGiven, StepReused
@@ -277,7 +277,7 @@ def test_a_map_goes_on_with_its_items_when_nothing_before_it_has_changed() -> No
     assert state.status is RunStatus.FAILED
 
     def resumed(new: Plan, *redo: str) -> list[str]:
-        return list(resumed_maps(state, new, inherit(state, new, redo=redo)))
+        return list(inherit(state, new, redo=redo).maps)
 
     assert resumed(state.plan) == ["rows"]
     assert resumed(each()) == ["rows"], "another version that behaves the same"

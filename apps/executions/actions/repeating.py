@@ -15,9 +15,10 @@ from apps.executions.actions.starting import begin, looked_at
 from apps.executions.compiled import Compiled, compiled_of
 from apps.executions.engine.calls import given_to
 from apps.executions.engine.fold import RunState
-from apps.executions.engine.lineage import effects_of, inherit, kept_maps, resumed_maps
-from apps.executions.engine.plan import Plan
-from apps.executions.engine.seeds import StepGiven, top_of
+from apps.executions.engine.lineage import Inheritance, effects_of, inherit, kept_maps, step_at
+from apps.executions.engine.paths import is_kept
+from apps.executions.engine.plan import Plan, Step
+from apps.executions.engine.seeds import NOTHING_GIVEN, StepGiven, top_of
 from apps.executions.engine.state import StepStatus
 from apps.executions.engine.storable import INLINE_LIMIT, Unstorable, dumps
 from apps.executions.errors import EffectsNeedConsent, PastEffect, RunRefused
@@ -140,14 +141,22 @@ class _Repeat:
             raise RunRefused("NOTHING_TO_RETRY", message, path=("executionId",))
         lineages.lock(source.lineage_id)
         # Of a checkpoint nobody knows which items were done by then.
-        goes_on = fork is None and seq == source.head
-        resumed = tuple(resumed_maps(state, self.new.plan, inherited)) if goes_on else ()
-        given = self._given(state, inherited.redone, resumed=resumed)
-        if fork is not None and edited is not None:
-            said = given.get(fork) or StepGiven(path=fork)
-            given[fork] = StepGiven(path=fork, generation=said.generation, inputs=edited)
+        resumed = inherited.maps if fork is None and seq == source.head else ()
+        given = self._given(state, inherited, resumed=resumed)
+        edits = {fork: edited} if fork is not None else self._edits(state, inherited)
+        for path, inputs in edits.items():
+            if inputs is not None:
+                said = given.get(path) or given.get(top_of(path)) or NOTHING_GIVEN
+                given[path] = StepGiven(path=path, generation=said.generation, inputs=inputs)
         given |= {one.path: one for one in kept_maps(state, inherited, run_id=str(source.pk))}
-        chain = Chain(source=source, until=seq, kept=inherited.kept, given=tuple(given.values()))
+        chain = Chain(
+            source=source,
+            until=seq,
+            kept=inherited.kept,
+            opened=inherited.opened,
+            given=tuple(given.values()),
+            has_inner=bool(inherited.opened) or any("[" in path for path in given),
+        )
         is_key = self.actor.api_key_id is not None
         ready = order(
             looked_at(self.version, self.place),
@@ -177,11 +186,22 @@ class _Repeat:
         declared = {one.name for one in self.new.document.configuration.parameters}
         return {name: v for name, v in self.source.parameters.items() if name in declared}
 
+    def _edits(
+        self, state: RunState, inherited: Inheritance
+    ) -> dict[str, Mapping[str, Any] | None]:
+        """What a fork put in place of arrivals and has not had its outcome is tried as it was."""
+        return {
+            path: said.inputs
+            for path, said in state.given.items()
+            if not (said.alone or is_kept(path, inherited.kept)) and step_at(self.new.plan, path)
+        }
+
     def _given(
-        self, state: RunState, redone: Collection[str], *, resumed: Collection[str]
+        self, state: RunState, inherited: Inheritance, *, resumed: Collection[str]
     ) -> dict[str, StepGiven]:
         """Generations: a step that has had its effect gets a new one, by consent only."""
-        effects = self._past_effects(set(redone), resumed=resumed)
+        redone = inherited.redone
+        effects = self._past_effects(inherited, resumed=resumed)
         fresh = {effect.path for effect in effects if not effect.in_doubt}
         generation = lineages.next_generation(self.source.lineage_id) if fresh else 1
         said = {
@@ -195,21 +215,22 @@ class _Repeat:
         }
 
     def _past_effects(
-        self, redone: Collection[str], *, resumed: Collection[str]
+        self, inherited: Inheritance, *, resumed: Collection[str]
     ) -> tuple[PastEffect, ...]:
+        redone, kept = set(inherited.redone), frozenset(inherited.kept)
         types = {
             node_id: (step, node_type)
             for node_id, (step, node_type) in effects_of(self.new.plan).items()
             if step in redone
         }
         lineage_id = self.source.lineage_id
-        below = lineages.children(lineage_id, redone, spared=resumed)
+        below = lineages.children(lineage_id, redone, kept=kept, spared=resumed)
         if not types and not below:
             return ()
         if lineages.members(lineage_id).open().exists():
             message = "Another run of this lineage is still going; cancel it or wait for its end."
             raise RunRefused("LINEAGE_RUNNING", message, path=("executionId",))
-        effects = lineages.past_effects(lineage_id, types, spared=resumed)
+        effects = lineages.past_effects(lineage_id, types, kept=kept, spared=resumed)
         listed = {effect.path for effect in effects}
         others = [one for one in below if one.top not in listed]
         effects += lineages.effects_below(others)
@@ -220,30 +241,35 @@ class _Repeat:
 
 
 def _require_reached(state: RunState, path: str) -> None:
-    position = state.plan.positions.get(path)
-    if position is not None and state.records[position].status is StepStatus.SKIPPED:
+    position = state.positions.get(path)
+    is_absent = "/" in path if position is None else _is_skipped(state, position)
+    if is_absent:
         message = "The run never came to this step; fork from one before it."
         raise RunRefused("STEP_NOT_REACHED", message, path=("fromPath",))
 
 
+def _is_skipped(state: RunState, position: int) -> bool:
+    return state.records[position].status is StepStatus.SKIPPED
+
+
 def _edited(plan: Plan, path: str, inputs: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The inputs as given, if the step has these ports and history can hold them."""
-    if path not in plan.positions:
-        inside = top_of(path)
-        if inside != path and inside in plan.positions:
-            message = f"A step inside a container runs with it: fork from {inside}."
+    step = step_at(plan, path)
+    if step is None:
+        caller = path.rpartition("/")[0]
+        if caller and step_at(plan, caller):
+            message = f"A step that another calls runs with it: fork from {caller}."
             raise RunRefused("STEP_INSIDE", message, path=("fromPath",))
         message = "The version that would run has no such step; name one of its own."
         raise RunRefused("STEP_UNKNOWN", message, path=("fromPath",))
     if inputs is None:
         return None
-    require_inputs(plan, path, inputs)
+    require_inputs(step, inputs)
     return inputs
 
 
-def require_inputs(plan: Plan, path: str, inputs: Mapping[str, Any]) -> None:
+def require_inputs(step: Step, inputs: Mapping[str, Any]) -> None:
     """Raises RunRefused unless the step has these ports and history can hold the values."""
-    step = plan.step(path)
     ports = interface_of(step.node, step.node_type).inputs
     for name in inputs:
         if name not in ports or ports[name].inner:

@@ -91,7 +91,7 @@ def _require_fit(seen: Standing, trial: Trial) -> None:
     if node_id not in plan.positions:
         message = "A disabled node does not run; enable it first."
         raise RunRefused("NODE_DISABLED", message, path=("nodeId",))
-    require_inputs(plan, node_id, trial.inputs)
+    require_inputs(plan.step(node_id), trial.inputs)
     effect = plan.step(node_id).node_type.effect
     if effect is not Effect.PURE and not trial.consents:
         raise ConsentMissing(node_id, effect=effect.value)

@@ -43,7 +43,7 @@ from apps.executions.engine.wait_events import SignalReceived, StepWaiting
 
 _HEARD: Final = (SignalReceived, RunPaused, RunResumed)
 _HOLDING: Final = (StepDispatched, StepStarted, StepWaiting)
-_PAID: Final = (StepCompleted, AttemptFailed, StepFailed, StepIterated)
+_PAID: Final = (StepCompleted, AttemptFailed, StepFailed)
 """Whose attempt has cost something."""
 
 
@@ -120,12 +120,14 @@ class RunState(OnCall):
 
     def _give(self, event: StepGiven) -> None:
         self.given[event.path] = event
-        step = self.step(event.path)
+        index = self.positions.get(event.path)
+        if index is None:
+            return  # It is in a container, and will be there when that has opened.
         if event.alone:
-            self._isolate(step)
+            self._isolate(self.steps[index])
         elif self.is_alone and event.outputs is not None:
             # Nothing follows from it; the one step that runs may read it.
-            record = self.records[step.index]
+            record = self.records[index]
             record.status, record.outputs = StepStatus.SUCCEEDED, event.outputs
 
     def _isolate(self, step: Step) -> None:
@@ -163,6 +165,7 @@ class RunState(OnCall):
             self.retries += 1
             return
         if isinstance(event, StepIterated):
+            self.totals.add(event.usage, attempts=event.run_id is None)
             self._open(step, event)
             return
         is_decided = self._is_decided(step, event)

@@ -14,7 +14,10 @@ from apps.workflows.graph.declaration import Json
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepIterated:
-    """A container has opened its body: `values` leave by its inner outputs."""
+    """A container has opened its body: `values` leave by its inner outputs.
+
+    `run_id`: it did so in an earlier run of the lineage, so nothing has run.
+    """
 
     path: str
     attempt: int
@@ -22,6 +25,7 @@ class StepIterated:
     values: Mapping[str, Json]
     started_at: dt.datetime
     usage: Usage = field(default_factory=Usage)
+    run_id: str | None = None
 
 
 def iterated_json(event: StepIterated) -> dict[str, object]:
@@ -33,6 +37,8 @@ def iterated_json(event: StepIterated) -> dict[str, object]:
     }
     if usage := usage_json(event.usage):
         body["usage"] = usage
+    if event.run_id is not None:
+        body["run"] = event.run_id
     return body
 
 
@@ -45,4 +51,5 @@ def read_iterated(path: str, attempt: int, body: Mapping[str, Any]) -> StepItera
         values=body["values"],
         started_at=instant(body["startedAt"]),
         usage=usage_from_json(body.get("usage", {})),
+        run_id=body.get("run"),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 Place: TypeAlias = tuple[tuple[int, int], ...]
@@ -20,6 +20,19 @@ def iteration_of(path: str) -> int | None:
         if bracket:
             return int(number[:-1])
     return None
+
+
+def around(path: str) -> Iterator[str]:
+    """The step itself, then whatever it is in or was called by, outwards."""
+    yield path
+    for at in range(len(path) - 1, 0, -1):
+        if path[at] in "[/":
+            yield path[:at]
+
+
+def is_kept(path: str, kept: Collection[str]) -> bool:
+    """Whether the step, or one that it is in or was called by, is among those."""
+    return bool(kept) and any(one in kept for one in around(path))
 
 
 def place_of(path: str, order: Mapping[str, int]) -> Place:

@@ -108,7 +108,10 @@ class Mutation:
         confirm_effects: list[str] | None = None,
         idempotency_key: strawberry.ID | None = None,
     ) -> ExecutionPayload | None:
-        """Run a step and all behind it again; `input` replaces what arrived, port by port."""
+        """Run a step and all behind it again; `input` replaces what arrived, port by port.
+
+        A step in a loop by its iteration, such as `refine[3]/score`: what was before it is kept.
+        """
         given: object = input
         if given is not None and not isinstance(given, dict):
             raise Refusal("The input is an object: ports and values.", path=("input",))

@@ -120,9 +120,8 @@ def _arrived(run: Run, step: str) -> Any:
     version = WorkflowVersion.objects.filter(pk=run.version_id).first()
     if version is None:
         return {}
-    plan = compiled_of(version).plan
-    if step not in plan.positions:
+    state = lineages.state_at(run, compiled_of(version).plan, seq=run.head)
+    if step not in state.positions:
         return {}
-    state = lineages.state_at(run, plan, seq=run.head)
     # Through JSON, as it comes back.
-    return json.loads(json.dumps(state.inputs_of(plan.step(step))))
+    return json.loads(json.dumps(state.inputs_of(state.step(step))))

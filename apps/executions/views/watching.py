@@ -344,7 +344,8 @@ def _row(
 
 def _is_forkable(one: Attempt, found: Run) -> bool:
     reached = one.status is not StepStatus.SKIPPED
-    return found.status.is_terminal and reached and not {"[", "/"} & set(one.path)
+    is_called = "/" in one.path.rpartition("]/")[2]
+    return found.status.is_terminal and reached and not is_called
 
 
 def _is_question(one: Attempt, found: Run) -> bool:

@@ -10,6 +10,7 @@ LANGUAGE plpgsql AS $$
 DECLARE
   told int;
   taken int;
+  millis double precision := round(extract(epoch FROM clock_timestamp()) * 1000);
 BEGIN
   PERFORM set_config('app.tenant', p_tenant::text, true);
   INSERT INTO run_event (tenant_id, run_id, seq, type, path, body)
@@ -23,7 +24,7 @@ BEGIN
            CASE WHEN e.type IN ('step.completed', 'step.failed')
                 THEN e.body || jsonb_build_object('run', p_source)
                 WHEN e.type = 'step.iterated' AND NOT e.body ? 'run'
-                THEN e.body - 'usage' || jsonb_build_object('run', p_source)
+                THEN e.body - 'usage' || jsonb_build_object('run', p_source, 'startedAt', millis)
                 ELSE e.body END
       FROM run_event e
      WHERE e.tenant_id = p_tenant AND e.run_id = p_source AND e.seq <= p_until
