@@ -32,12 +32,19 @@ _OWED = [
         options={"db_table": "handler_owed"},
     ),
 ]
+_ITEMS = [
+    migrations.AddField(
+        "mapitem",
+        "earlier",
+        models.JSONField(help_text="Of earlier attempts: histories, or runs.", null=True),
+    ),
+]
 
 
 class Migration(migrations.Migration):
     dependencies = [("executions", "0006_release_6")]
 
     operations = [
-        migrations.RunSQL(release(7), undo(7), state_operations=[*_OWED]),
+        migrations.RunSQL(release(7), undo(7), state_operations=[*_OWED, *_ITEMS]),
         IsolateTenant("OwedHandler", engine=True),
     ]

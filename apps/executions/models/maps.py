@@ -78,6 +78,7 @@ class MapItem(models.Model):
     history = models.JSONField(null=True, help_text="What its steps did, where that may be undone.")
     undone = models.BooleanField(default=False, help_text="It is undone.")
     undoer = models.UUIDField(null=True, help_text="The run that undoes it.")
+    earlier = models.JSONField(null=True, help_text="Of earlier attempts: histories, or runs.")
 
     objects: ClassVar[Any] = TenantManager.from_queryset(MapItemQuerySet)()
     unscoped: ClassVar[Any] = UnscopedManager.from_queryset(MapItemQuerySet)()

@@ -62,7 +62,10 @@ _REPLACED: Final = {
         "engine_claim_5": "release_5/claim",
         "engine_recall_chunks_3": "release_5/chunks",
     },
-    7: {"engine_claim_6": "release_6/claim"},
+    7: {
+        "engine_claim_6": "release_6/claim",
+        "engine_map_inherit_3": "release_5/items_undo",
+    },
 }
 """Functions of earlier releases that a release narrows or mends, and where they are from."""
 

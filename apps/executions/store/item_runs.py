@@ -28,7 +28,7 @@ _RUNS: Final = (
     "SELECT * FROM engine_map_runs_6(%s::uuid, %s::uuid, %s::text, %s::int, %s::int, %s::int)"
 )
 _START: Final = (
-    "SELECT engine_items_start_6(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int, %s::int,"
+    "SELECT engine_items_start_7(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int, %s::int,"
     " %s::int, %s::boolean, %s::uuid[], %s::int[], %s::jsonb[])"
 )
 _LEND: Final = "SELECT engine_items_pass_6(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"

@@ -16,15 +16,15 @@ from apps.executions.store.connections import Connection
 from apps.executions.store.item_runs import CANCEL
 
 _TO_UNDO: Final = (
-    "SELECT * FROM engine_runs_to_undo_6(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::int,"
-    " %s::text[])"
+    "SELECT * FROM engine_runs_to_undo_7(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::int,"
+    " %s::text[], %s::text[], %s::text[])"
 )
 _START: Final = (
-    "SELECT engine_undo_start_6(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::uuid,"
+    "SELECT engine_undo_start_7(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::uuid,"
     " %s::uuid[], %s::int[])"
 )
-_TAKEN: Final = (
-    "SELECT * FROM engine_items_to_undo_6(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
+_ITEMS: Final = (
+    "SELECT * FROM engine_items_to_undo_7(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
 )
 _UNDO: Final = (
     "SELECT engine_item_undo_6(%s::uuid, %s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
@@ -38,6 +38,29 @@ class Fate(StrEnum):
     FRESH = "fresh"
     OPEN = "open"
     MISSED = "missed"
+    UNDONE = "undone"
+    """What earlier runs of the item did is not."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Undoable:
+    """Nodes of a body: steps that can be undone, and maps of such."""
+
+    steps: Collection[str]
+    maps: Collection[str]
+    sure: Collection[str]
+    """Of both, those whose effects are the same ones when they are done again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ItemToUndo:
+    """What an item did that is not undone; `earlier` attempts of it, the oldest first."""
+
+    idx: int
+    history: Any
+    earlier: Sequence[Any]
+    is_taken: bool
+    """By somebody else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +74,8 @@ class RunToUndo:
     told: str | None
     """The last word that the run has not read."""
     error: Any
+    left: Sequence[str]
+    """What earlier runs of the item did and no later one did again, by path; '' for all of one."""
 
     @property
     def is_cut(self) -> bool:
@@ -75,10 +100,13 @@ class RunToUndo:
 
 
 def runs_to_undo(
-    connection: Connection, claim: ChunkClaim, source: UUID, span: range, nodes: Collection[str]
+    connection: Connection, claim: ChunkClaim, source: UUID, span: range, nodes: Undoable
 ) -> list[RunToUndo]:
     """The items of a chunk whose runs are not undone, the last first."""
-    given = (claim.tenant_id, claim.run_id, source, claim.path, span.start, span.stop, list(nodes))
+    given = (
+        *(claim.tenant_id, claim.run_id, source, claim.path, span.start, span.stop),
+        *(list(nodes.steps), list(nodes.maps), list(nodes.sure)),
+    )
     return [
         RunToUndo(
             idx=idx,
@@ -87,8 +115,11 @@ def runs_to_undo(
             state=RunStatus(state) if state else None,
             told=told,
             error=error,
+            left=left or (),
         )
-        for idx, fate, run_id, state, told, error in connection.execute(_TO_UNDO, given).fetchall()
+        for idx, fate, run_id, state, told, error, left in connection.execute(
+            _TO_UNDO, given
+        ).fetchall()
     ]
 
 
@@ -107,12 +138,15 @@ def start(
     return row is not None and row[0] == "STARTED"
 
 
-def taken_over(
+def to_undo(
     connection: Connection, claim: ChunkClaim, source: UUID, span: range
-) -> list[tuple[int, Any, bool]]:
-    """Items of another run that are not undone, the last first; True: by somebody else."""
+) -> list[ItemToUndo]:
+    """Items, of the run or of another, that are not undone, the last first."""
     given = (claim.tenant_id, claim.run_id, source, claim.path, span.start, span.stop)
-    return connection.execute(_TAKEN, given).fetchall()
+    return [
+        ItemToUndo(idx=idx, history=history, earlier=earlier or (), is_taken=is_taken)
+        for idx, history, earlier, is_taken in connection.execute(_ITEMS, given).fetchall()
+    ]
 
 
 def undo(

@@ -28,11 +28,8 @@ _RECORD: Final = (
     " %s::int[], %s::text[], %s::jsonb[], %s::jsonb[], %s::jsonb, %s::boolean)"
 )
 _RECORD_WHOLE: Final = (
-    "SELECT engine_chunk_record_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
+    "SELECT engine_chunk_record_7(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
     " %s::int[], %s::text[], %s::jsonb[], %s::jsonb[], %s::jsonb[], %s::jsonb, %s::boolean)"
-)
-_TO_UNDO: Final = (
-    "SELECT * FROM engine_items_to_undo_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::int)"
 )
 _UNDO: Final = (
     "SELECT engine_item_undo_5(%s::uuid, %s::uuid, %s::text, %s::int, %s::uuid, %s::int,"
@@ -128,8 +125,12 @@ def record(
     *,
     writes: str | None,
     soon: bool,
+    undoes: bool = False,
 ) -> bool:
-    """Write results or intents; False when the chunk is another's. `soon`: not at once durable."""
+    """Write results or intents; False when the chunk is another's. `soon`: not at once durable.
+
+    `undoes`: what the items do may have to be undone, by every attempt.
+    """
     given = (
         *_place(claim),
         claim.token,
@@ -141,18 +142,12 @@ def record(
     )
     histories = [one.history for one in records]
     crashpoint("items.begun")
-    if any(histories):
+    if undoes:
         row = connection.execute(_RECORD_WHOLE, (*given, histories, writes, soon)).fetchone()
     else:
         row = connection.execute(_RECORD, (*given, writes, soon)).fetchone()
     crashpoint("items.committed")
     return row is not None and bool(row[0])
-
-
-def to_undo(connection: Connection, claim: ChunkClaim, span: range) -> list[tuple[int, Any]]:
-    """The items of a chunk that are not undone yet with what they did, the last first."""
-    given = (claim.tenant_id, claim.run_id, claim.path, span.start, span.stop)
-    return connection.execute(_TO_UNDO, given).fetchall()
 
 
 def undo(

@@ -98,9 +98,14 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             undoes=undoes,
             is_due=self._is_told,
         )
+        is_undoable = step.body is not None and step.body.undoes
         ledger = Ledger(
             write=lambda records, *, writes=None, soon=False: read_surely(
-                line, shop.lease, lambda c: maps.record(c, claim, records, writes=writes, soon=soon)
+                line,
+                shop.lease,
+                lambda c: maps.record(
+                    c, claim, records, writes=writes, soon=soon, undoes=is_undoable
+                ),
             ),
             at_once=claim.crashes > 0,
         )
@@ -118,7 +123,7 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             gives_way=self._gives_way(),
             spending=Spending(taken.spent),
         )
-        self._fill(work, progress, undoes=undoes, died=taken.died)
+        self._fill(work, progress, died=taken.died)
         ended = work.run()
         if ended.is_put_down or ended is Ended.RESTED:
             work.keep()
@@ -175,11 +180,15 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
         claim = replace(self.claim, head=head)
         return self.shop.readings.of(claim, self.shop.plans.of(claim))
 
-    def _fill(self, work: Work, progress: MapProgress, *, undoes: bool, died: int) -> None:
+    def _fill(self, work: Work, progress: MapProgress, *, died: int) -> None:
         """Give every item to the work that is not through."""
         claim = self.claim
         span = range(*progress.opening.span(claim.chunk))
-        found = self._to_undo(work, span, progress.source) if undoes else self._to_do(span)
+        found = (
+            self._to_undo(work, span, progress.source)
+            if isinstance(work, UndoWork)
+            else self._to_do(span)
+        )
         if found and died >= CRASH_LIMIT:
             work.fail(found.pop(0)[0], Failure(code=WORKER_LOST, message=LOST_MESSAGE))
         try:
@@ -215,20 +224,21 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             or (row.state == "failed" and row.attempt < claim.attempt)
         ]
 
-    def _to_undo(self, work: Work, span: range, source: str | None) -> list[tuple[int, Any]]:
+    def _to_undo(self, work: UndoWork, span: range, source: str | None) -> list[tuple[int, Any]]:
         """The items that did something, the last first, with what they did."""
         shop, claim = self.shop, self.claim
-        if source is None:
-            return read_surely(shop.connections, shop.lease, lambda c: maps.to_undo(c, claim, span))
+        run_id = claim.run_id if source is None else UUID(source)
         found = read_surely(
             shop.connections,
             shop.lease,
-            lambda c: item_undos.taken_over(c, claim, UUID(source), span),
+            lambda c: item_undos.to_undo(c, claim, run_id, span),
         )
-        for idx, _, is_taken in found:
-            if is_taken:
-                work.fail(idx, Failure(code=ELSEWHERE, message=ELSEWHERE_MESSAGE))
-        return [(idx, history) for idx, history, is_taken in found if not is_taken]
+        for item in found:
+            if item.is_taken:
+                work.fail(item.idx, Failure(code=ELSEWHERE, message=ELSEWHERE_MESSAGE))
+            elif item.earlier:
+                work.look_back(item.idx, item.earlier, last=item.history)
+        return [(item.idx, item.history) for item in found if item.history and not item.is_taken]
 
     def _gives_way(self) -> Callable[[], bool]:
         until = self.shop.lease.now() + BUDGET

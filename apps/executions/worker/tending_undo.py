@@ -20,7 +20,7 @@ from apps.executions.engine.undoing import NAMED
 from apps.executions.store import item_runs, item_undos, maps
 from apps.executions.store.connections import Connection
 from apps.executions.store.item_runs import CANCEL
-from apps.executions.store.item_undos import Fate, RunToUndo
+from apps.executions.store.item_undos import Fate, RunToUndo, Undoable
 from apps.executions.store.resilient import read_surely
 from apps.executions.worker.shop import Shop
 from apps.kit.ids import uuid7
@@ -48,7 +48,7 @@ class UndoTending:
         progress, undoing = state.records[step.index].mapping, state.rescue.undoing
         if progress is None or undoing is None or step.body is None:
             raise LeaseLost
-        nodes = tuple(_undoable(step.body))
+        nodes = _undoable(step.body)
         source = UUID(progress.source) if progress.source else self.claim.run_id
         while True:
             rows = self._ask(
@@ -114,8 +114,11 @@ class UndoTending:
     def _missed(self, row: RunToUndo) -> Iterator[str]:
         """What of an item is not undone, by path."""
         item = f"{self.claim.path}[{row.idx}]"
-        names = row.not_undone
-        return iter([f"{item}/{name}" for name in names] or [item])
+        if row.fate is not Fate.UNDONE:
+            names = row.not_undone
+            yield from [f"{item}/{name}" for name in names] or [item]
+        for name in row.left:
+            yield f"{item}/{name}" if name else item
 
     def _ask(self, statement: Callable[[Connection], T]) -> T:
         """Each may be repeated: whoever holds the chunk says the same again."""
@@ -126,10 +129,21 @@ def _running(rows: Sequence[RunToUndo]) -> list[RunToUndo]:
     return [row for row in rows if row.fate is Fate.OPEN]
 
 
-def _undoable(body: Plan) -> Iterator[str]:
-    """The nodes in it whose steps can be undone."""
+def _undoable(body: Plan) -> Undoable:
+    """Its nodes, at any depth."""
+    steps: list[str] = []
+    maps: list[str] = []
+    sure: list[str] = []
     for step in body.steps:
+        within = _undoable(step.body) if step.body is not None else None
         if step.compensation is not None:
-            yield step.node.id
-        if step.body is not None:
-            yield from _undoable(step.body)
+            steps.append(step.node.id)
+            if not step.needs_intent:
+                sure.append(step.node.id)
+        if within is not None and within.steps:
+            maps += (step.node.id, *within.maps)
+            steps += within.steps
+            sure += within.sure
+            if {*within.steps, *within.maps} <= {*within.sure}:
+                sure.append(step.node.id)
+    return Undoable(steps=steps, maps=maps, sure=sure)

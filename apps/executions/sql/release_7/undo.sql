@@ -4,3 +4,6 @@ DROP TABLE handler_owed;
 DROP TRIGGER run_state_moves ON run;
 CREATE TRIGGER run_state_moves BEFORE UPDATE OF state ON run
   FOR EACH ROW WHEN (old.state IS DISTINCT FROM new.state) EXECUTE FUNCTION run_state_moves_3();
+DROP FUNCTION engine_chunk_record_7, engine_items_to_undo_7, engine_items_begin_7, engine_items_start_7,
+  engine_left_by_7, engine_runs_to_undo_7, engine_undo_start_7;
+ALTER TABLE map_item DROP COLUMN earlier;

@@ -72,6 +72,13 @@ class UndoWork(Work):
     missed: list[str] = field(default_factory=list)
     misses: int = 0
     is_cut: bool = False
+    left: dict[int, list[str]] = field(default_factory=dict)
+    """What earlier attempts of items did, by item."""
+
+    def look_back(self, idx: int, earlier: Sequence[Any], *, last: Any) -> None:
+        """Name what earlier attempts of the item did: nothing undoes that."""
+        self.left[idx] = self._left_by(idx, earlier, last=last)
+        self._miss(self.left[idx], is_cut=False)
 
     def fail(self, idx: int, failure: Failure) -> None:
         """One item cannot be undone at all."""
@@ -90,9 +97,24 @@ class UndoWork(Work):
         missed = tuple(self.missed[:NAMED])
         return replace(said, missed=missed, misses=self.misses, is_cut=self.is_cut)
 
+    def _left_by(self, idx: int, earlier: Sequence[Any], *, last: Any) -> list[str]:
+        """What earlier attempts of an item did and no later one did again under the same key."""
+        found: list[str] = []
+        again = _completed(last or ())
+        for history in reversed(earlier):
+            state = self.runner.begin(idx, None, history=history).state
+            steps = [state.steps[entry] for entry in reversed(state.rescue.log)]
+            found += (
+                state.frame.prefix + step.path
+                for step in steps
+                if step.needs_intent or step.path not in again
+            )
+            again |= _completed(history)
+        return found
+
     def _settle(self, item: Item) -> None:
         paths = [item.state.frame.prefix + path for path in unfinished(item.state)]
-        self.store.put(item, is_done=not paths)
+        self.store.put(item, is_done=not paths and not self.left.get(item.idx))
         if paths:
             undoing = item.state.rescue.undoing
             self._miss(paths, is_cut=undoing is not None and undoing.is_cut)
@@ -102,3 +124,7 @@ class UndoWork(Work):
             self.missed += paths
             self.misses += len(paths)
             self.is_cut = self.is_cut or is_cut
+
+
+def _completed(history: Sequence[Any]) -> set[str]:
+    return {path for kind, path, *_ in history if kind == "step.completed"}
