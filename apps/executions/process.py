@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID, uuid4
@@ -20,6 +21,7 @@ from apps.executions.engine.ports import StepRunner
 from apps.executions.runner.keys import key_of
 from apps.executions.runner.local import LocalRunner
 from apps.executions.runner.platform import store_of
+from apps.executions.runner.process import battery
 from apps.executions.store.connections import conninfo_from_settings
 from apps.executions.worker.documents import document_of
 from apps.executions.worker.loop import EngineLoop
@@ -88,6 +90,8 @@ def start(
         logger.exception("the engine cannot start")
         os.kill(os.getpid(), signal.SIGTERM)
         raise
+    if "sandbox" in pools:
+        threading.Thread(target=_prove_sandbox, name="sandbox-proof", daemon=True).start()
     _running.append(_Service(pools=pools, loop=loop, announcer=announcer))
     for pool in pools:
         bell.install(pool, loop)
@@ -112,6 +116,14 @@ def drain(seconds: float) -> None:
             last = threading.Timer(LAST_SECONDS, os._exit, args=(1,))
             last.daemon = True
             last.start()
+
+
+def _prove_sandbox() -> None:
+    """Early, so that an operator reads of it before a step is refused."""
+    with suppress(battery.UndecidedError):  # The first step that needs it asks again.
+        problem = battery.verdict()
+        if problem is not None:
+            logger.warning("steps that need the sandbox are refused here: %s", problem)
 
 
 def _ring(pools: Collection[str], ring: Callable[[str], None]) -> None:

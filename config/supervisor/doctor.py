@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from apps.executions import sandbox
-from apps.executions.runner.process import confinement
+from apps.executions.runner.process import battery, confinement
 from config.env import ROOT
 from config.supervisor import binaries, kernel, ports, roles, up
 from config.supervisor.failure import CannotStart
@@ -140,6 +140,15 @@ def _sandbox() -> Iterator[Finding]:
         ("Sandbox of step processes", confinement.detect()),
     ):
         yield Finding(what, f"{report.tier}: {report.reason}", good=True)
+    try:
+        problem = battery.verdict()
+    except battery.UndecidedError as error:
+        problem = str(error)
+    yield Finding(
+        "Sandbox of whole steps",
+        "holds: Landlock, system calls filtered" if problem is None else f"refused: {problem}",
+        good=problem is None,
+    )
     monty = _installed("pydantic-monty")
     yield Finding(
         "Expressions", f"pydantic-monty {monty}" if monty else "run `make bootstrap`", bool(monty)

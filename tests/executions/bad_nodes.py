@@ -23,6 +23,7 @@ from apps.workflows.graph.declaration import (
     node,
     node_type_of,
 )
+from tests.nodes.hostile_nodes import hostile
 
 _PORTS: Final[dict[str, Any]] = {
     "inputs": {"value": PortSpec(type=Port.ANY, required=False)},
@@ -72,6 +73,20 @@ def process(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Out
 
 
 @node(
+    "bad.sandbox",
+    version=1,
+    title="In the sandbox",
+    effect=Effect.KEYED,
+    isolation=Isolation.SANDBOX,
+    resources=Resources(memory="100Mi"),
+    example=Example(),
+    **_PORTS,
+)
+def sandbox(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    return process(parameters, inputs, context)
+
+
+@node(
     "bad.thread",
     version=1,
     title="In a thread",
@@ -101,6 +116,8 @@ def house(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outpu
 
 TYPES: Final = (
     node_type_of(process),
+    node_type_of(sandbox),
+    node_type_of(hostile),
     node_type_of(thread),
     replace(node_type_of(house), handler=f"{IN_HOUSE}:house"),
 )

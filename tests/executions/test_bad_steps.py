@@ -6,6 +6,7 @@ import subprocess
 import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
@@ -18,6 +19,7 @@ from apps.executions.engine.codec import decode
 from apps.executions.engine.history import AttemptFailed, StepFailed
 from apps.executions.models import Run
 from apps.executions.runner.local import LocalRunner
+from apps.executions.runner.process import battery
 from apps.tenancy import scope
 from apps.workflows.actions import create_workflow
 from apps.workflows.graph import catalogue
@@ -27,6 +29,7 @@ from tests.executions.processes import product
 from tests.executions.world import finished, start, types, worker
 from tests.factories.graphs import CATALOGUE, a, raw, to
 from tests.factories.tenancy import Tenant
+from tests.nodes.confined import needs_walls
 
 Worker: TypeAlias = AbstractContextManager[subprocess.Popen[bytes]]
 
@@ -48,6 +51,7 @@ def failures(tenant: Tenant, run_id: uuid.UUID) -> list[AttemptFailed | StepFail
     return [one for one in events if isinstance(one, AttemptFailed | StepFailed)]
 
 
+@pytest.mark.parametrize("kind", ["process", pytest.param("sandbox", marks=needs_walls)])
 @pytest.mark.parametrize(
     ("how", "code", "fields"),
     [
@@ -59,17 +63,17 @@ def failures(tenant: Tenant, run_id: uuid.UUID) -> list[AttemptFailed | StepFail
     ],
 )
 def test_a_process_that_goes_wrong_harms_nobody_else(
-    acme: Tenant, how: str, code: str, fields: dict[str, Any]
+    acme: Tenant, kind: str, how: str, code: str, fields: dict[str, Any]
 ) -> None:
     nodes = [
         a("before", "keyed"),
-        bad("bad", "process", how, onError="route", **fields),
-        bad("after", "process", "well"),
-        bad("beside", "process", "well"),
+        bad("bad", kind, how, onError="route", **fields),
+        bad("after", kind, "well"),
+        bad("beside", kind, "well"),
     ]
     links = [to("before", "bad"), to("bad.error", "after"), to("before", "beside")]
     run_id = start(acme, raw(nodes, links), catalogue=BOTH)
-    places = {"pools": ["io", "cpu"]}
+    places = {"pools": ["io", "cpu", "sandbox"]}
     with worker(LocalRunner(), settings=places, catalogue=BOTH):
         run = finished(acme, run_id, seconds=60)
     assert (run.state, run.error) == ("SUCCEEDED", None)
@@ -81,6 +85,43 @@ def test_a_process_that_goes_wrong_harms_nobody_else(
     if how in ("eat", "spin"):
         assert failed.usage.peak_memory_bytes > 0
         assert failed.usage.cpu_seconds > 0
+
+
+@pytest.mark.usefixtures("_known")
+@needs_walls
+def test_a_stranger_finds_no_way_out_of_the_products_worker(acme: Tenant, tmp_path: Path) -> None:
+    victim = tmp_path / "of another tenant"
+    victim.write_text("private")
+    told = {"attack": "", "worker": 1, "victim": str(victim)}
+    document = {
+        "schemaVersion": 1,
+        "name": "Stranger",
+        "type": "dataPipeline",
+        "nodes": [{"id": "stranger", "type": "hostile.sandbox", "configuration": told}],
+        "connections": [],
+    }
+    with scope.tenant(acme.id, actor=acme.owner):
+        drawn = create_workflow(actor=acme.owner, document=document)
+        run_id = start_run(actor=acme.owner, workflow_id=drawn.pk).pk
+    with bad_product(str(uuid.uuid4())):
+        run = finished(acme, run_id, seconds=60)
+    assert (run.state, run.error) == ("SUCCEEDED", None)
+    assert run.result == {"stranger": {"value": []}}
+    assert victim.read_text() == "private"
+    assert "step.dispatched stranger" in types(acme, run_id)
+
+
+def test_where_nothing_can_be_confined_the_step_fails_and_says_why(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(battery, "_verdicts", ["this kernel has no Landlock"])
+    run_id = start(acme, raw([bad("bad", "sandbox", "well")]), catalogue=BOTH)
+    with worker(LocalRunner(), settings={"pools": ["io", "sandbox"]}, catalogue=BOTH):
+        run = finished(acme, run_id)
+    assert run.state == "FAILED"
+    (failed,) = failures(acme, run_id)
+    assert failed.failure.code == "SANDBOX_UNAVAILABLE"
+    assert "this kernel has no Landlock" in failed.failure.message
 
 
 @pytest.fixture

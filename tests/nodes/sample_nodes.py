@@ -270,6 +270,10 @@ def unsafe(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outp
     effect=Effect.PURE,
     example=Example(),
     isolation=Isolation.SANDBOX,
+    secrets=("token",),
+    egress_parameters=("url",),
+    code={"script": "python"},
+    resources=Resources(memory="100Mi"),
     **_PORTS,
 )
 def sandbox(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:

@@ -18,19 +18,29 @@ from apps.workflows.graph.context import ArtifactRef
 from apps.workflows.graph.declaration import NodeType, node_type_of
 from apps.workflows.graph.shape import Node, Resources
 from tests.nodes import sample_nodes
+from tests.nodes.confined import needs_walls
 from tests.nodes.conftest import Bench
 from tests.nodes.doubles import MemoryObjects, step_call
 
 INLINE = node_type_of(sample_nodes.inline)
 PROCESS = node_type_of(sample_nodes.process)
 COROUTINE = node_type_of(sample_nodes.coroutine)
+CONFINED = pytest.param(node_type_of(sample_nodes.sandbox), marks=needs_walls, id="sandbox")
 EVERYWHERE = pytest.mark.parametrize(
-    "node_type", [INLINE, PROCESS, COROUTINE], ids=["thread", "process", "loop"]
+    "node_type",
+    [
+        pytest.param(INLINE, id="thread"),
+        pytest.param(PROCESS, id="process"),
+        pytest.param(COROUTINE, id="loop"),
+        CONFINED,
+    ],
 )
+IN_PROCESSES = pytest.mark.parametrize("node_type", [pytest.param(PROCESS, id="process"), CONFINED])
 
 
-def test_a_process_is_measured(node_bench: Bench) -> None:
-    outcome = node_bench.done(PROCESS, {})
+@IN_PROCESSES
+def test_a_process_is_measured(node_bench: Bench, node_type: NodeType) -> None:
+    outcome = node_bench.done(node_type, {})
 
     assert outcome.usage.cpu_seconds > 0
     assert outcome.usage.peak_memory_bytes > 1 << 20
@@ -82,8 +92,9 @@ def test_a_thread_that_overruns_asks_for_a_new_process() -> None:
     assert bench.runner.must_recycle
 
 
-def test_memory_over_the_limit_ends_the_process(node_bench: Bench) -> None:
-    failed = node_bench.failed(PROCESS, {"mode": "memory"})
+@IN_PROCESSES
+def test_memory_over_the_limit_ends_the_process(node_bench: Bench, node_type: NodeType) -> None:
+    failed = node_bench.failed(node_type, {"mode": "memory"})
 
     assert failed.code == "MEMORY_EXCEEDED"
     assert "100Mi" in failed.message
@@ -100,16 +111,22 @@ def thrifty(mode: str) -> Node:
 
 
 @pytest.mark.parametrize("mode", ["spin", "stubborn"])
-def test_cpu_over_the_limit_ends_the_process(node_bench: Bench, mode: str) -> None:
-    failed = node_bench.failed(PROCESS, {"mode": mode}, node=thrifty(mode), seconds=30)
+@IN_PROCESSES
+def test_cpu_over_the_limit_ends_the_process(
+    node_bench: Bench, node_type: NodeType, mode: str
+) -> None:
+    failed = node_bench.failed(node_type, {"mode": mode}, node=thrifty(mode), seconds=30)
 
     assert failed.code == "CPU_EXCEEDED"
     assert failed.usage.cpu_seconds > 0.9
     assert "1 s of CPU" in failed.message
 
 
-def test_who_dies_near_its_limit_has_not_exceeded_it(node_bench: Bench) -> None:
-    failed = node_bench.failed(PROCESS, {"mode": "killed"}, node=thrifty("killed"), seconds=30)
+@IN_PROCESSES
+def test_who_dies_near_its_limit_has_not_exceeded_it(
+    node_bench: Bench, node_type: NodeType
+) -> None:
+    failed = node_bench.failed(node_type, {"mode": "killed"}, node=thrifty("killed"), seconds=30)
 
     assert failed.code == "PROCESS_DIED"
     assert failed.usage.cpu_seconds > 0.7
@@ -138,11 +155,14 @@ def test_the_document_may_give_a_step_more_memory(node_bench: Bench) -> None:
     assert "150Mi" in failed.message
 
 
-def test_a_process_that_dies_is_a_failure_and_the_next_step_works(node_bench: Bench) -> None:
+@IN_PROCESSES
+def test_a_process_that_dies_is_a_failure_and_the_next_step_works(
+    node_bench: Bench, node_type: NodeType
+) -> None:
     for mode in ("exit", "segfault"):
-        failed = node_bench.failed(PROCESS, {"mode": mode})
+        failed = node_bench.failed(node_type, {"mode": mode})
         assert failed.code == "PROCESS_DIED"
-    assert node_bench.done(PROCESS, {}).outputs["value"] == {"number": 1}
+    assert node_bench.done(node_type, {}).outputs["value"] == {"number": 1}
 
 
 @EVERYWHERE
@@ -175,19 +195,22 @@ def test_the_runner_never_raises(node_bench: Bench) -> None:
     assert "no doors" not in outcome.message
 
 
-def test_a_broken_host_call_ends_the_step_and_its_process(node_bench: Bench) -> None:
+@IN_PROCESSES
+def test_a_broken_host_call_ends_the_step_and_its_process(
+    node_bench: Bench, node_type: NodeType
+) -> None:
     class Broken(MemoryObjects):
         def put(self, content: BinaryIO, *, media_type: str) -> ArtifactRef:
             raise ConnectionError("the database is gone")
 
     node_bench.around.objects = Broken()
 
-    failed = node_bench.failed(PROCESS, {"mode": "artifact"})
+    failed = node_bench.failed(node_type, {"mode": "artifact"})
 
     assert failed.code == "RUNNER_FAILED"
     assert failed.retryable
     assert "database" not in failed.message
-    assert node_bench.done(PROCESS, {}).outputs["value"] == {"number": 1}
+    assert node_bench.done(node_type, {}).outputs["value"] == {"number": 1}
 
 
 @pytest.mark.parametrize("mode", ["crash", "hang"])

@@ -11,13 +11,19 @@ from apps.executions.runner.process import confinement
 from apps.executions.sandbox import Tier
 from apps.workflows.graph.declaration import NodeType, node_type_of
 from tests.nodes import sample_nodes
+from tests.nodes.confined import needs_walls
 from tests.nodes.conftest import Bench, Receiver
 
 INLINE = node_type_of(sample_nodes.inline)
 PROCESS = node_type_of(sample_nodes.process)
-COROUTINE = node_type_of(sample_nodes.coroutine)
-EVERYWHERE = pytest.mark.parametrize(
-    "node_type", [INLINE, PROCESS, COROUTINE], ids=["thread", "process", "loop"]
+SANDBOX = node_type_of(sample_nodes.sandbox)
+FAR_AND_NEAR = pytest.mark.parametrize(
+    "node_type",
+    [
+        pytest.param(INLINE, id="thread"),
+        pytest.param(PROCESS, id="process"),
+        pytest.param(SANDBOX, marks=needs_walls, id="sandbox"),
+    ],
 )
 
 
@@ -60,13 +66,7 @@ def test_a_process_reaches_nothing_but_its_own_directory(node_bench: Bench, tmp_
     assert found["kills"] is False
 
 
-def test_a_sandbox_that_is_not_there_is_never_replaced_by_less(node_bench: Bench) -> None:
-    failed = node_bench.failed(node_type_of(sample_nodes.sandbox), {})
-
-    assert failed.code == "SANDBOX_UNAVAILABLE"
-
-
-@pytest.mark.parametrize("node_type", [INLINE, PROCESS], ids=["thread", "process"])
+@FAR_AND_NEAR
 def test_a_secret_reaches_the_far_side_and_nothing_else(
     node_bench: Bench, receiver: Receiver, node_type: NodeType
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_missing_secret_is_named(node_bench: Bench, receiver: Receiver) -> Non
     assert failed.details == {"secret": "ABSENT"}
 
 
-@pytest.mark.parametrize("node_type", [INLINE, PROCESS], ids=["thread", "process"])
+@FAR_AND_NEAR
 def test_an_address_inside_is_denied(node_bench: Bench, node_type: NodeType) -> None:
     inside = "http://169.254.169.254/latest/meta-data"
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from apps.executions import seccomp
 from apps.executions.sandbox import (
     EXPRESSION_LIMITS,
     SCRIPT_LIMITS,
@@ -16,7 +17,6 @@ from apps.executions.sandbox import (
     SandboxError,
     Tier,
     detect,
-    seccomp,
 )
 
 # A busy machine may be slow; the limit is what is tested, not its size.
@@ -233,8 +233,9 @@ def test_the_strongest_tier_is_never_replaced_by_a_weaker_one_when_required() ->
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
-def test_the_system_call_filter_is_whole_instructions(machine: str) -> None:
-    program = seccomp.program(machine)
+@pytest.mark.parametrize("confined", [None, 4711])
+def test_the_system_call_filter_is_whole_instructions(machine: str, confined: int | None) -> None:
+    program = seccomp.program(machine, confined=confined)
 
     assert len(program) % 8 == 0
     assert 20 < len(program) // 8 < 4096

@@ -6,12 +6,14 @@ import contextlib
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
 
 _ROOT = "nstarx-steps-"
 _LOCK = ".lock"
+_REMOVE_SECONDS = 60
 
 
 class StepDirectories:
@@ -40,9 +42,24 @@ class StepDirectories:
             root, self._root = self._root, None
             lock, self._lock = self._lock, None
         if root is not None:
-            shutil.rmtree(root, ignore_errors=True)
+            _remove(root)
         if lock is not None:
             os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """Whatever is in it: a step may have built it deeper than we can go, and closed its doors."""
+    with contextlib.suppress(RecursionError):
+        shutil.rmtree(path, ignore_errors=True)
+    if path.exists():
+        for program in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                subprocess.run(
+                    [*program, "--", str(path)],
+                    capture_output=True,
+                    timeout=_REMOVE_SECONDS,
+                    check=False,
+                )
 
 
 def _sweep(parent: Path) -> None:
@@ -50,7 +67,7 @@ def _sweep(parent: Path) -> None:
     for left in parent.glob(f"{_ROOT}*"):
         with contextlib.suppress(OSError):
             if left.stat().st_uid == os.getuid() and _is_abandoned(left):
-                shutil.rmtree(left, ignore_errors=True)
+                _remove(left)
 
 
 def _is_abandoned(root: Path) -> bool:
@@ -86,4 +103,4 @@ class WorkDirectory:
         with self._lock:
             path, self._path = self._path, None
         if path is not None:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)

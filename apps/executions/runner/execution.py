@@ -22,6 +22,7 @@ from apps.executions.runner.async_steps import AsyncSteps, Meter
 from apps.executions.runner.context import StepContext
 from apps.executions.runner.directory import StepDirectories
 from apps.executions.runner.host import Host
+from apps.executions.runner.process import battery
 from apps.executions.runner.process.endings import Ended, Ending, Job, ProcessUnavailableError
 from apps.executions.runner.process.pool import ProcessPool
 from apps.executions.runner.quantities import byte_count, cores
@@ -94,10 +95,8 @@ class Executor:
             case Isolation.PROCESS:
                 return self._in_process(work)
             case Isolation.SANDBOX:
-                raise NodeError(
-                    "SANDBOX_UNAVAILABLE",
-                    "This worker has no sandbox for whole programs; use logic.python.",
-                )
+                _require_sandbox()
+                return self._in_process(work)
             case Isolation.INLINE if node_type.asynchronous:
                 return self._on_loop(work)
             case Isolation.INLINE if node_type.handler.startswith(_TRUSTED):
@@ -134,6 +133,7 @@ class Executor:
             memory=byte_count(wanted),
             cpu=_cpu_seconds(work),
             deadline=work.deadline,
+            confined=node_type.isolation is Isolation.SANDBOX,
         )
         try:
             ended = self._processes.run(job, serve=Host(context).serve, stopped=work.stop.stopped)
@@ -171,6 +171,19 @@ class Executor:
             if self._loop is None:
                 self._loop = AsyncSteps()
             return self._loop
+
+
+def _require_sandbox() -> None:
+    """A machine that cannot hold a step does not get it: nothing weaker takes its place."""
+    try:
+        problem = battery.verdict()
+    except battery.UndecidedError as error:
+        raise NodeError("WORKER_BUSY", str(error), retryable=True) from None
+    if problem is not None:
+        raise NodeError(
+            "SANDBOX_UNAVAILABLE",
+            f"This worker cannot confine a step: {problem}. See `make doctor`.",
+        )
 
 
 def find(work: Work) -> Any:

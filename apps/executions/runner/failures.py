@@ -50,13 +50,14 @@ def died(exit_code: int | None) -> NodeError:
 
 
 def reported(message: Mapping[str, Any]) -> NodeError:
-    """The node's own refusal, as its process reported it."""
+    """The node's own refusal, as its process reported it: whatever it is, it is a refusal."""
+    after, details = message.get("retryAfter"), message.get("details")
     return NodeError(
         str(message.get("code"))[:64],
         str(message.get("message")),
         retryable=bool(message.get("retryable")),
-        retry_after=message.get("retryAfter"),
-        details=message.get("details"),
+        retry_after=float(after) if isinstance(after, int | float) and after > 0 else None,
+        details=details if isinstance(details, dict) else None,
     )
 
 
@@ -67,7 +68,8 @@ def crashed(error: BaseException) -> NodeError:
 
 def crash_reported(message: Mapping[str, Any]) -> NodeError:
     """The same, from a process."""
-    trace = [str(line) for line in message.get("trace", ())][:_TRACE_FRAMES]
+    told = message.get("trace")
+    trace = [str(line) for line in told[:_TRACE_FRAMES]] if isinstance(told, list) else []
     return _crash(str(message.get("kind")), str(message.get("message")), trace)
 
 

@@ -14,6 +14,8 @@ Message = Mapping[str, Any]
 # With its Base64 coding it has to fit one frame of the channel.
 _MAX_ANSWER = 40 << 20
 
+_MALFORMED = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+
 
 class Host:
     """Serves one attempt; nothing a process says is trusted beyond what a node may say."""
@@ -37,20 +39,20 @@ class Host:
 
     def serve(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """The answer to a question, None for a statement."""
-        operation = message.get("op")
+        operation = str(message.get("op"))
         if operation in self._told:
             try:
                 self._told[operation](message)
-            except (KeyError, TypeError, ValueError, NodeError) as error:
+            except (*_MALFORMED, NodeError) as error:
                 self._context.log.warning(
                     "The step sent a malformed message.", op=operation, error=error
                 )
             return None
         try:
-            return self._asked[str(operation)](message)
+            return self._asked[operation](message)
         except NodeError as error:
             return _error(error)
-        except (KeyError, TypeError, ValueError):
+        except _MALFORMED:
             return _error(NodeError("STEP_PROTOCOL", f"Malformed request {operation}."))
 
     def _secret(self, message: Message) -> dict[str, Any]:

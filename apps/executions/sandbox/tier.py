@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from apps.executions.sandbox import seccomp
+from apps.executions import seccomp
 from apps.executions.sandbox.limits import SandboxCode, SandboxError
 
 _PROBE_SECONDS = 10

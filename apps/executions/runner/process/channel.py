@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
 import struct
@@ -70,6 +71,13 @@ class Channel:
             if not readable:
                 return None
             self._fill()
+
+    def move(self, descriptor: int) -> None:
+        """Be at this descriptor, whatever was there before."""
+        if self._connection.fileno() != descriptor:
+            os.dup2(self._connection.fileno(), descriptor, inheritable=False)
+            self._connection.close()
+            self._connection = socket.socket(fileno=descriptor)
 
     def close(self) -> None:
         """Hang up."""

@@ -7,13 +7,17 @@ import importlib
 import inspect
 import os
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from apps.executions.runner import failures, json_values
+from apps.executions.runner.process import lockdown
 from apps.executions.runner.process.channel import Channel
 from apps.executions.runner.process.remote import remote_context
 from apps.workflows.graph.context import NodeError
 from apps.workflows.graph.declaration import NodeParameters
+
+_CHANNEL: Final = 3
+"""The one descriptor of a confined step, after the three that lead nowhere."""
 
 
 def serve(channel: Channel) -> None:
@@ -45,6 +49,20 @@ def serve(channel: Channel) -> None:
                 "trace": failures.trace_of(error),
             }
         )
+
+
+def serve_confined(channel: Channel, directory: str, *, memory: int) -> None:
+    """The same behind walls that nobody can take down again; without them nothing runs."""
+    try:
+        channel.move(_CHANNEL)
+        os.closerange(_CHANNEL + 1, os.sysconf("SC_OPEN_MAX"))
+        os.environ["TMPDIR"] = directory
+        lockdown.lock_down(directory, memory=memory)
+    except OSError as error:
+        message = f"This machine cannot confine the step: {error}."
+        channel.send({"op": "failed", "code": "SANDBOX_UNAVAILABLE", "message": message})
+        return
+    serve(channel)
 
 
 def _execute(call: Mapping[str, Any], channel: Channel) -> Mapping[str, Any]:

@@ -10,20 +10,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from apps.executions.sandbox import seccomp
+from apps.executions import seccomp
+from apps.executions.runner.process import readable
 from apps.executions.sandbox.tier import Tier, TierReport
 from apps.executions.sandbox.tier import detect as detect_sandbox
 
 _PROBE_SECONDS = 15
 _TEMPORARY = "/tmp"  # noqa: S108 - an empty one, inside
-_SYSTEM = ("/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
-_SYSTEM_MORE = ("/etc/localtime", "/etc/ssl/openssl.cnf")
 
 
 @cache
@@ -47,7 +45,7 @@ def command(
     walls += ["--unshare-user", "--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
     walls += ["--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL"]
     walls += ["--tmpfs", _TEMPORARY, "--proc", "/proc", "--dev", "/dev"]
-    for path in (*_SYSTEM, *_SYSTEM_MORE, *_python()):
+    for path in readable.paths():
         walls += ["--ro-bind-try", path, path]
     walls += ["--bind", str(writable), str(writable), "--remount-ro", "/"]
     return [*walls, "--chdir", str(writable), *program]
@@ -59,22 +57,6 @@ def filter_file() -> int:
     os.write(descriptor, seccomp.program())
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
-
-
-def search_path() -> list[str]:
-    """Where this interpreter finds modules, absolute: the working directory is another inside."""
-    return list(dict.fromkeys(str(Path(entry).absolute()) for entry in sys.path))
-
-
-def _python() -> Iterator[str]:
-    """The interpreter, its libraries, the packages of the project: not its data, not its keys."""
-    yield from dict.fromkeys((sys.base_prefix, sys.prefix))
-    for entry in map(Path, search_path()):
-        if not (entry / "apps" / "__init__.py").exists():
-            yield str(entry)
-            continue
-        for package in sorted(entry.glob("*/__init__.py")):
-            yield str(package.parent)
 
 
 def _probe(bwrap: str, directory: Path) -> str | None:

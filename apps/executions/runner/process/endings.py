@@ -30,13 +30,17 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One call of one handler; `deadline` is monotonic, memory in bytes, cpu in seconds."""
+    """One call of one handler; `deadline` is monotonic, memory in bytes, cpu in seconds.
+
+    A confined one is held by the kernel in its process before any of the node's code is loaded.
+    """
 
     libraries: tuple[str, ...]
     call: Mapping[str, Any]
     memory: int
     cpu: int
     deadline: float
+    confined: bool = False
 
     @property
     def module(self) -> str:

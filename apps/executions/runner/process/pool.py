@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from apps.executions.engine.ports import StopReason
 from apps.executions.runner.directory import StepDirectories
@@ -23,17 +23,24 @@ _LAST_WORDS = {
 }
 
 
+class _Kind(NamedTuple):
+    """Confined steps have zygotes of their own, in which no node's code is ever loaded."""
+
+    libraries: tuple[str, ...]
+    confined: bool
+
+
 class ProcessPool:
     """Thread safe; zygotes start on first use and stay."""
 
     def __init__(self, directories: StepDirectories) -> None:
         self._directories = directories
         self._lock = threading.Lock()
-        self._zygotes: dict[tuple[str, ...], Zygote] = {}
+        self._zygotes: dict[_Kind, Zygote] = {}
 
     def run(self, job: Job, *, serve: Serve, stopped: Stopped) -> Ended:
         """Execute in a fresh process; blocks until it has ended, one way or another."""
-        zygote = self._zygote(job.libraries)
+        zygote = self._zygote(_Kind(job.libraries, job.confined))
         with zygote.in_use():
             early = zygote.wait_ready(deadline=job.deadline, stopped=stopped)
             if early is not None:
@@ -46,7 +53,7 @@ class ProcessPool:
             finally:
                 # Also when a host call broke: no child outlives its step.
                 exited = running.finish(at_once=at_once)
-        if ending is Ending.DONE:
+        if ending is Ending.DONE and not job.confined:
             zygote.keep(job.module)
         elif ending is Ending.DIED:
             by_kernel = exited.get("code") == -signal.SIGXCPU
@@ -67,18 +74,18 @@ class ProcessPool:
         for zygote in zygotes:
             zygote.close()
 
-    def _zygote(self, libraries: tuple[str, ...]) -> Zygote:
+    def _zygote(self, kind: _Kind) -> Zygote:
         with self._lock:
             # Loaded libraries are hundreds of megabytes: who has not been needed for long, leaves.
             leaving = [
                 self._zygotes.pop(key)
                 for key, one in list(self._zygotes.items())
-                if not one.alive or (key != libraries and one.idle_seconds > _IDLE_SECONDS)
+                if not one.alive or (key != kind and one.idle_seconds > _IDLE_SECONDS)
             ]
-            zygote = self._zygotes.get(libraries)
+            zygote = self._zygotes.get(kind)
             if zygote is None:
-                zygote = Zygote(libraries, directories=self._directories)
-                self._zygotes[libraries] = zygote
+                zygote = Zygote(kind.libraries, directories=self._directories)
+                self._zygotes[kind] = zygote
             zygote.touch()
         for one in leaving:
             one.close()

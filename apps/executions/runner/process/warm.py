@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.executions.runner.directory import StepDirectories
-from apps.executions.runner.process import confinement
+from apps.executions.runner.process import confinement, readable
 from apps.executions.runner.process.channel import Channel
 from apps.executions.runner.process.endings import (
     Ended,
@@ -111,7 +111,13 @@ class Zygote:
             with self._lock:
                 identity = next(self._ids)
                 self._exits[identity] = exit_
-            command = {"op": "run", "id": identity, "memory": job.memory, "cpu": job.cpu}
+            command = {
+                "op": "run",
+                "id": identity,
+                "memory": job.memory,
+                "cpu": job.cpu,
+                "confineTo": job.call["workDirectory"] if job.confined else None,
+            }
             try:
                 with self._lock:
                     socket.send_fds(
@@ -204,7 +210,7 @@ class Running:
 
 def _launch(control: int, libraries: tuple[str, ...], *, writable: Path) -> subprocess.Popen[bytes]:
     """Start a zygote behind the strongest walls there are."""
-    program = [sys.executable, "-m", _ZYGOTE, str(control), *libraries]
+    program = [sys.executable, "-P", "-m", _ZYGOTE, str(control), *libraries]
     walls = confinement.detect()
     descriptors = [control]
     if walls.bwrap is not None:
@@ -252,7 +258,7 @@ def _environment() -> dict[str, str]:
     own = {name: os.environ[name] for name in ("PATH", "LANG", "TZ") if name in os.environ}
     return {
         **own,
-        "PYTHONPATH": os.pathsep.join(confinement.search_path()),
+        "PYTHONPATH": os.pathsep.join(readable.search_path()),
         # Behind the walls the temporary directory of the worker does not exist.
         "TMPDIR": "/tmp",  # noqa: S108
         # ONNX Runtime reports each use to its maker, and files an identifier at home, unless told.

@@ -33,6 +33,7 @@ _SPARE_ADDRESS_SPACE = 4 << 30
 _PAGE = resource.getpagesize()
 _SPARE_CPU_SECONDS = 2
 """We end who has used up its CPU; should we be gone or starved, the kernel does, a little later."""
+_MOST_THREADS = 128
 _SCHEDULED = 2
 """Linux' name for the clock of what a process has really run (CPUCLOCK_SCHED)."""
 
@@ -45,6 +46,7 @@ class _Child:
     memory: int
     cpu: int
     base: int
+    confined: bool
     peak: int = 0
     reason: str = ""
 
@@ -118,7 +120,13 @@ def _start(
     if pid == 0:
         _become_child(control, descriptor, wake=wake, command=command)
     os.close(descriptor)
-    return _Child(pid=pid, memory=command["memory"], cpu=command["cpu"], base=base)
+    return _Child(
+        pid=pid,
+        memory=command["memory"],
+        cpu=command["cpu"],
+        base=base,
+        confined=command["confineTo"] is not None,
+    )
 
 
 def _become_child(
@@ -136,7 +144,11 @@ def _become_child(
         quiet = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(quiet, stream)
-        child.serve(Channel(socket.socket(fileno=descriptor)))
+        channel = Channel(socket.socket(fileno=descriptor))
+        if command["confineTo"] is None:
+            child.serve(channel)
+        else:
+            child.serve_confined(channel, command["confineTo"], memory=command["memory"])
         status = 0
     finally:
         # Nothing of the parent's may run on the way out: no atexit, no flush, no destructors.
@@ -188,6 +200,9 @@ def _watch(running: _Child) -> None:
     elif _cpu_seconds(running.pid) > running.cpu:
         running.reason = "cpu"
         _kill(running.pid)
+    elif running.confined and _threads(running.pid) > _MOST_THREADS:
+        running.reason = "threads"
+        _kill(running.pid)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -196,6 +211,14 @@ def _cpu_seconds(pid: int) -> float:
         return time.clock_gettime((~pid << 3) | _SCHEDULED)
     except OSError:
         return 0.0
+
+
+def _threads(pid: int) -> int:
+    """No limit of the kernel's counts those of one process."""
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return 0
 
 
 def _anonymous(pid: int) -> int:
