@@ -6,7 +6,7 @@ from apps.executions.actions.pinning import pin_output
 from apps.executions.actions.repeating import Again, fork_run, retry_run
 from apps.executions.actions.resolving import resolve_step
 from apps.executions.actions.signaling import signal_run
-from apps.executions.actions.starting import start_run
+from apps.executions.actions.starting import presume_run, start_run
 from apps.executions.actions.stopping import cancel_run
 from apps.executions.actions.telling import answer_step
 from apps.executions.actions.testing import Trial, try_draft, try_node
@@ -19,6 +19,7 @@ __all__ = [
     "fork_run",
     "pause_run",
     "pin_output",
+    "presume_run",
     "resolve_step",
     "resume_run",
     "retry_run",

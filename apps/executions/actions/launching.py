@@ -35,8 +35,9 @@ _LAUNCH: Final = (
     f"{', '.join(f'%s::{name}' for name in _TYPES)})"
 )
 _LAUNCH_ALONE: Final = (
-    "CALL executions_launch_alone_5("
-    f"{', '.join(f'${at}::{name}' for at, name in enumerate(_TYPES, 1))}, NULL, NULL)"
+    "CALL executions_launch_alone_7("
+    f"{', '.join(f'${at}::{name}' for at, name in enumerate((*_TYPES, 'uuid', 'text'), 1))}"
+    ", NULL, NULL)"
 )
 ABI: Final = 5
 """Of the release whose functions write here."""
@@ -53,12 +54,19 @@ def launched(
     environment: EnvironmentKind | uuid.UUID,
     given: Mapping[str, Any],
     trigger: TriggerKind,
+    mark: str | None = None,
 ) -> Run | None:
-    """The run, or None when the long way must be gone: it knows, or says what is wrong."""
+    """The run, or None when the long way must be gone: it knows, or says what is wrong.
+
+    With a `mark` the actor is who this process has seen behind a key (`doors.presumed`): nothing is
+    written unless the key still is what it was.
+    """
     known = standing.known(workflow_id, environment)
     if known is None or known.promises:
         return None  # How long its runs take is read in the tenant's scope.
     run_id, is_alone = uuid7(), not connection.in_atomic_block
+    if mark is not None and not is_alone:
+        return None
     if is_alone:
         events.publish_durable(RunComing(run_id=run_id, pool=POOL))
     try:
@@ -71,7 +79,8 @@ def launched(
     times: tuple[Any, ...] | None
     if is_alone:
         with written():
-            times = wire.row_of(_LAUNCH_ALONE, values)
+            key_id = None if mark is None else actor.api_key_id
+            times = wire.row_of(_LAUNCH_ALONE, [*values, key_id, mark])
     else:
         with scope.transaction():  # A refusal here shall not end theirs.
             times = write(_LAUNCH, values)

@@ -22,6 +22,7 @@ from apps.kit import events
 from apps.kit.ids import uuid7
 from apps.tenancy import audit, idempotency, limits, scope
 from apps.tenancy.actors import Actor
+from apps.tenancy.doors import Presumed
 from apps.tenancy.models import Environment, EnvironmentKind
 from apps.tenancy.policies import require
 from apps.vault.secrets import missing_secrets, variables_of
@@ -83,6 +84,27 @@ def start_run(
     if is_plain and seen.place.kind != EnvironmentKind.DEVELOPMENT:
         standing.look(seen, environment=environment)
     return run
+
+
+def presume_run(
+    *,
+    presumed: Presumed,
+    workflow_id: uuid.UUID,
+    parameters: Mapping[str, Any],
+    environment: EnvironmentKind | uuid.UUID,
+) -> Run | None:
+    """Queue a run in the one statement that looks at the caller's key as well; None: start it."""
+    require(policies.can_run_workflow(presumed.actor), "run workflows")
+    if environment is EnvironmentKind.DEVELOPMENT:
+        return None
+    return launched(
+        actor=presumed.actor,
+        workflow_id=workflow_id,
+        environment=environment,
+        given=parameters,
+        trigger=TriggerKind.API,
+        mark=presumed.mark,
+    )
 
 
 def begin(

@@ -23,7 +23,7 @@ from apps.kit.graphql.cost import Price
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
 from apps.tenancy.actors import Actor
-from apps.tenancy.doors import actor_of_key, request_ip
+from apps.tenancy.doors import Presumed, actor_of_key, presumed, request_ip
 from apps.tenancy.doors.requests import bearer_of
 from apps.tenancy.graphql.context import payer_of, points_of
 from apps.tenancy.scope import Scope
@@ -46,20 +46,52 @@ class Call:
     request_id: str
     actor: Actor | None = None
     charged: Charge | None = None
+    _advance: Charge | None = None
+    """What a presumed actor has paid."""
 
-    async def work(self, do: Callable[[Actor], T]) -> T:
-        """In a thread and in the caller's scope; the connection is given back at the end."""
+    async def work(
+        self, do: Callable[[Actor], T], *, presume: Callable[[Presumed], T | None] | None = None
+    ) -> T:
+        """In a thread and in the caller's scope; the connection is given back at the end.
+
+        `presume` does the same if it can, for a caller who is not recognized yet, in a statement
+        that looks at the key itself.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_THREADS, copy_context().run, self._work, do)
+        return await loop.run_in_executor(_THREADS, copy_context().run, self._work, do, presume)
 
-    def _work(self, do: Callable[[Actor], T]) -> T:
+    def _work(self, do: Callable[[Actor], T], presume: Callable[[Presumed], T | None] | None) -> T:
         try:
+            done = None if presume is None else self._presumed(presume)
+            if done is not None:
+                return done
             actor = self.actor or self._recognized()
             with scope.enter(Scope.of(actor)):
                 return do(actor)
         finally:
             if not connection.in_atomic_block:
                 connection.close()
+
+    def _presumed(self, presume: Callable[[Presumed], T | None]) -> T | None:
+        """None where the key must be asked for: what is refused is refused then, in its order."""
+        key, ip = bearer_of(self.request), request_ip(self.request)
+        known = None if key is None else presumed(key, ip=ip)
+        if key is None or known is None:
+            return None
+        actor = known.actor
+        try:
+            with scope.enter(Scope.of(actor)):
+                points = points_of(actor, lately=True)
+                self._advance = charge(payer_of(actor), PRICE, points_per_hour=points)
+                done = presume(known)
+        except Refusal:
+            return None
+        if done is not None:
+            self.actor = self.request.actor = actor  # type: ignore[attr-defined] # for the log
+            self.charged = self._advance
+        if known.is_aged:
+            _THREADS.submit(_ask_again, key, ip)
+        return done
 
     def _recognized(self) -> Actor:
         key = bearer_of(self.request)
@@ -70,7 +102,8 @@ class Call:
             )
         actor = actor_of_key(key, ip=request_ip(self.request))
         self.actor = self.request.actor = actor  # type: ignore[attr-defined] # for the log line
-        self.charged = charge(payer_of(actor), PRICE, points_per_hour=points_of(actor))
+        points = points_of(actor)
+        self.charged = self._advance or charge(payer_of(actor), PRICE, points_per_hour=points)
         return actor
 
     def body(self) -> dict[str, object]:
@@ -79,6 +112,18 @@ class Call:
         if not raw:
             return {}
         return strict_json.read_object(raw, otherwise="Send a JSON object.")
+
+
+def _ask_again(key: str, ip: str | None) -> None:
+    """Once a minute, while nobody waits for it."""
+    try:
+        points_of(actor_of_key(key, ip=ip))
+    except Unauthenticated:
+        pass  # The next call will hear it.
+    except Exception as error:
+        logger.warning("a key was not asked for again: %s", error)
+    finally:
+        connection.close()
 
 
 def endpoint(method: str) -> Callable[[View], View]:

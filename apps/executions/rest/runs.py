@@ -20,6 +20,7 @@ from apps.kit import rest
 from apps.kit.errors import Refusal
 from apps.kit.graphql.nodes import key_of
 from apps.tenancy.actors import Actor
+from apps.tenancy.doors import Presumed
 from apps.tenancy.models import EnvironmentKind
 from apps.tenancy.policies import require
 
@@ -59,7 +60,20 @@ async def start(call: Call, *, workflow_id: str) -> HttpResponse:
             )
             return outlook.of(run)
 
-        seen = await _waited(call, await call.work(begin), wait)
+        def presume(presumed: Presumed) -> Outlook | None:
+            if asked.version is not None or key is not None:
+                return None
+            if wait:
+                _may_wait(presumed.actor, seat)
+            run = actions.presume_run(
+                presumed=presumed,
+                workflow_id=workflow,
+                parameters=asked.parameters,
+                environment=asked.environment,
+            )
+            return None if run is None else outlook.of(run)
+
+        seen = await _waited(call, await call.work(begin, presume=presume), wait)
     return _answer(seen, status=201 if seen.is_over else 202)
 
 

@@ -31,6 +31,10 @@ from apps.executions.engine.wait_events import ANSWER, SIGNAL, read_answer, read
 from apps.executions.store.connections import Connection
 
 _CLAIM: Final = "SELECT * FROM engine_claim_7(%s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+_CLAIM_EXPECTED: Final = (
+    "SELECT * FROM engine_claim_expected_7("
+    "%s::uuid, %s::uuid, %s::text, %s, %s::uuid[], %s::float8[])"
+)
 ABI: Final = 7
 """The release of SQL functions that this process calls; those of the one before stay."""
 _HEAD: Final = "SELECT head, fence FROM engine_head_1(%s::uuid, %s::uuid)"
@@ -97,11 +101,19 @@ def claim(
     pool: str,
     want: int,
     charges: Mapping[UUID, float],
+    expected: UUID | None = None,
 ) -> list[Claim]:
-    """Lease up to `want` runs and tasks; `charges`: slot-milliseconds by tenant since the last."""
+    """Lease up to `want` runs and tasks; `charges`: slot-milliseconds by tenant since the last.
+
+    While the run `expected` is being written this waits, some milliseconds at most.
+    """
     tenants, used = list(charges) or None, list(charges.values()) or None
     crashpoint("claim.begun")
-    rows = connection.execute(_CLAIM, (worker_id, pool, want, tenants, used)).fetchall()
+    given = (worker_id, pool, want, tenants, used)
+    if expected is None:
+        rows = connection.execute(_CLAIM, given).fetchall()
+    else:
+        rows = connection.execute(_CLAIM_EXPECTED, (expected, *given)).fetchall()
     if rows:
         crashpoint("claim.committed")
     return [_claim(row, pool) for row in rows]

@@ -33,6 +33,16 @@ class Expecting:
                 for run_id in run_ids:
                     self._runs.pop(run_id, None)
 
+    def __bool__(self) -> bool:
+        return bool(self._runs)
+
+    def first(self, pool: str) -> UUID | None:
+        """The one to wait for there."""
+        if not self._runs:
+            return None
+        with self._lock:
+            return next((run for run, one in self._runs.items() if one[0] == pool), None)
+
     def pools(self) -> frozenset[str]:
         """Where to look at once; a last time for those whose time is over."""
         if not self._runs:

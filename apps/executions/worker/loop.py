@@ -226,6 +226,7 @@ class EngineLoop:
                 pool=pool,
                 want=room,
                 charges=self._places.charges(pool),
+                expected=self._expecting.first(pool),
             )
             for claim in claims:
                 self._dispatch(self._turn(claim))
@@ -233,7 +234,7 @@ class EngineLoop:
             has_claimed = has_claimed or bool(claims)
             if len(claims) >= room:
                 more.add(pool)
-        if not more:
+        if not more and (has_claimed or not self._expecting):
             # A lane keeps its flag until a claim comes back from it with nothing.
             self._crowded = has_claimed or statements.is_crowded(
                 self._connections.get(), pools=self.settings.pools

@@ -8,7 +8,7 @@ from apps.tenancy.doors.identity import (
     staff_actor,
     still_holds,
 )
-from apps.tenancy.doors.keys import actor_of_key
+from apps.tenancy.doors.keys import Presumed, actor_of_key, presumed
 from apps.tenancy.doors.pages import (
     PublicRequest,
     StaffRequest,
@@ -25,6 +25,7 @@ from apps.tenancy.doors.requests import actor_of_request
 
 __all__ = [
     "Place",
+    "Presumed",
     "PublicRequest",
     "StaffRequest",
     "TenantRequest",
@@ -35,6 +36,7 @@ __all__ = [
     "open_page",
     "place_of",
     "places_of",
+    "presumed",
     "public_page",
     "request_ip",
     "signed_in",

@@ -7,3 +7,5 @@ CREATE TRIGGER run_state_moves BEFORE UPDATE OF state ON run
 DROP FUNCTION engine_chunk_record_7, engine_items_to_undo_7, engine_items_begin_7, engine_items_start_7,
   engine_left_by_7, engine_runs_to_undo_7, engine_undo_start_7;
 ALTER TABLE map_item DROP COLUMN earlier;
+DROP PROCEDURE executions_launch_alone_7;
+DROP FUNCTION engine_claim_expected_7, engine_await_7, engine_coming_7;
