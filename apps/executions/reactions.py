@@ -125,9 +125,12 @@ def ask_people(event: StepAsks) -> None:
 
 @on(WaitOver)
 def ask_no_more(event: WaitOver) -> None:
-    """The step's time is over, or the run's: withdraw what nobody has decided."""
-    approving.withdraw(run_id=event.run_id, path=event.path)
-    asking.close_questions(run_id=event.run_id, path=event.path)
+    """The attempt's time is over, or the run's: withdraw what nobody has decided.
+
+    It may be told late: what a later attempt asks stands.
+    """
+    approving.withdraw(run_id=event.run_id, path=event.path, attempt=event.attempt)
+    asking.close_questions(run_id=event.run_id, path=event.path, attempt=event.attempt)
 
 
 @on(ApprovalDecided)

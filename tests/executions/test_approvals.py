@@ -18,13 +18,15 @@ from apps.executions.engine.ports import (
     LogSink,
     StepCall,
     StepDone,
+    StepFailed,
     StepOutcome,
     StepWaits,
     StopSignal,
 )
 from apps.executions.engine.state import StepStatus
-from apps.executions.events import StepAsks
+from apps.executions.events import StepAsks, WaitOver
 from apps.executions.models import Ask, InboxMessage, Question, RunEvent
+from apps.kit import events
 from apps.kit.errors import Refusal
 from apps.nodes.control.approval import OnTimeout, Parameters, approval
 from apps.nodes.testing import FakeContext
@@ -247,6 +249,35 @@ def until_read(tenant: Tenant, run_id: uuid.UUID, *, seconds: float = 20) -> Non
         while InboxMessage.objects.filter(run_id=run_id).exists():
             assert time.monotonic() < until
             time.sleep(0.01)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_the_late_word_of_an_earlier_attempt_withdraws_nothing(
+    acme: Tenant, *, waits: bool
+) -> None:
+    """Neither an approval nor a question to a person that the next attempt has asked."""
+
+    def script(call: StepCall, stop: StopSignal, logs: LogSink) -> StepOutcome:
+        if waits and call.attempt == 2:
+            return StepWaits(wait=wait_of())
+        return StepFailed(code="BUSY", message="later", retryable=True)
+
+    retry = {"maxAttempts": 2, "backoffSeconds": 0}
+    run_id = start(acme, raw([a("a", retry=retry, onError=[{"do": "escalate"}])]))
+    with worker(ScriptedRunner(script)):
+        parked(acme, run_id)
+
+    def asked() -> int:
+        waiting = Approval.objects.waiting().filter(form__run=str(run_id)).count()
+        return waiting + Question.objects.filter(run_id=run_id).count()
+
+    with scope.tenant(acme.id):
+        asks.ask_due()
+        assert asked() == 1
+        for attempt, left in ((1, 1), (2, 0)):
+            over = WaitOver(tenant_id=acme.id, run_id=run_id, path="a", attempt=attempt)
+            events.publish(over)
+            assert asked() == left
 
 
 def test_a_run_that_ends_withdraws_its_question(acme: Tenant) -> None:

@@ -73,11 +73,13 @@ def _workflow_name(run: Run) -> str:
     return str(name or "")
 
 
-def withdraw(*, run_id: uuid.UUID, path: str | None) -> None:
-    """Cancel what nobody has decided, of one step or of the whole run. Repeatable."""
+def withdraw(*, run_id: uuid.UUID, path: str | None, attempt: int | None = None) -> None:
+    """Cancel what nobody has decided, of a step (until that attempt) or of the run. Repeatable."""
     waiting = Approval.objects.waiting().filter(kind=ApprovalKind.RUN_STEP, form__run=str(run_id))
     if path is not None:
         waiting = waiting.filter(form__path=path)
+    if attempt is not None:
+        waiting = waiting.filter(form__attempt__lte=attempt)
     actor = Actor.system(scope.current_tenant_id(), "a run")
     for approval in waiting.select_for_update().order_by("pk"):
         cancel_approval(

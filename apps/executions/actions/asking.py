@@ -35,7 +35,11 @@ def list_question(event: StepAsks) -> None:
     )
 
 
-def close_questions(*, run_id: uuid.UUID, path: str | None) -> None:
-    """Nobody is asked any more, about one step or the whole run. Repeatable."""
+def close_questions(*, run_id: uuid.UUID, path: str | None, attempt: int | None = None) -> None:
+    """Nobody is asked any more, about one step (until that attempt) or the run. Repeatable."""
     rows = Question.objects.filter(run_id=run_id)
-    (rows if path is None else rows.filter(path=path)).delete()
+    if path is not None:
+        rows = rows.filter(path=path)
+    if attempt is not None:
+        rows = rows.filter(attempt__lte=attempt)
+    rows.delete()
