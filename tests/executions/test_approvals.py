@@ -269,7 +269,7 @@ def test_the_late_word_of_an_earlier_attempt_withdraws_nothing(
 
     def asked() -> int:
         waiting = Approval.objects.waiting().filter(form__run=str(run_id)).count()
-        return waiting + Question.objects.filter(run_id=run_id).count()
+        return int(waiting + Question.objects.filter(run_id=run_id).count())
 
     with scope.tenant(acme.id):
         asks.ask_due()

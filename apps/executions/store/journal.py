@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection
 from typing import Final
+from uuid import UUID
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.history import Event
@@ -47,6 +48,8 @@ class RunJournal:
         self._ring: Callable[[Collection[str]], None] = ring
         self._asked: Callable[[], None] = asked
         self._settled: Callable[[bool], None] | None = None
+        self._read: frozenset[UUID] = frozenset()
+        """Words that were handed out and may still lie in the inbox."""
         self._sent: tuple[Batch, Callable[[], bool]] | None = None
 
     def append(self, batch: Batch) -> None:
@@ -108,10 +111,14 @@ class RunJournal:
             self._refuse_lost()
 
     def inbox(self) -> Inbox:
-        """What is unread."""
-        return read_surely(
-            self._connections, self._patience, lambda c: statements.inbox(c, self._claim)
+        """What is unread; a word whose end is not durable yet is not said again."""
+        found = read_surely(
+            self._connections,
+            self._patience,
+            lambda c: statements.inbox(c, self._claim, read=self._read),
         )
+        self._read = frozenset(found.ids)
+        return found
 
     def history(self, *, after: int = 0) -> list[Event]:
         """All that is durable behind a sequence."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -136,12 +136,14 @@ def recall(connection: Connection, claim: Claim, paths: Sequence[str]) -> None:
     connection.execute(_RECALL, (claim.tenant_id, claim.run_id, claim.token, list(paths)))
 
 
-def inbox(connection: Connection, claim: Claim) -> Inbox:
-    """What the run has not read yet."""
-    rows = connection.execute(_INBOX, (claim.tenant_id, claim.run_id)).fetchall()
+def inbox(connection: Connection, claim: Claim, *, read: Collection[UUID] = ()) -> Inbox:
+    """What the run has not consumed yet; of what it has `read`, the ids alone."""
+    unread = connection.execute(_INBOX, (claim.tenant_id, claim.run_id)).fetchall()
+    ids = tuple(row[0] for row in unread)
+    rows = [row for row in unread if row[0] not in read] if read else unread
     cancel = next((body or {} for _, kind, body in rows if kind == "cancel"), None)
     return Inbox(
-        ids=tuple(row[0] for row in rows),
+        ids=ids,
         cancel=None if cancel is None else CancelRequest(by=cancel.get("by")),
         tasks=tuple(_TASK_WORDS[kind](body) for _, kind, body in rows if kind in _TASK_WORDS),
         pause=next(
