@@ -24,7 +24,7 @@ def arm(strike: Callable[[str], None] | None) -> None:
 
 
 NAMES: Final = (
-    *("start.begun", "start.written"),
+    *("start.begun", "start.written", "expect.told"),
     *("claim.begun", "claim.committed"),
     *("turn.begun", "turn.folded", "turn.left", "turn.dropped"),
     *("step.begun", "step.returned"),

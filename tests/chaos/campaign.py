@@ -312,7 +312,7 @@ def _mapped(chance: random.Random) -> Shape:
 
 
 def _items(chance: random.Random) -> Shape:
-    return mix.shape(chance.choice(["items", "nested", "items undone"]), chance)
+    return mix.shape(chance.choice(["items", "nested", *mix.UNDONE]), chance)
 
 
 def _poisoned(chance: random.Random) -> Shape:

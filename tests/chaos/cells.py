@@ -88,6 +88,15 @@ def _undone(pool: str) -> dict[str, Any]:
     return items.undone("keyed", GATE, items=6, chunk=3, concurrency=1)
 
 
+def _unruns(pool: str) -> dict[str, Any]:
+    # One after the other: each chunk is undone by two runs.
+    return items.undone("keyed", GATE, pause=0.1, items=4, chunk=2, concurrency=1)
+
+
+def _unrun(pool: str) -> dict[str, Any]:
+    return items.undone("keyed", GATE, pause=0.1, items=1)
+
+
 def _large(pool: str) -> dict[str, Any]:
     return line({"id": "first", "type": "chaos.large"}, said("second", "keyed", GATE))
 
@@ -107,6 +116,13 @@ class Story(Enum):
     ITEMS = (_items, 1)
     LONE = (_lone, 1)
     UNDONE = (_undone, 1)
+    UNRUNS = (_unruns, 1)
+    UNRUN = (_unrun, 1)
+
+    @property
+    def is_undone(self) -> bool:
+        """Its runs fail, and what their items did is taken back."""
+        return self in (Story.UNDONE, Story.UNRUNS, Story.UNRUN)
 
     def document(self, task_pool: str) -> dict[str, Any]:
         """With the pool of its tasks."""
@@ -121,7 +137,7 @@ class Story(Enum):
     def owed(self, state: str) -> set[str]:
         """The steps that must have delivered when a run has ended like that."""
         document = self.document("x")
-        if self is Story.UNDONE:
+        if self.is_undone:
             return set(items.undone_of(document))
         return effects_of(document) if state == "SUCCEEDED" else set()
 
@@ -154,6 +170,11 @@ class Cell:
         return self.blows[-1].point.startswith("relay.")
 
     @property
+    def is_told(self) -> bool:
+        """The victim is told of the run before that is written; nobody rings for it."""
+        return self.blows[-1].point == "expect.told"
+
+    @property
     def is_contested(self) -> bool:
         """Any process may come first to what leads here: more runs give the victim its turn."""
         return self.blows[-1].point.startswith(("relay.", "timers."))
@@ -174,6 +195,7 @@ _K, _S, _R, _L, _T, _H = (
 )  # fmt: skip
 # (story, point, the pass that is struck, actions)
 _PLACES: tuple[tuple[Story, str, int, tuple[Action, ...]], ...] = (
+    (Story.EFFECTS, "expect.told", 1, (_K, _S, _R, _T)),
     (Story.EFFECTS, "claim.begun", 2, (_K, _S, _R, _L, _T, _H)),
     (Story.EFFECTS, "claim.committed", 1, (_K, _S, _R, _L, _T)),
     (Story.EFFECTS, "turn.begun", 1, (_K, _S, _R, _L, _T)),
@@ -226,6 +248,10 @@ _PLACES: tuple[tuple[Story, str, int, tuple[Action, ...]], ...] = (
     (Story.UNDONE, "undo.committed", 2, (_K, _S, _R, _L, _T)),
     # Six effects come before the first that undoes one.
     (Story.UNDONE, "effect.sent", 7, (_K, _S, _T)),
+    (Story.UNRUNS, "unruns.begun", 1, (_K, _S, _R, _L, _T)),
+    (Story.UNRUNS, "unruns.committed", 2, (_K, _S, _R, _L, _T)),
+    (Story.UNRUNS, "effect.sent", 5, (_K, _T)),
+    (Story.UNRUN, "effect.sent", 2, (_S,)),
 )
 _FENCED = frozenset(
     {
@@ -282,7 +308,7 @@ def every_cell() -> list[Cell]:
             blows=(Blow(point=point, action=action, nth=nth),),
             story=story,
             fenced=action is _S and point in _FENCED and story is not Story.TASKS,
-            ends=FAILED if story is Story.UNDONE else SUCCEEDED,
+            ends=FAILED if story.is_undone else SUCCEEDED,
         )
         for story, point, nth, actions in _PLACES
         for action in actions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,6 +14,7 @@ from apps.executions.models import ParentKind
 from apps.tenancy import scope
 from apps.workflows.actions import create_workflow
 from apps.workflows.graph.callees import SUBWORKFLOW
+from tests.chaos import items
 from tests.chaos.asking import ask
 from tests.chaos.cells import line
 from tests.chaos.items import effects_of, said
@@ -31,7 +32,10 @@ _BELOW: Final = (
     " WHERE parent_id IS NOT NULL"
 )
 _HIT: Final = "SELECT count(*) FROM run_event WHERE body ->> 'origin' = 'cached'"
-STEP, INSTEAD, HANDLER = (str(kind) for kind in (ParentKind.STEP, ParentKind.FALLBACK, "HANDLER"))
+STEP, INSTEAD, HANDLER, ITEM = map(
+    str, (ParentKind.STEP, ParentKind.FALLBACK, ParentKind.HANDLER, ParentKind.ITEM)
+)
+ITEMS: Final = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,8 @@ class Kin(Shape):
 
     workflow: uuid.UUID
     below: tuple[tuple[str, str], ...] = ()
+    below_items: tuple[tuple[str, str], ...] = ()
+    """The same, of each run that is an item of its map."""
 
     def retried(self) -> Kin:
         """The run that goes on where one of these failed."""
@@ -88,6 +94,12 @@ class Families:
                 called=frozenset({"a"}),
             ),
             "cached": self._kin("cached", caching()),
+            "items call": self._kin(
+                "items call",
+                items.calling(str(child), items=ITEMS, chunk=2),
+                [(ITEM, "SUCCEEDED")] * ITEMS,
+                below_items=((STEP, "SUCCEEDED"),),
+            ),
             "canceled": self._kin("canceled", calling(child), ends=CANCELED, poke="cancel"),
         }  # fmt: skip
 
@@ -99,16 +111,25 @@ class Families:
                 lost: Collection[str]) -> list[str]:  # fmt: skip
         """What is wrong below the runs, and with what they share."""
         found: list[str] = []
-        below: dict[str, list[tuple[str, str]]] = {run_id: [] for run_id in runs}
+        below: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+        inside: defaultdict[str, list[str]] = defaultdict(list)
         for parent, kind, run_id, workflow, state, _ in ask(url, _BELOW):
-            below.setdefault(parent, []).append((kind, state))
-            if state == "SUCCEEDED" and (never := self.effects[workflow] - sink.done(run_id)):
+            below[parent].append((kind, state))
+            # What an item has done is its map's.
+            if kind == ITEM:
+                inside[parent].append(run_id)
+            elif state == "SUCCEEDED" and (never := self.effects[workflow] - sink.done(run_id)):
                 found.append(f"LOST: {kind} {run_id} never did {never}")
         for run_id, (_, shape) in runs.items():
             if not isinstance(shape, Kin) or shape.poke == "cancel" or run_id in lost:
                 continue
-            if Counter(below[run_id]) != Counter(shape.below):
-                found.append(f"{shape.name} {run_id} has below it {below[run_id]}")
+            wanted = {run_id: shape.below}
+            wanted |= {one: shape.below_items for one in inside[run_id] if one not in lost}
+            found += [
+                f"{shape.name} {one} has below it {below[one]}"
+                for one, owed in wanted.items()
+                if Counter(below[one]) != Counter(owed)
+            ]
         ((hits,),) = ask(url, _HIT)
         if not hits and any(shape.name == "cached" for _, shape in runs.values()):
             found.append("no step took what another gave")

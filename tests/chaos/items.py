@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apps.workflows.graph.callees import SUBWORKFLOW
 from tests.factories.graphs import a, raw, to
 
 Say = Mapping[str, Any]
@@ -60,11 +61,24 @@ def nested(kind: str, *, inside: int, **opening: Any) -> dict[str, Any]:
     return around(body, links, "inner.results", said("last", "keyed"), **opening)
 
 
-def undone(kind: str = "keyed", say: Say | None = None, **opening: Any) -> dict[str, Any]:
-    """A map whose items are undone since what follows it fails."""
+def calling(callee: str, **opening: Any) -> dict[str, Any]:
+    """A map whose items call a workflow before their effect: runs that wait for runs."""
+    sub = {"id": "sub", "type": SUBWORKFLOW, "configuration": {"workflow": callee}}
+    links = [to("begin", "one.all"), to("sub.result", "one.all")]
+    body = [said("begin"), sub, said("one", "keyed")]
+    return around(body, links, "one", said("last", "keyed"), **opening)
+
+
+def undone(
+    kind: str = "keyed", say: Say | None = None, *, pause: float = 0.0, **opening: Any
+) -> dict[str, Any]:
+    """A map whose items are undone since what follows it fails; what pauses is a run of its own."""
     body = [said("one", kind, compensation="back")]
+    links = []
+    if pause:
+        body, links = [said("pause", "waiting", {"wait": pause}), *body], [to("pause", "one")]
     fails = said("last", say={"failures": 99}, onError=[{"do": "compensate"}])
-    document = around(body, [], "one", fails, **opening)
+    document = around(body, links, "one", fails, **opening)
     document["nodes"].append(said("back", "keyed", say, parentId="rows"))
     return document
 

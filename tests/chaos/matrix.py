@@ -14,6 +14,7 @@ import psycopg
 from django.db import connection
 
 from apps.billing.models import UsageEntry
+from apps.executions import tasks
 from apps.executions.engine.undoing import COMPENSATION_FAILED
 from apps.executions.models import Run
 from apps.executions.verify import verify_tenant
@@ -89,6 +90,7 @@ class Matrix:
                 blows=case.cell.blows,
                 settings=case.cell.settings,
                 relay=case.cell.is_of_relay,
+                bell=case.cell.is_told,
                 **self.told,
             )
         for case in cases:
@@ -115,18 +117,29 @@ class Matrix:
         version = uuid7()
         self.nursery.know({str(version): document})
         case = Case(cell=cell, pools=pools, version=version)
-        for _ in range(cell.story.runs):
+        for _ in range(0 if cell.is_told else cell.story.runs):
             self._begin_run(case)
         return case
 
-    def _begin_run(self, case: Case) -> None:
-        case.runs.append(begin(self.tenant, case.version, pool=case.pools[0]))
+    def _begin_run(self, case: Case, run_id: uuid.UUID | None = None) -> None:
+        pool = case.pools[0]
+        case.runs.append(begin(self.tenant, case.version, pool=pool, run_id=run_id))
+
+    def _tell(self, case: Case, victim: Worker, *, until: float) -> None:
+        """As a start does that is alone; the run is written when its worker has been struck."""
+        run_id = uuid7()
+        while time.monotonic() < until and not victim.died and victim.at() is None:
+            tasks.expect(run_id, case.pools[0])
+            self.nursery.hear(victim, "at ", seconds=0.2)
+        self._begin_run(case, run_id)
 
     def _await_blow(self, case: Case) -> None:
         victim = case.victim
         assert victim is not None
         last = case.cell.blows[-1]
         until = time.monotonic() + END_SECONDS
+        if case.cell.is_told:
+            self._tell(case, victim, until=until)
         while case.cell.is_contested and time.monotonic() < until:
             # All victims of a batch compete for each: many chances, so that none is left out.
             if self.nursery.hear(victim, f"at {last.point}", seconds=0.3) or victim.died:
@@ -216,9 +229,16 @@ class Matrix:
             self.nursery.buried(worker)
 
 
-def begin(tenant: Tenant, version_id: uuid.UUID, *, pool: str, slots: int = 4) -> uuid.UUID:
+def begin(
+    tenant: Tenant,
+    version_id: uuid.UUID,
+    *,
+    pool: str,
+    slots: int = 4,
+    run_id: uuid.UUID | None = None,
+) -> uuid.UUID:
     """T0 of a version that the workers know."""
-    run_id = uuid7()
+    run_id = run_id or uuid7()
     facts = facts_of(tenant, version_id, pool=pool, slots=slots)
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(

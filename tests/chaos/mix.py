@@ -19,6 +19,7 @@ FAILED: Final = frozenset({"FAILED"})
 CANCELED: Final = frozenset({"SUCCEEDED", "CANCELED"})
 SIGNAL: Final = "go"
 ELSEWHERE: Final[dict[str, Any]] = {"resources": {"pool": "cpu"}}
+UNDONE: Final = ("items undone", "runs undone")
 KINDS: Final = ("keyed", "transactional", "reconcilable")
 
 
@@ -144,6 +145,11 @@ def _items_undone(chance: random.Random) -> dict[str, Any]:
     return items.undone(chance.choice(KINDS), {"seconds": 0.02}, items=size, chunk=chunk)
 
 
+def _runs_undone(chance: random.Random) -> dict[str, Any]:
+    size, chunk = chance.randint(2, 6), chance.randint(1, 3)
+    return items.undone(chance.choice(KINDS), pause=0.1, items=size, chunk=chunk)
+
+
 def _canceled(chance: random.Random) -> dict[str, Any]:
     return line(said("a", "keyed"), said("b", say={"seconds": 0.5}), said("c", "keyed"))
 
@@ -235,6 +241,7 @@ _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]
     "items": (2, _items),
     "nested": (1, _nested),
     "items undone": (2, _items_undone),
+    "runs undone": (1, _runs_undone),
     "looped": (3, _looped),
     "joined": (3, _joined),
     "replaced": (2, _replaced),
@@ -244,7 +251,12 @@ _DRAW: Final[Mapping[str, tuple[int, Callable[[random.Random], dict[str, Any]]]]
     "paused": (3, _chain),
     "forked": (3, _forked),
 }
-_ENDS: Final = {"unsafe": DOUBTFUL, "canceled": CANCELED, "undone": FAILED, "items undone": FAILED}
+_ENDS: Final = {
+    "unsafe": DOUBTFUL,
+    "canceled": CANCELED,
+    "undone": FAILED,
+    **dict.fromkeys(UNDONE, FAILED),
+}
 _POKES: Final = {
     "signaled": "signal",
     "canceled": "cancel",
@@ -270,7 +282,7 @@ def shape(name: str, chance: random.Random) -> Shape:
     """One of a kind."""
     draw = _huge if name == "huge" else _DRAW[name][1]
     document = draw(chance)
-    called = items.undone_of(document) if name == "items undone" else _CALLED.get(name)
+    called = items.undone_of(document) if name in UNDONE else _CALLED.get(name)
     return Shape(
         name=name,
         document=document,

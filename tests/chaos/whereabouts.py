@@ -15,6 +15,7 @@ _ITEM: Final = (
     "SELECT state, error ->> 'code', child::text FROM map_item"
     " WHERE run_id = %s AND path = %s AND idx = %s"
 )
+_CALLED: Final = "SELECT id::text FROM run WHERE parent_id = ANY (%s::uuid[])"
 _UNDONE: Final = (
     "SELECT error -> 'details' -> 'notUndone' FROM run WHERE id = %s AND error ->> 'code' = %s"
 )
@@ -54,7 +55,8 @@ class Whereabouts:
             if child is None:
                 break
             runs.append(child)
-        return runs, found
+        # What an item has called may have cost the workers.
+        return [*runs, *(one for (one,) in ask(self._url, _CALLED, [runs[1:]]))], found
 
     def _not_undone(self, run_id: str) -> list[str]:
         """The steps that the run itself says are not undone, if that is how it failed."""

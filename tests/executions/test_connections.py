@@ -48,6 +48,16 @@ def test_a_call_is_prepared_once(connections: Connections) -> None:
     assert prepared(connection) == 2
 
 
+def test_who_stands_still_in_a_transaction_loses_it(connections: Connections) -> None:
+    still, other = connections.get(), connections.open()
+    still.execute("BEGIN")
+    still.execute("SELECT pg_advisory_xact_lock(1)")
+    # Waits for five seconds at most, as for any lock.
+    other.execute("SELECT pg_advisory_xact_lock(1)")
+    with pytest.raises(errors.IdleInTransactionSessionTimeout):
+        still.execute("COMMIT")
+
+
 def test_arrays_arrive_as_they_left(connections: Connections) -> None:
     connection = connections.get()
     given: list[str | None] = [*TEXTS, None]

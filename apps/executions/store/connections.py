@@ -19,7 +19,8 @@ from psycopg.pq.abc import PGresult
 
 OPTIONS: Final = (
     "-c timezone=UTC -c statement_timeout=10s -c lock_timeout=5s"
-    " -c idle_in_transaction_session_timeout=15s"
+    # Who stands still in the middle holds runs and lanes that others are to take over.
+    " -c idle_in_transaction_session_timeout=1s"
     # What a function does is planned once, not anew for its first calls.
     " -c plan_cache_mode=force_generic_plan"
     # It stays while a table grows that was small: none that reads all of it.

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 from uuid import UUID
 
+from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.history import Event
 from apps.executions.engine.ports import StepRunner, StopReason
 from apps.executions.engine.slice_ports import ChunkClaim, Claim, TaskClaim
@@ -139,6 +140,7 @@ class EngineLoop:
 
     def expect(self, run_id: UUID, pool: str) -> None:
         """A run is about to be written: look for it until it is there, or its time is over."""
+        crashpoint("expect.told")
         if self._room(pool) > 0:
             self._expecting.add(run_id, pool)
         self._look((pool,))
