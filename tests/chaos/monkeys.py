@@ -22,6 +22,7 @@ from tests.chaos.nursery import LEASE, Nursery, Worker
 from tests.chaos.stalls import Stalls
 
 Monkey = Callable[[threading.Event], None]
+AGAIN_SECONDS = 0.5
 
 
 class Crew:
@@ -48,7 +49,9 @@ class Crew:
         """For the main thread: a server dies with the thread that started it."""
         self._lock = threading.Lock()
         self._orphans: dict[int, tuple[str, float]] = {}
-        self._mourned: set[str] = set()
+        self._mourned: dict[str, tuple[float, Worker]] = {}
+        """Who died or was stopped, and when: they are looked at once more."""
+        self._killed: set[str] = set()
         self._over = threading.Event()
         self._threads = [self._thread(self._replace), self._thread(self._watch)]
 
@@ -80,9 +83,8 @@ class Crew:
         """Somebody must take over what it held."""
         self.nursery.kill(worker)
         self.kills += 1
-        now = time.monotonic()
-        for item in self.mourn(worker):
-            self._orphans.setdefault(item, (str(worker.worker_id), now))
+        self._killed.add(worker.id)
+        self.mourn(worker)
         if self.seen:
             # As the supervisor does, which is the parent of its workers.
             worker_rows.expire(self.url, worker.worker_id, report=print)
@@ -95,13 +97,29 @@ class Crew:
             if item in self._orphans:
                 self._orphans[item] = (dead, now)
 
-    def mourn(self, worker: Worker) -> list[int]:
-        """The items that die with a worker; once for each worker."""
+    def mourn(self, worker: Worker) -> None:
+        """Note the items that die with a worker; once for each worker."""
+        now = time.monotonic()
         with self._lock:
             if worker.id in self._mourned:
-                return []
-            self._mourned.add(worker.id)
-        return self.deaths.of(worker.worker_id)
+                return
+            self._mourned[worker.id] = now, worker
+        self._note(worker, now)
+
+    def _note(self, worker: Worker, since: float) -> None:
+        for item in self.deaths.of(worker.worker_id):
+            if worker.id in self._killed:
+                self._orphans.setdefault(item, (str(worker.worker_id), since))
+
+    def _look_again(self, noted: set[str]) -> None:
+        """What was claimed for one that had died already: the server does what it was asked."""
+        with self._lock:
+            late = time.monotonic() - AGAIN_SECONDS
+            due = {name: one for name, one in self._mourned.items() if one[0] < late}
+        for name in due.keys() - noted:
+            noted.add(name)
+            since, worker = due[name]
+            self._note(worker, since)
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, daemon=True)
@@ -127,7 +145,9 @@ class Crew:
 
     def _watch(self) -> None:
         query = "SELECT id, worker_id::text FROM work_item WHERE id = ANY (%s)"
+        noted: set[str] = set()
         while not self._over.wait(0.2):
+            self._look_again(noted)
             waiting = dict(self._orphans)
             if not waiting:
                 continue

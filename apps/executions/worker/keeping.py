@@ -125,36 +125,37 @@ class Keeper:
             self._lease.renewed(sent_at=sent_at, database_time=database_time)
 
     def ticks(self) -> None:
-        """Tidy up each second, and see to what has been asked at once."""
-        tidy_at = time.monotonic() + TICK_SECONDS
+        """See to what the rest of the product is to hear, each second and when something asks."""
         while True:
-            self.asked.wait(max(0.0, tidy_at - time.monotonic()))
+            self.asked.wait(_about(TICK_SECONDS))
             self.asked.clear()
             if self._closing.is_set():
                 return
             try:
-                if time.monotonic() >= tidy_at:
-                    tidy_at = time.monotonic() + TICK_SECONDS * random.uniform(0.7, 1.3)  # noqa: S311
-                    self._tidy()
-                self.news.set()
                 self._hooks.tick()
             except Exception as error:
-                logger.warning("tidying up failed: %s", error)
-                self._connections.drop()
+                logger.warning("what was asked is asked again: %s", error)
 
-    def wakes(self) -> None:
-        """Wake chunks whose items' runs have ended, or whose map has something to say."""
+    def tidies(self) -> None:
+        """Tidy up each second; wake chunks whose items' runs have ended, when there is news.
+
+        Never behind a tick: what the dead held must not wait for what others have to hear.
+        """
+        tidy_at = time.monotonic() + _about(TICK_SECONDS)
         while True:
-            self.news.wait()
-            self.pause(NEWS_SECONDS)
+            if self.news.wait(max(0.0, tidy_at - time.monotonic())):
+                self.pause(NEWS_SECONDS)
             self.news.clear()
             if self._closing.is_set():
                 return
             try:
+                if time.monotonic() >= tidy_at:
+                    tidy_at = time.monotonic() + _about(TICK_SECONDS)
+                    self._tidy()
                 if item_runs.wake(self._connections.get()).intersection(self._settings.pools):
                     self._ring()
             except Exception as error:
-                logger.warning("no chunk was woken: %s", error)
+                logger.warning("tidying up failed: %s", error)
                 self._connections.drop()
 
     def _tidy(self) -> None:
@@ -238,3 +239,8 @@ class Keeper:
         except Exception as error:
             logger.warning("%s failed: %s", getattr(statement, "__name__", "?"), error)
             self._connections.drop()
+
+
+def _about(seconds: float) -> float:
+    """So that processes do not look all at once."""
+    return seconds * random.uniform(0.7, 1.3)  # noqa: S311

@@ -126,7 +126,7 @@ class EngineLoop:
             ("beat", self._keeper.beats),
             ("claim", self._claims),
             ("tick", self._keeper.ticks),
-            ("news", self._keeper.wakes),
+            ("tidy", self._keeper.tidies),
         ):
             helper = threading.Thread(target=target, name=f"engine-{name}", daemon=True)
             helper.start()
