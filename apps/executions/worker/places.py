@@ -14,6 +14,8 @@ from apps.executions.engine.slice_ports import Claim
 AHEAD: Final = 8
 """Runs claimed before there is a thread for them, while turns are short."""
 SHORT_TURN_MS: Final = 50.0
+WORTH_MS: Final = 100.0
+"""A smaller debt waits for the next claim: to write it costs more than it is."""
 
 
 class Places:
@@ -24,6 +26,7 @@ class Places:
         self._lock = threading.Lock()
         self._busy: Counter[str] = Counter()
         self._charges: dict[str, dict[UUID, float]] = {pool: {} for pool in sizes}
+        self._owed: dict[str, dict[UUID, float]] = {pool: {} for pool in sizes}
         self._turn_ms = 0.0
 
     def room(self, pool: str) -> int:
@@ -57,7 +60,17 @@ class Places:
                 self._turn_ms += 0.1 * (busy_ms - self._turn_ms)
 
     def charges(self, pool: str) -> dict[UUID, float]:
-        """What tenants owe since the last question, in slot-milliseconds."""
+        """What tenants owe since the last question, in slot-milliseconds.
+
+        Nothing of one whose debt is small yet: it has a place free again, that is all.
+        """
         with self._lock:
             charges, self._charges[pool] = self._charges[pool], {}
+            owed = self._owed[pool]
+            for tenant, used in charges.items():
+                debt = owed.pop(tenant, 0.0) + used
+                is_small = debt < WORTH_MS
+                if is_small:
+                    owed[tenant] = debt
+                charges[tenant] = 0.0 if is_small else debt
         return charges

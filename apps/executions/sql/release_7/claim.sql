@@ -27,10 +27,21 @@ DECLARE
 BEGIN
   PERFORM set_config('synchronous_commit', 'off', true);
   IF p_charged IS NOT NULL THEN
-    PERFORM engine_charge_1(p_pool, p_charged, p_ms);
+    -- A debt of nothing is one that its worker keeps for now: it says that a place is free again.
+    WITH paid AS (
+      SELECT x.tenant_id, c.ms FROM lane x JOIN unnest(p_charged, p_ms) AS c(tenant_id, ms)
+          ON c.tenant_id = x.tenant_id
+       WHERE x.pool = p_pool AND x.tenant_id = ANY (p_charged)
+         AND (c.ms > 0 OR x.blocked_until IS NOT NULL)
+       ORDER BY x.tenant_id FOR NO KEY UPDATE OF x
+    )
+    UPDATE lane x SET vtime = x.vtime + p.ms / x.weight, blocked_until = NULL
+      FROM paid p
+     WHERE x.tenant_id = p.tenant_id AND x.pool = p_pool AND x.tenant_id = ANY (p_charged);
   END IF;
   FOR l IN
-    SELECT x.tenant_id, x.max_inflight, x.max_runs, x.weight, x.rate_per_s, x.burst, x.tat
+    SELECT x.tenant_id, x.max_inflight, x.max_runs, x.weight, x.rate_per_s, x.burst, x.tat,
+           x.blocked_until
       FROM lane x
      WHERE x.pool = p_pool AND x.has_ready
        AND (x.blocked_until IS NULL OR x.blocked_until <= clock_timestamp())
@@ -116,14 +127,18 @@ BEGIN
     GET DIAGNOSTICS got = ROW_COUNT;
     p_want := p_want - got;
     IF got > 0 THEN
-      -- An idle tenant keeps at most a second of credit over the next in the queue.
+      -- An idle tenant keeps at most a second of credit over the next in the queue. Where nobody else
+      -- waits its turn does not matter, and what its places cost is charged anyway: the lane, whose
+      -- indexes every update writes anew, stays as it is.
       SELECT min(x.vtime) INTO next_vtime FROM lane x
        WHERE x.pool = p_pool AND x.has_ready AND x.tenant_id <> l.tenant_id;
-      UPDATE lane x
-         SET vtime = greatest(x.vtime, next_vtime - 1000) + got / x.weight, blocked_until = NULL,
-             tat = CASE WHEN l.rate_per_s IS NULL THEN x.tat
-                        ELSE greatest(x.tat, at) + got * pace * interval '1 second' END
-       WHERE x.tenant_id = l.tenant_id AND x.pool = p_pool;
+      IF next_vtime IS NOT NULL OR l.rate_per_s IS NOT NULL OR l.blocked_until IS NOT NULL THEN
+        UPDATE lane x
+           SET vtime = greatest(x.vtime, next_vtime - 1000) + got / x.weight, blocked_until = NULL,
+               tat = CASE WHEN l.rate_per_s IS NULL THEN x.tat
+                          ELSE greatest(x.tat, at) + got * pace * interval '1 second' END
+         WHERE x.tenant_id = l.tenant_id AND x.pool = p_pool;
+      END IF;
     ELSIF runs <= 0 THEN
       UPDATE lane x SET blocked_until = clock_timestamp() + interval '250 ms'
        WHERE x.tenant_id = l.tenant_id AND x.pool = p_pool;
