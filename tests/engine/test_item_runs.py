@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from apps.executions.engine.calls import call_of, given_to
 from apps.executions.engine.codec import decode, encode
 from apps.executions.engine.decide import CancelRequest
-from apps.executions.engine.fold import fold, moved
+from apps.executions.engine.fold import Around, fold, moved
 from apps.executions.engine.history import Event, RunQueued, RunStarted
 from apps.executions.engine.mapping import StepOpened
 from apps.executions.engine.pausing import PauseRequest
@@ -106,9 +106,9 @@ def deep(*, links: bool = True) -> Plan:
 def test_a_run_that_is_an_item_runs_what_is_in_the_container() -> None:
     asked: list[ItemGiven] = []
 
-    def above(given: ItemGiven) -> dict[str, Any]:
+    def above(given: ItemGiven) -> Around:
         asked.append(given)
-        return {"before": {"value": 9}}
+        return Around({"before": {"value": 9}})
 
     state = fold(deep(), [RunQueued(trigger=""), GIVEN, RunStarted()], above=above)
     assert asked == [GIVEN]

@@ -31,8 +31,8 @@ def pin_output(
 ) -> None:
     """Pin these outputs to a node of the draft; None takes the pin off.
 
-    Raises NotFound, RunRefused (NODE_UNKNOWN, NODE_IN_CONTAINER, OUTPUT_INVALID,
-    OUTPUT_NOT_STORABLE, TOO_MANY_PINS).
+    A node inside a container gives them in each iteration, and for each item. Raises NotFound,
+    RunRefused (NODE_UNKNOWN, OUTPUT_INVALID, OUTPUT_NOT_STORABLE, TOO_MANY_PINS).
     """
     require(policies.can_pin_output(actor), "pin sample data")
     with scope.transaction():
@@ -58,30 +58,27 @@ def pin_output(
 
 
 def pinned(workflow_id: uuid.UUID, document: Document) -> tuple[StepGiven, ...]:
-    """The pins of nodes that the document has at its top level."""
-    top = {node.id for node in document.nodes if node.parent_id is None and not node.disabled}
+    """The pins of nodes that the document has, wherever they are."""
+    here = {node.id for node in document.nodes if not node.disabled}
     rows = Pin.objects.of(workflow_id).order_by("node_id")[:MOST]
     return tuple(
-        StepGiven(path=row.node_id, outputs=row.outputs) for row in rows if row.node_id in top
+        StepGiven(path=row.node_id, outputs=row.outputs) for row in rows if row.node_id in here
     )
 
 
 def node_of(document: Document, node_id: str) -> Node:
-    """The node of the top level. Raises RunRefused."""
+    """The node. Raises RunRefused."""
     node = next((one for one in document.nodes if one.id == node_id), None)
     if node is None:
         message = "The draft has no such node; name one by its id."
         raise RunRefused("NODE_UNKNOWN", message, path=("nodeId",))
-    node_type = catalogue.get(node.type, node.type_version)
-    if node.parent_id is not None or (node_type is not None and node_type.container):
-        message = "A container, and a node inside one, is tested in a run of the draft."
-        raise RunRefused("NODE_IN_CONTAINER", message, path=("nodeId",))
     return node
 
 
 def _require_fitting(node: Node, outputs: Mapping[str, Any]) -> None:
     node_type = catalogue.get(node.type, node.type_version)
-    ports = interface_of(node, node_type).outputs if node_type is not None else {}
+    every = interface_of(node, node_type).outputs if node_type is not None else {}
+    ports = {name: port for name, port in every.items() if not port.inner}
     for name, value in outputs.items():
         if name not in ports or name == ERROR_PORT:
             listed = ", ".join(one for one in ports if one != ERROR_PORT) or "none"

@@ -276,7 +276,12 @@ def require_inputs(step: Step, inputs: Mapping[str, Any]) -> None:
             listed = ", ".join(one for one, port in ports.items() if not port.inner) or "none"
             message = f"The step has no input `{name}`; it takes {listed}."
             raise RunRefused("INPUT_UNKNOWN", message, path=("input", str(name)))
+    require_storable(inputs, path=("input",))
+
+
+def require_storable(value: Any, *, path: tuple[str, ...]) -> None:
+    """Raises RunRefused unless history can hold it."""
     try:
-        dumps(inputs, limit=INLINE_LIMIT)
+        dumps(value, limit=INLINE_LIMIT)
     except Unstorable as error:
-        raise RunRefused("INPUT_NOT_STORABLE", str(error), path=("input",)) from error
+        raise RunRefused("INPUT_NOT_STORABLE", str(error), path=path) from error

@@ -12,8 +12,9 @@ from apps.executions.actions.chains import Chain
 from apps.executions.actions.finding import found
 from apps.executions.actions.orders import order
 from apps.executions.actions.pinning import node_of, pinned
-from apps.executions.actions.repeating import require_inputs
+from apps.executions.actions.repeating import require_inputs, require_storable
 from apps.executions.actions.starting import begin, looked_at
+from apps.executions.engine.lineage import path_to, step_at
 from apps.executions.engine.seeds import StepGiven
 from apps.executions.errors import ConsentMissing, RunRefused
 from apps.executions.models import Run, TriggerKind
@@ -25,14 +26,20 @@ from apps.tenancy.policies import require
 from apps.versions.actions import snapshot_draft
 from apps.versions.actions.deployments import environment_of
 from apps.workflows.graph.declaration import Effect
+from apps.workflows.graph.mapping import MAX_ITEMS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trial:
-    """`inputs` arrive at the node's ports; `consents` lets a node that acts on the world act."""
+    """`inputs` arrive at the node's ports; `consents` lets a node that acts on the world act.
+
+    `item` and `index` are what these words mean inside a container, and what comes in by its wall.
+    """
 
     node_id: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    item: Any = None
+    index: int = 0
     use_pinned: bool = True
     consents: bool = False
 
@@ -44,21 +51,23 @@ def try_node(
 
     Its expressions read the pinned outputs of other nodes. It is a run like others: metered, in
     the history, with logs. Raises what a start raises, ConsentMissing, RunRefused (NODE_UNKNOWN,
-    NODE_IN_CONTAINER, NODE_DISABLED, INPUT_UNKNOWN, INPUT_NOT_STORABLE).
+    NODE_IS_CONTAINER, NODE_DISABLED, INPUT_UNKNOWN, INPUT_NOT_STORABLE).
     """
     require(policies.can_run_workflow(actor), "run workflows")
     request = [workflow_id, trial.node_id, trial.inputs, trial.use_pinned]
+    if trial.item is not None or trial.index:
+        request += [trial.item, trial.index]
     with scope.transaction(), _remembered("node.test", idempotency_key, request) as memory:
         if memory.result_id is not None:
             return found(memory.result_id)
         seen = _draft(actor, workflow_id)
-        _require_fit(seen, trial)
+        path = _require_fit(seen, trial)
         others = pinned(workflow_id, seen.compiled.document) if trial.use_pinned else ()
-        alone = StepGiven(path=trial.node_id, inputs=dict(trial.inputs), alone=True)
+        alone = StepGiven(path=path, inputs=dict(trial.inputs), alone=True, item=trial.item)
         # What is said first isolates: the outputs of others are read, and start nothing.
         given = (alone, *(one for one in others if one.path != trial.node_id))
         ready = order(seen, actor=actor, trigger=_trigger(actor), given={})
-        return begin(ready, actor=actor, memory=memory, chain=Chain(given=given))
+        return begin(ready, actor=actor, memory=memory, chain=_chain(seen, given))
 
 
 def try_draft(
@@ -75,9 +84,9 @@ def try_draft(
         if memory.result_id is not None:
             return found(memory.result_id)
         seen = _draft(actor, workflow_id)
-        chain = Chain(given=pinned(workflow_id, seen.compiled.document))
+        given = pinned(workflow_id, seen.compiled.document)
         ready = order(seen, actor=actor, trigger=_trigger(actor), given=parameters)
-        return begin(ready, actor=actor, memory=memory, chain=chain)
+        return begin(ready, actor=actor, memory=memory, chain=_chain(seen, given))
 
 
 def _draft(actor: Actor, workflow_id: uuid.UUID) -> Standing:
@@ -85,16 +94,32 @@ def _draft(actor: Actor, workflow_id: uuid.UUID) -> Standing:
     return looked_at(version, environment_of(EnvironmentKind.DEVELOPMENT))
 
 
-def _require_fit(seen: Standing, trial: Trial) -> None:
+def _chain(seen: Standing, given: tuple[StepGiven, ...]) -> Chain:
+    top = seen.compiled.plan.positions
+    return Chain(given=given, has_inner=any(one.path not in top for one in given))
+
+
+def _require_fit(seen: Standing, trial: Trial) -> str:
+    """The path of the step."""
     plan, node_id = seen.compiled.plan, trial.node_id
     node_of(seen.compiled.document, node_id)
-    if node_id not in plan.positions:
+    path = path_to(plan, node_id, index=trial.index)
+    step = None if path is None else step_at(plan, path)
+    if path is None or step is None:
         message = "A disabled node does not run; enable it first."
         raise RunRefused("NODE_DISABLED", message, path=("nodeId",))
-    require_inputs(plan.step(node_id), trial.inputs)
-    effect = plan.step(node_id).node_type.effect
+    if step.body is not None:
+        message = "A container is tested in a run of the draft, or by the nodes in it."
+        raise RunRefused("NODE_IS_CONTAINER", message, path=("nodeId",))
+    require_inputs(step, trial.inputs)
+    require_storable(trial.item, path=("item",))
+    if not 0 <= trial.index < MAX_ITEMS:
+        message = f"The index is a number from 0 to {MAX_ITEMS - 1:,}."
+        raise RunRefused("INDEX_INVALID", message, path=("index",))
+    effect = step.node_type.effect
     if effect is not Effect.PURE and not trial.consents:
         raise ConsentMissing(node_id, effect=effect.value)
+    return path
 
 
 def _trigger(actor: Actor) -> TriggerKind:

@@ -6,6 +6,7 @@ import datetime as dt
 
 from apps.executions.engine.asking import is_unsure
 from apps.executions.engine.fold import RunState
+from apps.executions.engine.paths import node_of
 from apps.executions.engine.plan import Step
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed
 from apps.executions.engine.seeds import NOTHING_GIVEN, Origin, StepGiven, top_of
@@ -34,7 +35,7 @@ def call_of(
     """
     frame = state.frame_of(step)
     path = state.frame.prefix + step.path
-    said = given_to(state, path) if state.given else NOTHING_GIVEN
+    said = given_to(state, step.path) if state.given else NOTHING_GIVEN
     inputs = state.inputs_of(step)
     if said.inputs is not None:
         inputs |= said.inputs
@@ -72,14 +73,21 @@ def call_of(
 
 
 def given_to(state: RunState, path: str) -> StepGiven:
-    """What was said of a step before the run; of its container or caller, where it has one."""
+    """What was said of a step before the run; of its container or caller, where it has one.
+
+    A pin of a node counts wherever the node would run: in each iteration, for each item.
+    """
     if not state.given:
         return StepGiven(path=path, generation=state.frame.generation)
     found = state.given.get(path)
     if found is not None:
         return found
-    around = state.given.get(top_of(path), NOTHING_GIVEN)
-    return StepGiven(path=path, generation=around.generation)
+    around, pin = state.given.get(top_of(path)), state.given.get(node_of(path))
+    return StepGiven(
+        path=path,
+        generation=state.frame.generation if around is None else around.generation,
+        outputs=None if pin is None else pin.outputs,
+    )
 
 
 def _pinned(given: StepGiven) -> StepDone | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from apps.executions.engine.failure import Failure
@@ -118,17 +119,32 @@ class RunState(OnCall):
         else:
             self._apply_step(event)
 
+    @property
+    def pins(self) -> dict[str, StepGiven]:
+        """Sample data by node, for whatever runs below this run."""
+        return {path: one for path, one in self.given.items() if one.outputs is not None}
+
     def _give(self, event: StepGiven) -> None:
         self.given[event.path] = event
-        index = self.positions.get(event.path)
-        if index is None:
-            return  # It is in a container, and will be there when that has opened.
         if event.alone:
-            self._isolate(self.steps[index])
+            self._isolate(self._entered(event))
         elif self.is_alone and event.outputs is not None:
             # Nothing follows from it; the one step that runs may read it.
-            record = self.records[index]
-            record.status, record.outputs = StepStatus.SUCCEEDED, event.outputs
+            for step in self.steps:
+                if step.node.id == event.path:
+                    record = self.records[step.index]
+                    record.status, record.outputs = StepStatus.SUCCEEDED, event.outputs
+
+    def _entered(self, event: StepGiven) -> Step:
+        """The step that runs alone; what it is in is opened as far as it has to be."""
+        begin = ""
+        for wall in event.path.split("/")[:-1]:
+            node_id, _, number = wall.rstrip("]").partition("[")
+            container, index = self.step(begin + node_id), int(number)
+            self.opened(container, index=index, values={"item": event.item, "index": index})
+            self.iterating[container.index].left += 1  # Nobody asks the container what follows.
+            begin += f"{wall}/"
+        return self.step(event.path)
 
     def _isolate(self, step: Step) -> None:
         """No other step will run, before or behind."""
@@ -228,7 +244,7 @@ class RunState(OnCall):
         iteration = self.iteration_of(index)
         if index in self.spare:
             return  # A join had enough without it.
-        if iteration is None:
+        if iteration is None or self.is_alone:
             self.failing = self.failing or failure
         elif not iteration.is_dead:
             iteration.is_broken = True
@@ -236,7 +252,7 @@ class RunState(OnCall):
 
     def _open(self, step: Step, event: StepIterated) -> None:
         self.settled += 1
-        for one in self.opened(step, event):
+        for one in self.opened(step, index=event.index, values=event.values):
             if not one.awaits:
                 self._classify(one)
         iteration = self.iterating[step.index]
@@ -319,13 +335,20 @@ class RunState(OnCall):
             close_record(record)
 
 
-Above = Callable[[ItemGiven], Mapping[str, Outputs]]
-"""What `nodes.<id>` is, in an item's run, for the nodes around its map."""
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is around the run of an item: `nodes.<id>` outside its map, and sample data."""
+
+    outer: Mapping[str, Outputs] = field(default_factory=dict)
+    pins: Mapping[str, StepGiven] = field(default_factory=dict)
 
 
-def nothing_above(_given: ItemGiven) -> Mapping[str, Outputs]:
+Above = Callable[[ItemGiven], Around]
+
+
+def nothing_above(_given: ItemGiven) -> Around:
     """For whoever reads a history and runs nothing."""
-    return {}
+    return Around()
 
 
 def fold(plan: Plan, events: Iterable[Event], *, above: Above = nothing_above) -> RunState:
@@ -337,8 +360,9 @@ def moved(state: RunState, events: Iterable[Event], *, above: Above = nothing_ab
     """The state after these events too: another one, where they say that the run is an item."""
     for event in events:
         if isinstance(event, ItemGiven):
-            head, body = state.head, state.plan.bodies[node_of(event.path)]
-            state = RunState(body, item_frame(event, above(event)))
+            head, body, around = state.head, state.plan.bodies[node_of(event.path)], above(event)
+            state = RunState(body, item_frame(event, around.outer))
+            state.given.update(around.pins)
             state.head = head + 1
         else:
             state.apply(event)

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from apps.executions.engine.frames import Frame, Upstream, collected, copied
-from apps.executions.engine.iteration_events import StepIterated
+from apps.executions.engine.frames import Frame, Outputs, Upstream, collected, copied
 from apps.executions.engine.iterations import Iteration
 from apps.executions.engine.plan import CONTAINER, Link, Plan, Step
 from apps.executions.engine.ports import Inside, StepFailed, StepRepeats
@@ -138,16 +137,16 @@ class StepGraph:
             path: record.outputs for path, record in ends if record.has_succeeded and record.outputs
         }
 
-    def opened(self, step: Step, event: StepIterated) -> list[Step]:
+    def opened(self, step: Step, *, index: int, values: Outputs) -> list[Step]:
         """Copies of a container's body join the steps of the run; returns them."""
         if step.body is None:
             raise IllegalTransition(f"{step.path} has no body to open")
         self.iterated.pop(step.index, None)
         frame = Frame(
-            prefix=f"{step.path}[{event.index}]/",
-            index=event.index,
-            item=event.values.get("item"),
-            values=event.values,
+            prefix=f"{step.path}[{index}]/",
+            index=index,
+            item=values.get("item"),
+            values=values,
             outer=self.upstream_of(step),
         )
         iteration = Iteration(
@@ -168,7 +167,7 @@ class StepGraph:
         self.inside += [iteration] * len(steps)
         self.undecided += [one.awaits for one in steps]
         self.taken += bytes(
-            link.source == CONTAINER and link.source_port in event.values for link in links
+            link.source == CONTAINER and link.source_port in values for link in links
         )
         return steps
 

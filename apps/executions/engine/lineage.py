@@ -126,6 +126,17 @@ def step_at(plan: Plan, path: str) -> Step | None:
     return None if position is None else plan.steps[position]
 
 
+def path_to(plan: Plan, node_id: str, *, index: int = 0) -> str | None:
+    """The path of a node's step; inside containers in that iteration, of others in the first."""
+    if node_id in plan.positions:
+        return node_id
+    for step in plan.steps:
+        found = None if step.body is None else path_to(step.body, node_id, index=index)
+        if found is not None:
+            return f"{step.path}[{0 if '/' in found else index}]/{found}"
+    return None
+
+
 def kept_maps(old: RunState, found: Inheritance, *, run_id: str) -> Iterator[StepGiven]:
     """What is to be known of maps whose outcome is kept, where what they did can be undone."""
     for path in found.kept:

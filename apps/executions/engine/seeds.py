@@ -47,8 +47,9 @@ class StepGiven:
     """What is known of a step before it starts.
 
     `generation` is part of its idempotency key. `inputs` replace what would arrive, port by port.
-    `outputs` are pinned: the step succeeds with them and nothing runs. `alone`: no other step runs.
-    `kept`: of a map that is taken over, for whoever has to undo what it did.
+    `outputs` are pinned: the step succeeds with them and nothing runs; by a node inside a container
+    they are meant for all its iterations and items. `alone`: no other step runs; inside a container
+    `item` is a sample. `kept`: of a map that is taken over, for whoever has to undo what it did.
     """
 
     path: str
@@ -56,6 +57,7 @@ class StepGiven:
     inputs: Mapping[str, Json] | None = None
     outputs: Mapping[str, Json] | None = None
     alone: bool = False
+    item: Json = None
     kept: MapKept | None = None
 
 
@@ -114,6 +116,7 @@ def given_body(event: StepGiven) -> dict[str, Any]:
         "inputs": event.inputs,
         "outputs": event.outputs,
         "alone": event.alone or None,
+        "item": event.item,
         "kept": event.kept and _kept_body(event.kept),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
@@ -127,6 +130,7 @@ def read_given(path: str, body: Mapping[str, Any]) -> StepGiven:
         inputs=body.get("inputs"),
         outputs=body.get("outputs"),
         alone=body.get("alone", False),
+        item=body.get("item"),
         kept=_read_kept(body["kept"]) if "kept" in body else None,
     )
 

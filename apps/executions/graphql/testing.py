@@ -41,6 +41,14 @@ class PinnedOutput:
     pinned_at: dt.datetime
 
 
+@strawberry.input
+class NodeSample:
+    """What `item` and `index` are for a node that is tested inside its container."""
+
+    item: JSON | None = None
+    index: int = 0
+
+
 @strawberry.type
 class NodeTestPayload(Payload):
     """The one step that runs, and its run: follow it for result, logs and usage."""
@@ -62,20 +70,26 @@ class Mutation:
         input: JSON,
         use_pinned_data: bool | None = True,  # noqa: FBT001, FBT002 - GraphQL names its arguments
         confirm_effects: list[str] | None = None,
+        sample: NodeSample | None = None,
     ) -> NodeTestPayload | None:
-        """Run one node of the draft alone, in development; name it in confirmEffects if it acts."""
+        """Run one node of the draft alone, in development; name it in confirmEffects if it acts.
+
+        A node inside a container gets the `sample` as what is around it there.
+        """
         run = actions.try_node(
             actor=info.context.actor,
             workflow_id=key_of(workflow_id, "Workflow", path=("workflowId",)),
             trial=actions.Trial(
                 node_id=node_id,
                 inputs=_object(input, "input"),
+                item=None if sample is None else sample.item,
+                index=0 if sample is None else sample.index,
                 use_pinned=use_pinned_data is not False,
                 consents=node_id in (confirm_effects or ()),
             ),
             idempotency_key=info.context.idempotency_header,
         )
-        step = load_node(global_id("NodeRun", f"{run.pk}/{node_id}"))
+        step = load_node(global_id("NodeRun", f"{run.pk}/{_path_of(run, node_id)}"))
         return NodeTestPayload(node_run=step, execution=Execution.of(run))
 
     @mutation()
@@ -110,6 +124,12 @@ class Mutation:
             actor=info.context.actor, workflow_id=key, node_id=node_id, outputs=outputs
         )
         return WorkflowPayload.of(workflow_of(key))
+
+
+def _path_of(run: models.Run, node_id: str) -> str:
+    """Where the node stands: inside a container, in one of its iterations."""
+    said = models.RunEvent.objects.filter(run_id=run.pk, type="step.given", body__alone=True)
+    return said.values_list("path", flat=True).first() or node_id
 
 
 def pinned_outputs(root: strawberry.Parent[WorkflowRow]) -> list[PinnedOutput]:

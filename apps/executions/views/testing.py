@@ -27,6 +27,7 @@ from apps.workflows.graph import catalogue
 from apps.workflows.graph.declaration import Effect
 from apps.workflows.graph.document import parse
 from apps.workflows.graph.interface import interface_of
+from apps.workflows.graph.mapping import MAX_ITEMS
 
 _JSON: Any = {"rows": 8, "class": "mono", "spellcheck": "false"}
 
@@ -37,6 +38,15 @@ class StepForm(forms.Form):
     idempotency_key = forms.UUIDField(widget=forms.HiddenInput)
     input = forms.JSONField(
         required=False, label="What arrives at its ports", widget=forms.Textarea(attrs=_JSON)
+    )
+    item = forms.JSONField(
+        required=False,
+        label="What item is",
+        help_text="A sample of what the container hands in; its connections bring it, too.",
+        widget=forms.Textarea(attrs={**_JSON, "rows": 3}),
+    )
+    index = forms.IntegerField(
+        required=False, initial=0, min_value=0, max_value=MAX_ITEMS - 1, label="What index is"
     )
     use_pinned = forms.BooleanField(
         required=False, initial=True, label="Other nodes give their pinned sample data"
@@ -85,6 +95,8 @@ def step(request: TenantRequest, workflow_id: uuid.UUID, node_id: str) -> HttpRe
     acts = node_type is not None and node_type.effect is not Effect.PURE
     if not acts:
         test.fields.pop("consents")
+    if node.parent_id is None:
+        del test.fields["item"], test.fields["index"]
     context = {
         "workflow": workflow,
         "node": node,
@@ -113,6 +125,8 @@ def _tested(
             trial=Trial(
                 node_id=node_id,
                 inputs=inputs,
+                item=given["item"],
+                index=given["index"] or 0,
                 use_pinned=given["use_pinned"],
                 consents=bool(given.get("consents")),
             ),

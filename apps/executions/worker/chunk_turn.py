@@ -162,6 +162,7 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             claim=claim,
             body=body,
             outer=state.upstream_of(step),
+            pins=state.pins,
             generation=given_to(state, claim.path).generation,
             scope=state.frame.scope,
             commit=commit,

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
-from apps.executions.engine.fold import Above, RunState, moved
-from apps.executions.engine.frames import Upstream
+from apps.executions.engine.fold import Above, Around, RunState, moved
 from apps.executions.engine.history import Event
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.seeds import ItemGiven
@@ -47,12 +46,12 @@ class Readings:
     def above(self, claim: Claim, plan: Plan) -> Above:
         """What the run above says to one that is an item; `plan` is that of their version."""
 
-        def outer(given: ItemGiven) -> Upstream:
-            around = replace(claim, run_id=UUID(given.run_id), head=given.head)
-            state = self.of(around, plan)
-            return state.upstream_of(state.step(given.path))
+        def around(given: ItemGiven) -> Around:
+            there = replace(claim, run_id=UUID(given.run_id), head=given.head)
+            state = self.of(there, plan)
+            return Around(state.upstream_of(state.step(given.path)), state.pins)
 
-        return outer
+        return around
 
 
 class _Reading:

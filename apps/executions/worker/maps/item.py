@@ -18,6 +18,7 @@ from apps.executions.engine.history import RunQueued
 from apps.executions.engine.mapping import FAILURE_LIMIT
 from apps.executions.engine.plan import Plan
 from apps.executions.engine.ports import TransactionalWrite
+from apps.executions.engine.seeds import StepGiven
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
     Around,
@@ -160,6 +161,8 @@ class ItemRunner:
     claim: ChunkClaim
     body: Plan
     outer: Mapping[str, Mapping[str, Json]]
+    pins: Mapping[str, StepGiven]
+    """Sample data of nodes inside."""
     generation: int
     """Of the map: its items share it."""
     scope: str
@@ -186,6 +189,7 @@ class ItemRunner:
             outer=self.outer,
         )
         state = RunState(self.body, frame=frame)
+        state.given.update(self.pins)
         rows = _rows(history)
         journal = ItemJournal(idx, rows, self.commit)
         journal.has_begun = bool(history)
