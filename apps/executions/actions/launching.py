@@ -31,7 +31,7 @@ _TYPES: Final = (
     *("bigint", "bigint", "jsonb"),
 )
 _LAUNCH: Final = (
-    "SELECT * FROM executions_launch_5("  # noqa: S608 - constants
+    "SELECT * FROM executions_launch_7("  # noqa: S608 - constants
     f"{', '.join(f'%s::{name}' for name in _TYPES)})"
 )
 _LAUNCH_ALONE: Final = (
@@ -39,7 +39,7 @@ _LAUNCH_ALONE: Final = (
     f"{', '.join(f'${at}::{name}' for at, name in enumerate((*_TYPES, 'uuid', 'text'), 1))}"
     ", NULL, NULL)"
 )
-ABI: Final = 5
+ABI: Final = 7
 """Of the release whose functions write here."""
 _COLUMNS: Final = (
     *("version", "environment", "trigger", "started_by_id", "priority", "pool", "slots"),

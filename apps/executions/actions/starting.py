@@ -30,7 +30,7 @@ from apps.versions.actions import version_to_run
 from apps.versions.actions.deployments import environment_of
 from apps.versions.models import WorkflowVersion
 
-_START: Final = "SELECT executions_start_5(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
+_START: Final = "SELECT executions_start_7(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)"
 _CHAIN: Final = (
     "SELECT executions_chain_7(%s, %s, %s::uuid, %s, %s::text[], %s::jsonb, %s::jsonb, %s,"
     " %s::jsonb, %s::jsonb, %s, %s, %s)"

@@ -15,7 +15,7 @@ CREATE PROCEDURE executions_launch_alone_7(
 )
 LANGUAGE plpgsql AS $$
 BEGIN
-  IF NOT executions_may_launch_5(p_tenant, p_workflow, p_place, p_secrets, p_known, p_starts, p_most)
+  IF NOT executions_may_launch_7(p_tenant, p_workflow, p_place, p_secrets, p_known, p_starts, p_most)
   THEN
     RETURN;
   END IF;
@@ -36,7 +36,7 @@ BEGIN
     PERFORM tenancy_audit_1(p_tenant, p_audit);
   END IF;
   SELECT q.p_created_at, q.p_deadline_at INTO p_created_at, p_deadline_at
-    FROM executions_queue_5(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight) AS q;
+    FROM executions_queue_7(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight) AS q;
 END $$;
 
 -- Until nobody is writing that run, a few milliseconds at most. Whose start has not begun is not waited

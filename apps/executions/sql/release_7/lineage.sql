@@ -33,7 +33,7 @@ BEGIN
             OR e.type = 'step.iterated'
             AND (e.body ->> 'index')::int < (p_opened ->> e.path)::int);
   GET DIAGNOSTICS taken = ROW_COUNT;
-  PERFORM executions_start_5(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
+  PERFORM executions_start_7(p_tenant, p_run, p_facts, p_event, p_slots, p_runs, p_weight);
   UPDATE run SET head = 1 + told + taken, settled = taken, abi = coalesce(p_abi, abi)
    WHERE tenant_id = p_tenant AND id = p_run AND told + taken > 0;
 END $$;
