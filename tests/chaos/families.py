@@ -31,6 +31,7 @@ _BELOW: Final = (
     "SELECT parent_id::text, parent_kind, id::text, workflow_id, state, error ->> 'code' FROM run"
     " WHERE parent_id IS NOT NULL"
 )
+_GIVEN_UP: Final = "SELECT run_id::text FROM map_item WHERE error ->> 'code' = 'WORKER_LOST'"
 _HIT: Final = "SELECT count(*) FROM run_event WHERE body ->> 'origin' = 'cached'"
 STEP, INSTEAD, HANDLER, ITEM = map(
     str, (ParentKind.STEP, ParentKind.FALLBACK, ParentKind.HANDLER, ParentKind.ITEM)
@@ -120,6 +121,8 @@ class Families:
                 inside[parent].append(run_id)
             elif state == "SUCCEEDED" and (never := self.effects[workflow] - sink.done(run_id)):
                 found.append(f"LOST: {kind} {run_id} never did {never}")
+        # Of items that cost three workers somebody else judges; not all have become runs.
+        lost = {*lost, *(run_id for (run_id,) in ask(url, _GIVEN_UP))}
         for run_id, (_, shape) in runs.items():
             if not isinstance(shape, Kin) or shape.poke == "cancel" or run_id in lost:
                 continue

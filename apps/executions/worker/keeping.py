@@ -161,6 +161,8 @@ class Keeper:
     def _tidy(self) -> None:
         connection = self._connections.get()
         ready = statements.reap(connection, lease_seconds=self._settings.lease_seconds)
+        if ready & set(self._settings.pools):
+            self._ring()  # The rest may take a while.
         ready |= statements.tidy(connection)
         ready |= statements.fire_timers(connection)
         ready |= statements.wake(connection)
