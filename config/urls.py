@@ -21,6 +21,8 @@ for model in (Group, EmailAddress, Dashboard):
         admin.site.unregister(model)
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # First, for programs wait for milliseconds.
+    path("api/v1/", include("apps.executions.rest.urls")),
     path("graphql", ApiView.as_view(schema=schema), name="graphql"),
     path("healthz", healthz, name="healthz"),
     path("readyz", readyz, name="readyz"),

@@ -2,7 +2,6 @@
 
 from django.urls import path
 
-from apps.executions.rest import openapi, runs
 from apps.executions.views import (
     controlling,
     deciding,
@@ -35,8 +34,4 @@ urlpatterns = [
     path(f"{_ONE}pause/", controlling.pause, name="pause"),
     path(f"{_ONE}resume/", controlling.resume, name="resume"),
     path(f"{_ONE}signal/", controlling.signal, name="signal"),
-    path("api/v1/openapi.json", openapi.document, name="api_document"),
-    path("api/v1/workflows/<str:workflow_id>/runs", runs.start, name="api_start"),
-    path("api/v1/runs/<str:run_id>", runs.show, name="api_run"),
-    path("api/v1/runs/<str:run_id>/cancel", runs.cancel, name="api_cancel"),
 ]

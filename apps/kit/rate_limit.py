@@ -7,7 +7,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, assert_never, cast
+from typing import Any, Final, assert_never
 
 import redis
 import structlog
@@ -84,27 +84,59 @@ def _redis() -> redis.Redis:
     )
 
 
+class Asking:
+    """Tokens that were asked for; `allowance` waits for the answer, the first time."""
+
+    def __init__(self, bucket: Bucket, key: str, *, cost: int) -> None:
+        if cost < 0:
+            raise ValueError("A cost cannot be negative.")
+        self._bucket = bucket
+        self._cost = min(cost, bucket.capacity + 1)
+        self._said: Allowance | None = None
+        self._pool = _redis().connection_pool
+        self._line: Any = None  # Half of a connection's methods have no types.
+        try:
+            self._line = self._pool.get_connection()
+            place = place_of(bucket, key)
+            given = (place, bucket.capacity, bucket.per_second, self._cost)
+            self._line.send_command("EVAL", _TAKE, 1, *given)
+        except redis.RedisError as error:
+            self._said = _blind(bucket, error)
+
+    def allowance(self) -> Allowance:
+        """What the bucket has said."""
+        if self._said is None:
+            try:
+                self._said = self._read(self._line.read_response())
+            except redis.RedisError as error:
+                self._said = _blind(self._bucket, error)
+        return self._said
+
+    def _read(self, answer: list[Any]) -> Allowance:
+        allowed, tokens = answer
+        left, bucket = float(tokens), self._bucket
+        missing = max(0.0, min(self._cost, bucket.capacity) - left)
+        return Allowance(
+            allowed=bool(allowed),
+            limit=bucket.capacity,
+            remaining=math.floor(left),
+            retry_after_seconds=0 if allowed else max(1, math.ceil(missing / bucket.per_second)),
+            full_after_seconds=math.ceil((bucket.capacity - left) / bucket.per_second),
+        )
+
+    def __enter__(self) -> Asking:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._line is not None:
+            self.allowance()  # Whoever has the line next shall not read it.
+            self._pool.release(self._line)
+
+
 def take(bucket: Bucket, key: str, *, cost: int = 1) -> Allowance:
     """Take `cost` tokens from the bucket of `key`; refused, it takes none. `cost=0` looks."""
-    if cost < 0:
-        raise ValueError("A cost cannot be negative.")
-    place = place_of(bucket, key)
-    try:
-        answer = _redis().eval(
-            _TAKE, 1, place, bucket.capacity, bucket.per_second, min(cost, bucket.capacity + 1)
-        )
-    except redis.RedisError as error:
-        return _blind(bucket, error)
-    allowed, tokens = cast("list[Any]", answer)
-    left = float(tokens)
-    missing = max(0.0, min(cost, bucket.capacity) - left)
-    return Allowance(
-        allowed=bool(allowed),
-        limit=bucket.capacity,
-        remaining=math.floor(left),
-        retry_after_seconds=0 if allowed else max(1, math.ceil(missing / bucket.per_second)),
-        full_after_seconds=math.ceil((bucket.capacity - left) / bucket.per_second),
-    )
+    with Asking(bucket, key, cost=cost) as asking:
+        return asking.allowance()
 
 
 def place_of(bucket: Bucket, key: str) -> str:

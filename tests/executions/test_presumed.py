@@ -14,6 +14,8 @@ from apps.tenancy import scope
 from apps.tenancy.actions import remove_member, revoke_api_key
 from apps.tenancy.actors import Permission, Role
 from apps.tenancy.doors import actor_of_key, keys, presumed
+from apps.tenancy.graphql import context
+from apps.tenancy.limits import Metric, set_limits
 from apps.tenancy.models import ApiKey, Membership, User
 from tests.executions.rest_calls import Program, deployed, runs_of
 from tests.factories import tenancy as make
@@ -102,6 +104,12 @@ def test_a_call_pays_once_whichever_way_it_goes(acme: make.Tenant) -> None:
     left = [int(client.start(one).headers["RateLimit-Remaining"]) for one in (workflow, other)]
     assert left[0] - left[1] in (0, 1)  # One, less what has come back meanwhile.
 
+    runs_only = Program(key_of(acme.owner, Permission.WORKFLOWS_RUN))
+    answers = [runs_only.start(workflow, wait=wait) for wait in (0, 0, 1)]
+    assert [answer.status_code for answer in answers] == [202, 202, 403]
+    left = [int(answer.headers["RateLimit-Remaining"]) for answer in answers]
+    assert left[1] - left[2] in (0, 1)
+
 
 def test_keys_that_are_long_unused_make_room(
     acme: make.Tenant, monkeypatch: pytest.MonkeyPatch
@@ -141,3 +149,15 @@ def _known(acme: make.Tenant) -> tuple[str, Program, uuid.UUID]:
         assert client.start(workflow).status_code == 202
     assert presumed(text) is not None
     return text, client, workflow
+
+
+def test_whose_points_are_spent_starts_nothing(acme: make.Tenant) -> None:
+    text, client, workflow = _known(acme)
+    with scope.tenant(acme.id, actor=acme.owner):
+        set_limits({Metric.API_POINTS_PER_HOUR: 1})
+    context._points.clear()
+    answers = [client.start(workflow) for _ in range(3)]
+    assert [answer.status_code for answer in answers][1:] == [429, 429]
+    assert answers[-1].json()["code"] == "RATE_LIMITED"
+    assert presumed(text) is not None
+    assert runs_of(acme) == 3 + (answers[0].status_code == 202)

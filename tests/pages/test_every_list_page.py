@@ -103,8 +103,8 @@ NO_LISTS = {
     "artifacts:download",
     "workflows:schema",
     "executions:decide",
-    "executions:api_document",
-    "executions:api_run",
+    "rest:document",
+    "rest:run",
 }
 
 

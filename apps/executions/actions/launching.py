@@ -7,7 +7,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from django.db import connection
@@ -55,11 +55,12 @@ def launched(
     given: Mapping[str, Any],
     trigger: TriggerKind,
     mark: str | None = None,
+    permit: Callable[[], object] = lambda: None,
 ) -> Run | None:
     """The run, or None when the long way must be gone: it knows, or says what is wrong.
 
     With a `mark` the actor is who this process has seen behind a key (`doors.presumed`): nothing is
-    written unless the key still is what it was.
+    written unless the key still is what it was. `permit` is asked last.
     """
     known = standing.known(workflow_id, environment)
     if known is None or known.promises:
@@ -67,7 +68,9 @@ def launched(
     run_id, is_alone = uuid7(), not connection.in_atomic_block
     if mark is not None and not is_alone:
         return None
-    if is_alone:
+    if (
+        is_alone
+    ):  # A refusal that is still to come has waked somebody, a few times a second at most.
         events.publish_durable(RunComing(run_id=run_id, pool=POOL))
     try:
         ready = order(known, actor=actor, trigger=trigger, given=given)
@@ -76,6 +79,7 @@ def launched(
     tenant_id = scope.current_tenant_id()
     room = _ROOM.asked(tenant_id, known.ceilings)
     values = _values(ready, actor=actor, run_id=run_id, named=environment, room=room)
+    permit()
     times: tuple[Any, ...] | None
     if is_alone:
         with written():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from apps.executions import bounds, origins, policies, standing
@@ -92,8 +92,12 @@ def presume_run(
     workflow_id: uuid.UUID,
     parameters: Mapping[str, Any],
     environment: EnvironmentKind | uuid.UUID,
+    permit: Callable[[], object],
 ) -> Run | None:
-    """Queue a run in the one statement that looks at the caller's key as well; None: start it."""
+    """Queue a run in the one statement that looks at the caller's key as well; None: start it.
+
+    `permit` is asked right before that, and may refuse.
+    """
     require(policies.can_run_workflow(presumed.actor), "run workflows")
     if environment is EnvironmentKind.DEVELOPMENT:
         return None
@@ -104,6 +108,7 @@ def presume_run(
         given=parameters,
         trigger=TriggerKind.API,
         mark=presumed.mark,
+        permit=permit,
     )
 
 

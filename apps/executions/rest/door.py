@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from apps.kit import rest, strict_json
 from apps.kit.clock import now
 from apps.kit.errors import ErrorCode, Refusal, Unauthenticated
-from apps.kit.graphql.charging import Charge, charge
+from apps.kit.graphql.charging import Charge, charge, charging
 from apps.kit.graphql.cost import Price
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
@@ -35,6 +35,8 @@ PRICE: Final = Price(points=1, node_count=0)
 # As many as the process has connections. They stay: a thread's first look at the database is dear.
 _THREADS: Final = ThreadPoolExecutor(16, thread_name_prefix="rest")
 T = TypeVar("T")
+Presumes: TypeAlias = Callable[[Presumed, Callable[[], object]], T | None]
+"""Takes what must be asked right before anything is written: it raises RateLimited."""
 View = Callable[..., Coroutine[Any, Any, HttpResponse]]
 
 
@@ -49,18 +51,16 @@ class Call:
     _advance: Charge | None = None
     """What a presumed actor has paid."""
 
-    async def work(
-        self, do: Callable[[Actor], T], *, presume: Callable[[Presumed], T | None] | None = None
-    ) -> T:
+    async def work(self, do: Callable[[Actor], T], *, presume: Presumes[T] | None = None) -> T:
         """In a thread and in the caller's scope; the connection is given back at the end.
 
         `presume` does the same if it can, for a caller who is not recognized yet, in a statement
-        that looks at the key itself.
+        that looks at the key itself; meanwhile the points are on their way.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(_THREADS, copy_context().run, self._work, do, presume)
 
-    def _work(self, do: Callable[[Actor], T], presume: Callable[[Presumed], T | None] | None) -> T:
+    def _work(self, do: Callable[[Actor], T], presume: Presumes[T] | None) -> T:
         try:
             done = None if presume is None else self._presumed(presume)
             if done is not None:
@@ -72,7 +72,7 @@ class Call:
             if not connection.in_atomic_block:
                 connection.close()
 
-    def _presumed(self, presume: Callable[[Presumed], T | None]) -> T | None:
+    def _presumed(self, presume: Presumes[T]) -> T | None:
         """None where the key must be asked for: what is refused is refused then, in its order."""
         key, ip = bearer_of(self.request), request_ip(self.request)
         known = None if key is None else presumed(key, ip=ip)
@@ -82,8 +82,11 @@ class Call:
         try:
             with scope.enter(Scope.of(actor)):
                 points = points_of(actor, lately=True)
-                self._advance = charge(payer_of(actor), PRICE, points_per_hour=points)
-                done = presume(known)
+                with charging(payer_of(actor), PRICE, points_per_hour=points) as paid:
+                    try:
+                        done = presume(known, paid)
+                    finally:
+                        self._advance = paid()
         except Refusal:
             return None
         if done is not None:

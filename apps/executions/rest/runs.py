@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,7 +61,7 @@ async def start(call: Call, *, workflow_id: str) -> HttpResponse:
             )
             return outlook.of(run)
 
-        def presume(presumed: Presumed) -> Outlook | None:
+        def presume(presumed: Presumed, permit: Callable[[], object]) -> Outlook | None:
             if asked.version is not None or key is not None:
                 return None
             if wait:
@@ -70,6 +71,7 @@ async def start(call: Call, *, workflow_id: str) -> HttpResponse:
                 workflow_id=workflow,
                 parameters=asked.parameters,
                 environment=asked.environment,
+                permit=permit,
             )
             return None if run is None else outlook.of(run)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from apps.kit.clock import now
 from apps.kit.errors import RateLimited
 from apps.kit.graphql.cost import Price
-from apps.kit.rate_limit import Bucket, take
+from apps.kit.rate_limit import Allowance, Asking, Bucket
 
 _HOUR = 3_600
 # The API shows the figures as 32-bit integers.
@@ -37,16 +39,30 @@ class Charge:
         }
 
 
-def charge(payer: str, price: Price, *, points_per_hour: int | None = None) -> Charge:
-    """Take the price from the payer's bucket. Raises RateLimited when it holds less.
+@contextmanager
+def charging(
+    payer: str, price: Price, *, points_per_hour: int | None = None
+) -> Iterator[Callable[[], Charge]]:
+    """Take the price from the payer's bucket; what is given waits for the answer.
 
-    The bucket holds an hour's points and refills evenly.
+    It raises RateLimited when the bucket holds less. The bucket holds an hour's points and refills
+    evenly.
     """
     bucket = POINTS
     if points_per_hour:
         capacity = min(points_per_hour, _MOST)
         bucket = Bucket(name=POINTS.name, capacity=capacity, per_second=capacity / _HOUR)
-    allowance = take(bucket, payer, cost=price.points)
+    with Asking(bucket, payer, cost=price.points) as asking:
+        yield lambda: _charged(price, asking.allowance())
+
+
+def charge(payer: str, price: Price, *, points_per_hour: int | None = None) -> Charge:
+    """`charging`, and the answer is waited for."""
+    with charging(payer, price, points_per_hour=points_per_hour) as charged:
+        return charged()
+
+
+def _charged(price: Price, allowance: Allowance) -> Charge:
     if not allowance.allowed:
         raise RateLimited(retry_after_seconds=allowance.retry_after_seconds)
     return Charge(
