@@ -98,17 +98,7 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             undoes=undoes,
             is_due=self._is_told,
         )
-        is_undoable = step.body is not None and step.body.undoes
-        ledger = Ledger(
-            write=lambda records, *, writes=None, soon=False: read_surely(
-                line,
-                shop.lease,
-                lambda c: maps.record(
-                    c, claim, records, writes=writes, soon=soon, undoes=is_undoable
-                ),
-            ),
-            at_once=claim.crashes > 0,
-        )
+        ledger = self._ledger(line, step)
         source = UUID(progress.source) if progress.source else None
         store = self._store(line, source)
         commit = store.commit if undoes else ledger.commit
@@ -132,6 +122,18 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             self._put_down(line, work)
             return
         self._finish(work.event(stopped=ended is not Ended.DONE))
+
+    def _ledger(self, line: Shared, step: Step) -> Ledger:
+        claim, lease = self.claim, self.shop.lease
+        undoes = step.body is not None and step.body.undoes
+        return Ledger(
+            write=lambda records, *, writes=None, soon=False: read_surely(
+                line,
+                lease,
+                lambda c: maps.record(c, claim, records, writes=writes, soon=soon, undoes=undoes),
+            ),
+            at_once=claim.crashes > 0,
+        )
 
     def _store(self, line: Shared, source: UUID | None) -> Store:
         claim, lease = self.claim, self.shop.lease

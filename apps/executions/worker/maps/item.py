@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from apps.executions.engine.asking import HUMAN_KINDS, unanswered
 from apps.executions.engine.codec import Row, decode, encode
@@ -17,7 +17,7 @@ from apps.executions.engine.frames import Frame
 from apps.executions.engine.history import RunQueued
 from apps.executions.engine.mapping import FAILURE_LIMIT
 from apps.executions.engine.plan import Plan
-from apps.executions.engine.ports import TransactionalWrite
+from apps.executions.engine.ports import StopReason, TransactionalWrite
 from apps.executions.engine.seeds import StepGiven
 from apps.executions.engine.slice import Slice
 from apps.executions.engine.slice_ports import (
@@ -39,7 +39,22 @@ from apps.executions.worker.maps.pools import Pools
 from apps.executions.worker.throttles import WorkflowThrottle
 from apps.workflows.graph.declaration import Json
 
+HISTORY_LIMIT: Final = 64 * (INLINE_LIMIT + BODY_LIMIT)
+"""Bytes that an item's events may take where they have to be kept."""
+KEPT_LIMIT: Final = 16 * HISTORY_LIMIT
+"""Of the same as JSON in JSON, with what undoing adds to them."""
+HISTORY_TOO_LARGE: Final = Failure(
+    code="ITEM_HISTORY_TOO_LARGE",
+    message=(
+        f"The item's steps gave more than {HISTORY_LIMIT:,} bytes, which must be kept for an effect"
+        " or to undo one. Let them give less, or references to stored objects."
+    ),
+)
 Commit = Callable[[ItemRecord, Sequence[TransactionalWrite]], bool]
+
+
+class HistoryTooLarge(Exception):
+    """What an item has done is more than can be kept of it."""
 
 
 @dataclass
@@ -50,11 +65,17 @@ class Item:
     state: RunState
     journal: ItemJournal
     wake_at: dt.datetime | None = None
+    failure: Failure | None = None
+    """Why it cannot go on, whatever its state says."""
 
     @property
     def is_settled(self) -> bool:
         """It has an outcome to record; a stopped one has none."""
-        return self.state.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL, RunStatus.FAILED)
+        return self.failure is not None or self.state.status in (
+            RunStatus.SUCCEEDED,
+            RunStatus.PARTIAL,
+            RunStatus.FAILED,
+        )
 
     def unanswered(self) -> tuple[StepAnswer, ...]:
         """Nobody can be asked about a step in an item: its next rule decides, as if in vain."""
@@ -77,7 +98,7 @@ class Item:
         return record, failure
 
     def _outcome(self) -> tuple[ItemRecord, Mapping[str, Json] | None]:
-        error = self.state.error
+        error = self.failure or self.state.error
         if error is None:
             try:
                 output = dumps(self.state.outcome(), limit=INLINE_LIMIT)
@@ -92,8 +113,12 @@ class Item:
 class ItemJournal:
     """The history of an item, in memory; what an effect needs is committed before it."""
 
-    def __init__(self, idx: int, rows: list[Row], commit: Commit) -> None:
+    def __init__(self, idx: int, rows: list[Row], commit: Commit, *, keeps: bool) -> None:
+        """`keeps`: the whole history is needed when the item has ended."""
         self.rows = rows
+        self.limit = HISTORY_LIMIT
+        self._keeps = keeps
+        self._size = sum(map(_size, rows))
         self.writes: list[TransactionalWrite] = []
         self.has_begun = False
         self.answers: tuple[StepAnswer, ...] = ()
@@ -106,7 +131,10 @@ class ItemJournal:
         self._state = state
 
     def append(self, batch: Batch) -> None:
-        """Keep; commit when an effect that may not be repeated is about to start, or did."""
+        """Keep; commit when an effect that may not be repeated is about to start, or did.
+
+        Raises LeaseLost, HistoryTooLarge.
+        """
         self.post(batch)
         ends = batch.change.left is Left.FINISHED
         if not ends and (self.has_begun or any(map(self._is_intent, batch.rows))):
@@ -121,18 +149,26 @@ class ItemJournal:
         return any(row.path is not None for row in self.rows)
 
     def record(self) -> ItemRecord:
-        """How far the item has come, for whoever goes on with it."""
+        """How far the item has come, for whoever goes on with it. Raises HistoryTooLarge."""
+        self._require_room()
         return ItemRecord(idx=self._idx, state="begun", output=self.text())
 
     def text(self) -> str:
         """The history as JSON."""
         history = [[row.type, row.path, row.attempt, row.body] for row in self.rows]
-        return dumps(history, limit=64 * (INLINE_LIMIT + BODY_LIMIT))
+        return dumps(history, limit=KEPT_LIMIT)
 
     def post(self, batch: Batch) -> None:
-        """Keep."""
+        """Keep. Raises HistoryTooLarge."""
         self.rows += batch.rows
+        self._size += sum(map(_size, batch.rows))
         self.writes += batch.change.writes
+        if self._keeps:
+            self._require_room()
+
+    def _require_room(self) -> None:
+        if self._size > self.limit:
+            raise HistoryTooLarge
 
     begin = append
     """It waits for nobody's disk but at the intent of an effect."""
@@ -191,7 +227,7 @@ class ItemRunner:
         state = RunState(self.body, frame=frame)
         state.given.update(self.pins)
         rows = _rows(history)
-        journal = ItemJournal(idx, rows, self.commit)
+        journal = ItemJournal(idx, rows, self.commit, keeps=self.body.undoes)
         journal.has_begun = bool(history)
         journal.attend(state)
         for row in rows:
@@ -221,6 +257,12 @@ class ItemRunner:
             )
             attempts = item.state.totals.attempts
             outcome = Slice(claim, item.state, around).run()
+        except HistoryTooLarge:
+            # Before the effect that wanted it kept; what runs beside that is asked to stop.
+            pool.stop(StopReason.CANCELED)
+            item.failure = HISTORY_TOO_LARGE
+            return Left.FINISHED
+        else:
             self.throttle.earn(outcome.state.totals.attempts - attempts)
         finally:
             self.pools.close(pool)
@@ -231,6 +273,10 @@ class ItemRunner:
 def failed_record(idx: int, failure: Mapping[str, Json]) -> ItemRecord:
     """An item that will not be done in this attempt of its map."""
     return ItemRecord(idx=idx, state="failed", error=dumps(failure, limit=FAILURE_LIMIT))
+
+
+def _size(row: Row) -> int:
+    return len(row.body or "")
 
 
 def _rows(history: Any) -> list[Row]:

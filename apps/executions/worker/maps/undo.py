@@ -14,7 +14,7 @@ from apps.executions.engine.slice_ports import LeaseLost
 from apps.executions.engine.state import RunStatus
 from apps.executions.engine.undoing import NAMED, unfinished
 from apps.executions.store.maps import ItemRecord
-from apps.executions.worker.maps.item import Item, ItemRunner
+from apps.executions.worker.maps.item import KEPT_LIMIT, Item, ItemRunner
 from apps.executions.worker.maps.ledger import text_of
 from apps.executions.worker.maps.work import Work
 from apps.workflows.graph.declaration import Json
@@ -59,6 +59,7 @@ class UndoRunner(ItemRunner):
         item = super().begin(idx, value, history=rows)
         # What is keyed may be undone again; what is not says so itself, by its intent.
         item.journal.has_begun = False
+        item.journal.limit = KEPT_LIMIT
         item.state.failing = None
         item.state.rescue.undoing = item.state.rescue.undoing or Undoing()
         return item

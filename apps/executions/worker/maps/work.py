@@ -17,7 +17,13 @@ from apps.executions.engine.failure import Failure
 from apps.executions.engine.mapping import ChunkCompleted
 from apps.executions.engine.slice_ports import ChunkClaim, LeaseLost, Left
 from apps.executions.engine.state import RunStatus
-from apps.executions.worker.maps.item import Item, ItemRunner, failed_record
+from apps.executions.worker.maps.item import (
+    HISTORY_TOO_LARGE,
+    HistoryTooLarge,
+    Item,
+    ItemRunner,
+    failed_record,
+)
 from apps.executions.worker.maps.ledger import Ledger
 from apps.executions.worker.maps.spending import Spending
 from apps.executions.worker.maps.watch import Watch, Word
@@ -96,8 +102,15 @@ class Work:
         """What items have done that are not through, for whoever goes on with the chunk."""
         for item in self.unfinished():
             journal = item.journal
-            if journal.has_history:
-                self.ledger.add(journal.record(), writes=journal.writes, strict=True)
+            if not journal.has_history:
+                continue
+            try:
+                record = journal.record()
+            except HistoryTooLarge:
+                item.failure = HISTORY_TOO_LARGE
+                self._settle(item)
+            else:
+                self.ledger.add(record, writes=journal.writes, strict=True)
 
     def unfinished(self) -> tuple[Item, ...]:
         """Items that have begun and are not through."""
