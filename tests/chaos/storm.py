@@ -243,6 +243,8 @@ class Storm:
                 self.violations.append(
                     f"{shape.name} {run_id} ended {state}: {trail(self.url, run_id)}"
                 )
+            elif run_id in lost:
+                continue  # Given up on its way, whatever it was to come to.
             elif missing := shape.owed(str(state)) - receiver.done(run_id):
                 never, given_up = self._whereabouts.judged(run_id, missing, crew.deaths)
                 self.items_given_up += given_up
