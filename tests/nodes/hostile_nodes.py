@@ -115,7 +115,16 @@ def _found_descriptors(parameters: Parameters) -> None:
 
 def _private(parameters: Parameters) -> None:
     """Whether something of the worker's is in the environment."""
-    known = {"PATH", "LANG", "TZ", "PYTHONPATH", "TMPDIR", "ORT_DISABLE_TELEMETRY", "LC_CTYPE"}
+    known = {
+        "PATH",
+        "LANG",
+        "LC_CTYPE",
+        "TZ",
+        "PWD",
+        "PYTHONPATH",
+        "TMPDIR",
+        "ORT_DISABLE_TELEMETRY",
+    }
     if set(os.environ) <= known | {name for name in os.environ if name.endswith("_THREADS")}:
         raise OSError("nothing")
 
