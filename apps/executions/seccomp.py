@@ -70,6 +70,7 @@ _CONFINED: Final[dict[str, tuple[int | None, int | None]]] = {
     "memfd_create": (319, 279),
     # Files by path or owner, not by the right to write them.
     "truncate": (76, 45),
+    "fallocate": (285, 47),
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -142,12 +143,13 @@ _IOCTLS: Final = (0x5401, 0x802C542A, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 """Is it a terminal, how wide; how much is there to read; blocking; closed on exec."""
 _FCNTLS: Final = (8, 10, 15, 1024, 1026)
 """Whom to signal with what when a descriptor is ready; leases; watching a directory."""
-_PR_SET_PDEATHSIG: Final = 1
+_PRCTLS: Final = (1, 4)
+"""To live on when the parent is dead; to hide from who measures."""
 _RULES: Final = (
     _Rule((53, 199), 1, _STREAM_PAIRS, is_allowed=True),
     _Rule((16, 29), 1, _IOCTLS, is_allowed=True),
     _Rule((72, 25), 1, _FCNTLS, is_allowed=False),
-    _Rule((157, 167), 0, (_PR_SET_PDEATHSIG,), is_allowed=False),
+    _Rule((157, 167), 0, _PRCTLS, is_allowed=False),
 )
 _OF_ITSELF: Final = {
     "kill": (62, 129),

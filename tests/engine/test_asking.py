@@ -67,7 +67,7 @@ def test_a_late_answer_is_not_taken_for_a_persons_word() -> None:
     assert world.folded().records[1].outputs == word.outputs
 
 
-@pytest.mark.parametrize("code", ["STEP_TIMEOUT", "PROCESS_DIED", "CPU_EXCEEDED"])
+@pytest.mark.parametrize("code", ["STEP_TIMEOUT", "PROCESS_DIED", "LIMIT_EXCEEDED"])
 def test_an_unsafe_effect_that_may_have_happened_is_in_doubt(code: str) -> None:
     world = asked(code=code)
     assert statuses(world) == {"a": "SUCCEEDED", "b": "IN_DOUBT", "c": "BLOCKED"}

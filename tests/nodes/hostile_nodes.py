@@ -229,6 +229,13 @@ def _threads(parameters: Parameters, context: NodeContext) -> None:
         threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 
 
+def _disk(parameters: Parameters, context: NodeContext) -> None:
+    """Small files, each removed at once: what counts is what is written."""
+    much = bytes(16 << 20)
+    while True:
+        Path("much").write_bytes(much)
+
+
 def _deep(parameters: Parameters, context: NodeContext) -> None:
     """Deeper than Python can go, and closed to those who would look."""
     for _ in range(3_000):
@@ -263,6 +270,7 @@ def _lives(parameters: Parameters, context: NodeContext) -> None:
 DEEDS: Final[dict[str, Callable[[Parameters, NodeContext], None]]] = {
     "lives": _lives,
     "threads": _threads,
+    "disk": _disk,
     "deep": _deep,
     "no json": _speaks(b"{"),
     "no object": _speaks(b"[]"),

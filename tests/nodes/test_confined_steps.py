@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from apps.executions.runner.directory import StepDirectories, WorkDirectory
-from apps.executions.runner.process import battery
+from apps.executions.runner.process import battery, lockdown
 from apps.executions.runner.process.endings import Ended, Ending
 from apps.executions.runner.process.pool import ProcessPool
 from apps.workflows.graph.declaration import node_type_of
@@ -105,10 +105,61 @@ def test_a_forged_message_is_the_steps_own_failure(
 
 
 @needs_walls
-def test_a_flood_of_threads_is_ended(node_bench: Bench) -> None:
-    failed = node_bench.failed(HOSTILE, {"attack": "threads"})
+@pytest.mark.parametrize(("deed", "what"), [("threads", "128 threads"), ("disk", "2 GiB")])
+def test_what_the_kernel_has_no_limit_for_is_bounded(
+    node_bench: Bench, deed: str, what: str
+) -> None:
+    failed = node_bench.failed(HOSTILE, {"attack": deed})
 
-    assert failed.code in {"PROCESS_DIED", "NODE_CRASHED"}
+    assert failed.code == "LIMIT_EXCEEDED"
+    assert what in failed.message
+
+
+OLDER_KERNEL = """
+import os, sys, tempfile
+from pathlib import Path
+from apps.executions.runner.process import lockdown
+from tests.nodes import hostile_nodes
+
+version = int(sys.argv[1])
+lockdown.version = lambda: version
+victim = Path(tempfile.mkdtemp(), "victim")
+victim.write_text("private")
+os.chdir(tempfile.mkdtemp())
+os.environ.clear()
+os.closerange(3, 256)
+told = hostile_nodes.Parameters(worker=int(sys.argv[2]), victim=str(victim))
+reading, writing = os.pipe()
+pid = os.fork()
+if pid == 0:
+    os.dup2(writing, 3)
+    os.closerange(4, 256)
+    os.setsid()
+    lockdown.lock_down(os.getcwd(), memory=100 << 20)
+    attacks = sorted(hostile_nodes.ATTACKS.items())
+    worked = [name for name, attack in attacks if hostile_nodes._worked(attack, told)]
+    os.write(3, repr(worked).encode())
+    os._exit(0)
+os.close(writing)
+os.waitpid(pid, 0)
+print(os.read(reading, 4096).decode(), victim.read_text())
+"""
+
+
+@needs_walls
+@pytest.mark.parametrize("version", [1, 2, 3, 4, 5])
+def test_an_older_landlock_holds_as_well(version: int) -> None:
+    if version > lockdown.version():
+        pytest.skip(f"this kernel has no version {version}")
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", OLDER_KERNEL, str(version), str(os.getpid())],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert done.stdout.strip() == "[] private"
 
 
 @needs_walls

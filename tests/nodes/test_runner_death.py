@@ -9,8 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from tests.nodes.confined import needs_walls
+
 SCRIPT = """
-import threading, time
+import sys, threading, time
 import django
 django.setup()
 from apps.workflows.graph.declaration import node_type_of
@@ -19,7 +23,7 @@ from tests.nodes.doubles import Logs, Stop, Surroundings, step_call
 from apps.executions.runner.local import LocalRunner
 
 runner = LocalRunner(doors=Surroundings().doors)
-process = node_type_of(sample_nodes.process)
+process = node_type_of(getattr(sample_nodes, sys.argv[1]))
 say = step_call(process, configuration={"number": "{{ 1 + 1 }}"})
 outcome = runner.run(say, stop=Stop(), logs=Logs())
 print(getattr(outcome, "outputs", outcome), flush=True)
@@ -59,8 +63,9 @@ def _wait(condition: Callable[[], bool], *, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def test_nothing_outlives_a_killed_worker() -> None:
-    command = [sys.executable, "-W", "ignore", "-c", SCRIPT]
+@pytest.mark.parametrize("where", ["process", pytest.param("sandbox", marks=needs_walls)])
+def test_nothing_outlives_a_killed_worker(where: str) -> None:
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, where]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline().startswith("{'value'")

@@ -28,6 +28,7 @@ DOUBTFUL: Final = frozenset(
         "PROCESS_DIED",
         "MEMORY_EXCEEDED",
         "CPU_EXCEEDED",
+        "LIMIT_EXCEEDED",
         "NODE_CRASHED",
     }
 )

@@ -30,6 +30,7 @@ CODES_BY_CLASS: Final[Mapping[ErrorClass, tuple[str, ...]]] = MappingProxyType(
             "PROCESS_DIED",
             "MEMORY_EXCEEDED",
             "CPU_EXCEEDED",
+            "LIMIT_EXCEEDED",
             "WORKER_LOST",
         ),
         ErrorClass.IN_DOUBT: ("EFFECT_IN_DOUBT",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -48,10 +47,20 @@ class StepDirectories:
 
 
 def _remove(path: Path) -> None:
-    """Whatever is in it: a step may have built it deeper than we can go, and closed its doors."""
-    with contextlib.suppress(RecursionError):
-        shutil.rmtree(path, ignore_errors=True)
+    """Whatever a step built in it, with one descriptor at a time: how deep, the step chose."""
+    found = [path]
+    for directory in found:
+        with contextlib.suppress(OSError):
+            for entry in list(os.scandir(directory)):
+                if entry.is_dir(follow_symlinks=False):
+                    found.append(Path(entry.path))
+                else:
+                    Path(entry.path).unlink()
+    for directory in reversed(found):
+        with contextlib.suppress(OSError):
+            directory.rmdir()
     if path.exists():
+        # Too deep for a path, or closed to those who would look.
         for program in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 subprocess.run(

@@ -302,6 +302,8 @@ def _outputs_of(ended: Ended, *, job: Job, memory: str) -> Any:
             raise failures.out_of_memory(memory)
         case Ending.CPU:
             raise failures.out_of_cpu(job.cpu)
+        case Ending.LIMIT:
+            raise failures.beyond(ended.beyond)
         case Ending.TIMEOUT:
             raise failures.timed_out()
         case Ending.DIED:

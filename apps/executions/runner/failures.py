@@ -40,6 +40,14 @@ def out_of_cpu(seconds: int) -> NodeError:
     )
 
 
+def beyond(limit: str) -> NodeError:
+    """The step's process was ended for a bound of the sandbox."""
+    return NodeError(
+        "LIMIT_EXCEEDED",
+        f"The step went beyond {limit}, which the sandbox allows; give it less to do.",
+    )
+
+
 def died(exit_code: int | None) -> NodeError:
     """The step's process went away by itself."""
     return NodeError(

@@ -23,6 +23,7 @@ class Ending(StrEnum):
     CRASHED = "crashed"
     MEMORY = "memory"
     CPU = "cpu"
+    LIMIT = "limit"
     TIMEOUT = "timeout"
     STOPPED = "stopped"
     DIED = "died"
@@ -50,13 +51,17 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """The outcome, with what was measured from outside the child."""
+    """The outcome, with what was measured from outside the child.
+
+    `beyond` names what it had too much of, where that is why it was ended.
+    """
 
     ending: Ending
     message: Mapping[str, Any]
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
     exit_code: int | None = None
+    beyond: str = ""
     stopped: StopReason | None = None
 
 

@@ -16,8 +16,6 @@ from apps.executions.runner.process.warm import Running, Zygote
 
 _IDLE_SECONDS = 900.0
 _POLL_SECONDS = 0.1
-_BEYOND = {"memory": Ending.MEMORY, "cpu": Ending.CPU}
-"""Why a zygote ends a step by itself."""
 _LAST_WORDS = {
     ending.value: ending for ending in (Ending.DONE, Ending.FAILED, Ending.CRASHED, Ending.MEMORY)
 }
@@ -56,14 +54,14 @@ class ProcessPool:
         if ending is Ending.DONE and not job.confined:
             zygote.keep(job.module)
         elif ending is Ending.DIED:
-            by_kernel = exited.get("code") == -signal.SIGXCPU
-            ending = Ending.CPU if by_kernel else _BEYOND.get(exited.get("reason", ""), ending)
+            ending = _cause(exited)
         return Ended(
             ending=ending,
             message=message,
             cpu_seconds=float(exited.get("cpu", 0.0)),
             peak_memory_bytes=int(exited.get("peak", 0)),
             exit_code=exited.get("code"),
+            beyond=exited.get("reason", ""),
             stopped=reason,
         )
 
@@ -90,6 +88,21 @@ class ProcessPool:
         for one in leaving:
             one.close()
         return zygote
+
+
+def _cause(exited: Mapping[str, Any]) -> Ending:
+    """Why a process went away: the zygote says why it ended one, the kernel by its signal."""
+    if exited.get("code") == -signal.SIGXCPU:
+        return Ending.CPU
+    match exited.get("reason"):
+        case "memory":
+            return Ending.MEMORY
+        case "cpu":
+            return Ending.CPU
+        case None | "":
+            return Ending.DIED
+        case _:
+            return Ending.LIMIT
 
 
 class _OverError(Exception):

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from apps.executions.runner.process import child
+from apps.executions.runner.process import child, readable
 from apps.executions.runner.process.channel import Channel
 
 PACKET = 1 << 16
@@ -34,6 +34,9 @@ _PAGE = resource.getpagesize()
 _SPARE_CPU_SECONDS = 2
 """We end who has used up its CPU; should we be gone or starved, the kernel does, a little later."""
 _MOST_THREADS = 128
+_MOST_WRITTEN = 2 << 30
+_WRITTEN = ("wchar", "write_bytes")
+"""By a call, or through a mapping."""
 _SCHEDULED = 2
 """Linux' name for the clock of what a process has really run (CPUCLOCK_SCHED)."""
 
@@ -55,6 +58,7 @@ def main(arguments: list[str]) -> None:
     """Import, say ready, then serve until the control socket closes."""
     control = socket.socket(fileno=int(arguments[0]))
     failed = _preload(arguments[1:])
+    readable.paths()  # Looked for once, for all children.
     wake, poke = os.pipe()
     os.set_blocking(poke, False)
     signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
@@ -200,8 +204,8 @@ def _watch(running: _Child) -> None:
     elif _cpu_seconds(running.pid) > running.cpu:
         running.reason = "cpu"
         _kill(running.pid)
-    elif running.confined and _threads(running.pid) > _MOST_THREADS:
-        running.reason = "threads"
+    elif running.confined and (beyond := _beyond(running.pid)):
+        running.reason = beyond
         _kill(running.pid)
 
 
@@ -213,12 +217,18 @@ def _cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-def _threads(pid: int) -> int:
-    """No limit of the kernel's counts those of one process."""
+def _beyond(pid: int) -> str:
+    """What a confined step has too much of and the kernel has no limit for; empty for nothing."""
     try:
-        return sum(1 for _ in Path(f"/proc/{pid}/task").iterdir())
+        if sum(1 for _ in Path(f"/proc/{pid}/task").iterdir()) > _MOST_THREADS:
+            return f"{_MOST_THREADS} threads"
+        for line in Path(f"/proc/{pid}/io").read_text(encoding="ascii").splitlines():
+            name, _, count = line.partition(": ")
+            if name in _WRITTEN and int(count) > _MOST_WRITTEN:
+                return f"{_MOST_WRITTEN >> 30} GiB written"
     except OSError:
-        return 0
+        pass  # It is gone.
+    return ""
 
 
 def _anonymous(pid: int) -> int:
