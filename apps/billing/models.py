@@ -14,6 +14,7 @@ from apps.kit.clock import now
 from apps.tenancy.constraints import TenantForeignKeyConstraint
 from apps.tenancy.managers import TenantManager
 from apps.tenancy.models import TenantModel, tenant_constraints
+from apps.tenancy.scope import current_tenant_id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,8 @@ class UsageQuerySet(models.QuerySet["UsageEntry"]):
     """Named questions about what was used."""
 
     def in_period(self, period: Period) -> UsageQuerySet:
-        """Entries of one month."""
-        return self.filter(period=period.key)
+        """Entries of one month, by the index that lists them in time."""
+        return self.filter(finished_at__gte=period.begins, finished_at__lt=period.ends)
 
     def totals(self) -> Totals:
         """The sums, in one query."""
@@ -47,13 +48,28 @@ class UsageQuerySet(models.QuerySet["UsageEntry"]):
 
 
 class UsageEntry(TenantModel):
-    """What one run used. `period` is the first day of the month in which it finished."""
+    """What one run used. `period` is the first day of the month in which it finished.
 
+    One is written at the end of every run: it has no index that another can stand in for.
+    """
+
+    tenant = models.ForeignKey(
+        "tenancy.Organization",
+        on_delete=models.CASCADE,
+        default=current_tenant_id,
+        editable=False,
+        related_name="+",
+        db_index=False,
+    )
     run_id = models.UUIDField()
     workflow_id = models.UUIDField()
     installation_id = models.UUIDField(null=True)
     environment = models.ForeignKey(
-        "tenancy.Environment", on_delete=models.PROTECT, db_constraint=False, related_name="+"
+        "tenancy.Environment",
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        related_name="+",
+        db_index=False,
     )
     state = models.CharField(max_length=20, help_text="How the run ended.")
     finished_at = models.DateTimeField()
@@ -80,7 +96,6 @@ class UsageEntry(TenantModel):
             ),
         ]
         indexes: ClassVar[list[Any]] = [
-            models.Index(fields=["tenant", "period"], name="usage_entry_period_idx"),
             models.Index(fields=["tenant", "-finished_at", "-id"], name="usage_entry_time_idx"),
         ]
 
