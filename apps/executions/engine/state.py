@@ -68,7 +68,10 @@ RUN_TRANSITIONS: Mapping[RunStatus, frozenset[RunStatus]] = MappingProxyType(
             {_R.RUNNING, _R.COMPENSATING, _R.CANCELING, _R.SUCCEEDED, _R.PARTIAL, _R.FAILED}
         ),
         _R.COMPENSATING: frozenset(
-            {_R.RUNNING, _R.PAUSED, _R.CANCELING, _R.FAILED, _R.CANCELED, _R.TIMED_OUT}
+            {
+                *(_R.RUNNING, _R.PAUSED, _R.CANCELING, _R.FAILED, _R.CANCELED, _R.TIMED_OUT),
+                _R.SUCCEEDED,  # What was started to undo another's work, and did.
+            }
         ),
         _R.CANCELING: frozenset({_R.COMPENSATING, _R.CANCELED, _R.TIMED_OUT}),
         _R.SUCCEEDED: frozenset(),

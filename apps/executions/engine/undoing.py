@@ -81,6 +81,9 @@ def _end(state: RunState, undoing: Undoing) -> Event:
     then = undoing.then
     if then is not None and missed is None and state.step(then).index in state.rescue.standby:
         return RunCompensated(then=then)
+    if missed is None and undoing.cause is None:
+        # Nothing failed in it, nobody canceled it: it was there to undo what an item did.
+        return RunEnded(status=RunStatus.SUCCEEDED)
     return RunEnded(status=RunStatus.FAILED, error=missed or undoing.cause)
 
 
