@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -75,6 +76,15 @@ def _memory(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Out
     hoard: list[Any] = []
     while True:
         hoard.append(bytearray(20 << 20))
+
+
+def _grow(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
+    """Hold 16 MiB more than the process ever has."""
+    hoard: list[Any] = []
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + (16 << 10)
+    while resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < most:
+        hoard.append(bytearray(b"x") * (4 << 20))
+    return {"value": None}
 
 
 def _spin(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
@@ -156,6 +166,7 @@ _ACTS: dict[str, Callable[[Parameters, Inputs, NodeContext], Outputs]] = {
     "crash": _crash,
     "hang": _hang,
     "memory": _memory,
+    "grow": _grow,
     "spin": _spin,
     "exit": _exit,
     "segfault": _segfault,

@@ -140,6 +140,15 @@ def test_what_a_coroutine_and_its_tasks_run_is_measured(node_bench: Bench) -> No
     assert idle.usage.cpu_seconds < 0.1
 
 
+@pytest.mark.parametrize("node_type", [INLINE, COROUTINE], ids=["thread", "loop"])
+def test_what_a_step_makes_its_process_grow_by_is_recorded(
+    node_bench: Bench, node_type: NodeType
+) -> None:
+    done = node_bench.done(node_type, {"mode": "grow"})
+
+    assert done.usage.peak_memory_bytes >= 16 << 20
+
+
 def test_the_document_may_give_a_step_more_memory(node_bench: Bench) -> None:
     more = Node(
         id="step",

@@ -145,13 +145,15 @@ class Executor:
 
     def _on_loop(self, work: Work) -> Any:
         coroutine = _handler(work.call.node_type)(work.model, work.inputs, work.context)
-        meter = Meter()
+        meter, most = Meter(), _peak()
         future = self._running_loop().start(coroutine, meter)
         try:
             return _awaited(future, work)
         finally:
             future.cancel()
             work.execution.cpu_seconds += meter.seconds
+            # As of a step in a thread: it is one among others.
+            work.execution.peak_memory_bytes = max(0, _peak() - most)
 
     def _in_thread(self, work: Work) -> Any:
         job = self._threads.start(partial(_here, work))
