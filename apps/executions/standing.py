@@ -25,7 +25,7 @@ from apps.tenancy.models import EnvironmentKind
 KEPT: Final = 1_024
 LANE_LIMIT: Final = 2_000
 """Most slots of one tenant at once: a claim counts those in use."""
-_ASK: Final = "SELECT executions_standing_5(%s, %s, %s, %s::text[])"
+_ASK: Final = "SELECT executions_standing_7(%s, %s, %s, %s::text[])"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

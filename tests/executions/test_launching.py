@@ -225,7 +225,7 @@ def test_what_one_tenant_knows_helps_no_other(
         begin(globex, workflow_id)
     with scope.tenant(globex.id, actor=globex.owner), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_standing_5(%s, %s, 'PRODUCTION', '{}')", [globex.id, workflow_id]
+            "SELECT executions_standing_7(%s, %s, 'PRODUCTION', '{}')", [globex.id, workflow_id]
         )
         assert cursor.fetchone() == (None,)
         assert not Run.objects.exists()
