@@ -1,4 +1,4 @@
-"""`python -m tests.chaos matrix|storm|mutants|chaos|soak`: a table, and an exit code that says."""
+"""`python -m tests.chaos matrix|storm|mutants|chaos|sizes|soak`: a table; the exit code says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.chaos.campaign import Campaign  # noqa: E402
 def main() -> int:
     """What the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("what", choices=("matrix", "storm", "mutants", "chaos", "soak"))
+    parser.add_argument("what", choices=("matrix", "storm", "mutants", "chaos", "sizes", "soak"))
     parser.add_argument("--only", default="", help="cells and storms whose name holds this")
     parser.add_argument("--seed", default=f"{dt.datetime.now(dt.UTC):%Y-%m-%d}")
     parser.add_argument("--scale", type=float, default=1.0, help="of a storm's runs")
@@ -38,6 +38,8 @@ def main() -> int:
             campaign.matrix()
         if told.what in ("storm", "chaos"):
             campaign.storms()
+        if told.what in ("sizes", "soak"):
+            campaign.sizes()
         if told.what == "soak":
             campaign.soak(minutes=told.minutes)
     return campaign.verdict()

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 
 from apps.kit.ids import uuid7
 from config.supervisor.backends import Backends
-from tests.chaos import house, mix, nursery, sink
+from tests.chaos import house, mix, nursery, sink, sizes
 from tests.chaos.asking import ask
 from tests.chaos.cells import Cell, Story, every_cell
 from tests.chaos.checks import CHECKS, connected
@@ -179,6 +179,7 @@ class Campaign:
         tenants: Sequence[Tenant] = (),
         finally_say: Callable[[Storm], str] | None = None,
         families: Families | None = None,
+        least: int = 20,
         **told: Any,
     ) -> None:
         """One storm, if it is wanted."""
@@ -195,7 +196,7 @@ class Campaign:
             storm.blow(
                 self.table,
                 self.workers,
-                runs=max(20, round(runs * self.scale)),
+                runs=max(least, round(runs * self.scale)),
                 draw=draw,
                 monkeys_of=monkeys_of,
                 **told,
@@ -249,6 +250,10 @@ class Campaign:
             draw=lambda chance: mix.shape("diamond", chance),
             finally_say=latencies,
         )
+
+    def sizes(self) -> None:
+        """The storms whose size is written down."""
+        sizes.play(self)
 
     # --- soak
 

@@ -43,8 +43,32 @@ def large(parameters: Size, inputs: Inputs, context: NodeContext) -> Outputs:
     return {"value": "x" * (parameters.kilobytes * 1024)}
 
 
+class Count(NodeParameters):
+    """How many."""
+
+    count: int = 100
+
+
+@node(
+    "chaos.numbers",
+    version=1,
+    title="Numbers",
+    effect=Effect.PURE,
+    inputs={"value": _ANY},
+    outputs={"value": Port.JSON},
+    example=Example(),
+)
+def numbers(parameters: Count, inputs: Inputs, context: NodeContext) -> Outputs:
+    """A list, for a map: as an object where it is long."""
+    return {"value": list(range(parameters.count))}
+
+
 _KNOWN: Final = {one.key for one in catalogue.all_types()}
-OWN: Final = (*(one for one in TYPES if one.key not in _KNOWN), node_type_of(large))
+OWN: Final = (
+    *(one for one in TYPES if one.key not in _KNOWN),
+    node_type_of(large),
+    node_type_of(numbers),
+)
 
 
 def install() -> None:

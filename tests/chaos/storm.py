@@ -80,10 +80,14 @@ class Storm:
         draw: Callable[[random.Random], Shape],
         monkeys_of: Callable[[Crew], Sequence[Monkey]],
         due: float = RECOVERY_LIMIT,
+        lasting: float = 0.0,
         shapes: dict[uuid.UUID, Shape] | None = None,
         **told: Any,
     ) -> None:
-        """Start, wait, reckon, one row of the table; recovery is `due` in so many seconds."""
+        """Start, wait, reckon, one row of the table; recovery is `due` in so many seconds.
+
+        `lasting`: for so long runs are started, else one after the other.
+        """
         if shapes is None:
             shapes = taught(workers, draw, self.chance, count=min(runs, KINDS))
         absorbed = workers.sink.absorbed()
@@ -92,7 +96,7 @@ class Storm:
             for monkey in monkeys_of(crew):
                 crew.also(monkey)
             began = time.monotonic()
-            self._start(crew, shapes, runs)
+            self._start(crew, shapes, runs, pause=lasting / runs)
             self._wait(crew)
             seconds = time.monotonic() - began
         finally:
@@ -120,7 +124,9 @@ class Storm:
         if self.violations:
             table.say(workers.log_tail()[-1500:])
 
-    def _start(self, crew: Crew, shapes: dict[uuid.UUID, Shape], runs: int) -> None:
+    def _start(
+        self, crew: Crew, shapes: dict[uuid.UUID, Shape], runs: int, *, pause: float
+    ) -> None:
         versions = list(shapes)
         for number in range(runs):
             version = versions[number % len(versions)]
@@ -129,6 +135,9 @@ class Storm:
             run_id = self._surely(lambda: self._begin(tenant, version, shape), crew)  # noqa: B023
             self.runs[str(run_id)] = (tenant, shape)
             self._poke(crew, run_id, shape.poke)
+            if pause:
+                self._attend(crew)
+                time.sleep(pause)
 
     def _begin(self, tenant: Tenant, version: uuid.UUID, shape: Shape) -> uuid.UUID:
         if self.families is not None and isinstance(shape, Kin):

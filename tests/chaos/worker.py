@@ -31,6 +31,7 @@ from apps.executions.engine.ports import (
 )
 from apps.executions.engine.slice_ports import Claim
 from apps.executions.runner.local import LocalRunner
+from apps.executions.runner.platform import store_of
 from apps.executions.store.connections import Connection, conninfo_from_settings
 from apps.executions.worker import documents as stored
 from apps.executions.worker.lease import Lease
@@ -167,6 +168,7 @@ def work(told: Mapping[str, Any], documents: Mapping[str, Any], say: Callable[[s
         hooks=Hooks(
             tick=lambda: process._tick(runner.local) if told.get("relay", True) else None,
             recycle=recycle,
+            open_objects=store_of,
             **(bells(told["pools"]) if told.get("bell") else {}),
         ),
     )
