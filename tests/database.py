@@ -45,9 +45,7 @@ def destroy(name: str) -> None:
     """Drop it; the template goes with the cluster."""
     connections.close_all()
     with roles.connect(os.environ[OWNER_URL]) as owner:
-        owner.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
-        )
+        roles.drop_database(owner, name)
 
 
 def url(role: str) -> str:
@@ -74,7 +72,7 @@ def as_engine() -> Iterator[None]:
 
 
 def _create(owner: Any, name: str, *, template: str | None = None) -> None:
-    owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+    roles.drop_database(owner, name)
     copied = sql.SQL(" TEMPLATE {}").format(sql.Identifier(template)) if template else sql.SQL("")
     owner.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)) + copied)
 

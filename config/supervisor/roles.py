@@ -25,6 +25,11 @@ PASSWORD_BYTES: Final = 24
 # Nothing a web or worker process does may step over row-level security.
 POWERLESS: Final = "LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE NOREPLICATION"
 
+_SEND_AWAY: Final = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+    " WHERE datname = %s AND usename IS NOT NULL"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class RoleUrls:
@@ -162,7 +167,21 @@ def throwaway_database(source: Mapping[str, str]) -> Iterator[dict[str, str]]:
         yield {**source, **moved}
     finally:
         with connect(source["DATABASE_URL"]) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(identifier))
+            drop_database(connection, name)
+
+
+def drop_database(connection: psycopg.Connection, name: str) -> None:
+    """Whoever is in it is sent away, if it is there at all.
+
+    By FORCE nobody but a superuser sends autovacuum away: then the others are, and a drop without
+    it asks autovacuum to go and waits for that.
+    """
+    identifier = sql.Identifier(name)
+    try:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(identifier))
+    except psycopg.errors.InsufficientPrivilege:
+        connection.execute(_SEND_AWAY, (name,))
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(identifier))
 
 
 def connect(url: str) -> psycopg.Connection:

@@ -146,6 +146,11 @@ class Nursery:
                 else:
                     self.is_ready = True
                 self.changed.notify_all()
+        # The one that would say who has died is gone, and all of them with it: wait for nobody.
+        with self.changed:
+            for worker in self.workers.values():
+                worker.died = True
+            self.changed.notify_all()
 
 
 @contextmanager

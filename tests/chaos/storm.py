@@ -101,7 +101,7 @@ class Storm:
             seconds = time.monotonic() - began
         finally:
             crew.close()
-            self._chores(crew)
+        self._chores(crew)
         self._reckon(workers.sink, crew)
         if crew.recoveries and (p95 := percentile(crew.recoveries, 0.95)) > due:
             self.violations.append(f"recovery p95 {p95:.1f} s, due in {due:g} s")
