@@ -12,7 +12,7 @@ from functools import cache
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, transaction
 
 from apps.executions import history
 from apps.executions.engine.state import IllegalTransition
@@ -23,6 +23,8 @@ from apps.tenancy import periodic, scope
 SHOWN: Final = 20
 FOLDED: Final = 200
 """Runs per tenant, the newest, whose history is folded."""
+_PATIENTLY: Final = "SET LOCAL statement_timeout = '10min'"
+"""All rows are read, and there may be very many: nobody waits for this as for a page."""
 _TENANT: Final = "TENANT"
 _ENGINE: Final = "ENGINE"
 
@@ -37,7 +39,8 @@ class Violation:
 
 def verify() -> list[Violation]:
     """Everything, tenant by tenant; run by the engine's role, which alone sees the workers."""
-    found = [*_violations(_ENGINE)]
+    with transaction.atomic():
+        found = [*_violations(_ENGINE)]
     for organization in periodic.tenants():
         found += verify_tenant(organization.pk)
     return found
@@ -51,6 +54,7 @@ def verify_tenant(tenant_id: UUID) -> list[Violation]:
 
 def _violations(kind: str) -> Iterator[Violation]:
     with connection.cursor() as cursor:
+        cursor.execute(_PATIENTLY)
         for of, name, query in _queries():
             if of != kind:
                 continue

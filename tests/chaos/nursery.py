@@ -123,10 +123,14 @@ class Nursery:
 
     def log_of(self, worker: Worker, *, lines: int = 20) -> str:
         """What the engine said of one of them, and when."""
+        return self.log_with(str(worker.worker_id), lines=lines)
+
+    def log_with(self, words: str, *, lines: int = 20) -> str:
+        """What was said with these words in it, last."""
         self.errors.flush()
         with open(self.errors.name, "rb") as log:  # noqa: PTH123 - a file by its open name
             told = log.read().decode(errors="replace").splitlines()
-        return "\n".join([line for line in told if str(worker.worker_id) in line][-lines:])
+        return "\n".join([line for line in told if words in line][-lines:])
 
     def _tell(self, command: Mapping[str, Any]) -> None:
         assert self.child.stdin is not None

@@ -236,10 +236,11 @@ class Storm:
         # A step fails with the code of its child.
         above = {parent for run_id, _, _, parent in rows if run_id in lost}
         self.given_up = len(lost)
+        unexplained = [one for one in lost - above if not crew.deaths.are_enough(one)]
         self.violations += [
-            f"{run_id} ended WORKER_LOST after {crew.deaths.told(run_id)}"
-            for run_id in lost - above
-            if not crew.deaths.are_enough(run_id)
+            f"{run_id} ended WORKER_LOST after {crew.deaths.told(run_id)}:"
+            f" {crew.nursery.log_with(run_id)}"
+            for run_id in unexplained
         ]
         if self.families is not None:
             self.violations += self.families.unsound(self.runs, self.url, receiver, lost | above)
