@@ -18,6 +18,7 @@ http = get_asgi_application()
 
 from config.api_handler import ApiHandler, api_first  # noqa: E402
 from config.body_cap import BodyCap  # noqa: E402
+from config.pooling import warm_first  # noqa: E402
 from config.schema import schema  # noqa: E402 - needs the apps, which the line above loads
 from config.socket import Socket  # noqa: E402
 
@@ -44,6 +45,7 @@ application: Any = ProtocolTypeRouter(
     }
 )
 
+warm_first()
 # What is loaded by now stays: no collection shall look at it again.
 gc.collect()
 gc.freeze()
