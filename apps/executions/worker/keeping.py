@@ -18,6 +18,7 @@ from apps.executions.store.connections import Connection, Connections
 from apps.executions.worker.lease import Lease
 from apps.executions.worker.places import Places
 from apps.executions.worker.settings import Hooks, LoopSettings
+from apps.executions.worker.trouble import Trouble
 from apps.executions.worker.turns import AnyTurn, Turns
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Keeper:
         self._turns = turns
         self._places = places
         self._ring = ring
+        self.trouble = Trouble()
         self._orphans: set[int] = set()
         self._draining = threading.Event()
         self._closing = threading.Event()
@@ -101,7 +103,7 @@ class Keeper:
             try:
                 self._beat(sent_at, connections)
             except Exception as error:
-                logger.warning("the heartbeat failed: %s", error)
+                self.trouble.met("the heartbeat failed", error)
                 connections.drop()
             if self._lease.is_lost():
                 self._turns.nudge_all()
@@ -134,7 +136,7 @@ class Keeper:
             try:
                 self._hooks.tick()
             except Exception as error:
-                logger.warning("what was asked is asked again: %s", error)
+                self.trouble.met("what was asked is asked again", error)
 
     def tidies(self) -> None:
         """Tidy up each second; wake chunks whose items' runs have ended, when there is news.
@@ -155,7 +157,7 @@ class Keeper:
                 if item_runs.wake(self._connections.get()).intersection(self._settings.pools):
                     self._ring()
             except Exception as error:
-                logger.warning("tidying up failed: %s", error)
+                self.trouble.met("tidying up failed", error)
                 self._connections.drop()
 
     def _tidy(self) -> None:

@@ -18,6 +18,7 @@ from apps.executions.store.resilient import is_outage
 from apps.executions.worker.maps.pools import Pools
 from apps.executions.worker.pool import SlicePool
 from apps.executions.worker.shop import Shop
+from apps.executions.worker.trouble import is_mismatch
 
 logger = logging.getLogger(__name__)
 
@@ -74,14 +75,18 @@ class LeasedTurn(ABC, Generic[C, P]):
             self._drop(broken=False)
         except Exception as error:
             # An outage is nobody's death: three of them must not give up what was under way.
-            broken = not is_outage(error)
-            logger.log(
-                logging.ERROR if broken else logging.WARNING,
-                "the %s broke off",
-                self.WHAT,
-                exc_info=broken,
-            )
+            mismatch = is_mismatch(error)
+            broken = not (mismatch or is_outage(error))
+            if broken:
+                logger.exception("the %s broke off", self.WHAT)
+            else:
+                self.shop.trouble.met(f"the {self.WHAT} broke off", error)
+            if mismatch:
+                self.shop.trouble.hold_back()
             self._drop(broken=broken)
+        else:
+            if not self.shop.trouble.is_over:
+                self.shop.trouble.end()
         self.busy_ms = (time.monotonic() - began) * 1000 * self.claim.slots
 
     @abstractmethod
@@ -106,5 +111,5 @@ class LeasedTurn(ABC, Generic[C, P]):
             )
         except Exception as error:
             # The loop finds an item without a turn, or the reaper one without a lease.
-            logger.warning("what was claimed was not given back: %s", error)
+            self.shop.trouble.met("what was claimed was not given back", error)
             connections.drop()

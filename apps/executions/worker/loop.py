@@ -32,6 +32,7 @@ from apps.executions.worker.readings import Readings
 from apps.executions.worker.settings import Hooks, LoopSettings
 from apps.executions.worker.shop import Shop
 from apps.executions.worker.task_turn import TaskTurn
+from apps.executions.worker.trouble import is_mismatch
 from apps.executions.worker.turn import Turn, Warm
 from apps.executions.worker.turns import AnyTurn, Turns
 from apps.workflows.graph.catalogue import Catalogue
@@ -80,6 +81,7 @@ class EngineLoop:
             places=self._places,
             ring=self.ring,
         )
+        self._trouble = self._keeper.trouble
         self._steps = ThreadPoolExecutor(
             settings.runs_at_once * SLOTS_LIMIT + sum(map(settings.places, settings.pools)),
             thread_name_prefix="engine-step",
@@ -114,6 +116,7 @@ class EngineLoop:
             read_key=self._hooks.read_key,
             asked=self._keeper.asked.set,
             news=self._keeper.news.set,
+            trouble=self._trouble,
         )
 
     # --- from outside
@@ -188,14 +191,19 @@ class EngineLoop:
     def _claims(self) -> None:
         while not self._keeper.is_closing():
             self._bell.clear()
+            if not self._trouble.is_over:
+                self._keeper.pause(self._trouble.pause())
             try:
                 self._read_mail()
                 more = self._claim_all()
             except Exception as error:
-                logger.warning("claiming failed: %s", error)
+                self._trouble.met("claiming failed", error)
                 self._connections.drop()
                 more = set()
-                self._keeper.pause(random.uniform(0.1, 1.0))  # noqa: S311
+                if is_mismatch(error):
+                    self._trouble.hold_back()
+                else:
+                    self._keeper.pause(random.uniform(0.1, 1.0))  # noqa: S311
             if more:
                 self._look(more)
             elif hasty := self._expecting.pools():

@@ -20,6 +20,7 @@ from apps.executions.worker.pool import Pace, SlicePool
 from apps.executions.worker.readings import Readings
 from apps.executions.worker.settings import Tell
 from apps.executions.worker.throttles import Throttles
+from apps.executions.worker.trouble import Trouble
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class Shop:
     """A wait has something to ask of the rest of the product."""
     news: Callable[[], None]
     """An item has ended, or there is a place for one: whoever looks after it is to be woken."""
+    trouble: Trouble
 
     def step_pool(self, runner: StepRunner | None = None) -> SlicePool:
         """What runs the steps of one turn."""
