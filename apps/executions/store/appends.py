@@ -20,7 +20,7 @@ _APPEND_FEW: Final = (
     " $7::text, $8::int, $9::jsonb, $10::text, $11::text, $12::int, $13::jsonb)"
 )
 _APPEND_BATCH: Final = (
-    "SELECT engine_append_batch_5($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
+    "SELECT engine_append_batch_7($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
     " $6::int[], $7::jsonb[], $8::uuid[], $9::int[], $10::text[], $11::text[], $12::int[],"
     " $13::jsonb[])"
 )
