@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
@@ -25,7 +26,7 @@ from apps.executions.engine.seeds import top_of
 from apps.executions.engine.state import RunStatus
 from apps.executions.errors import PastEffect
 from apps.executions.history import all_events
-from apps.executions.item_effects import item_effects
+from apps.executions.item_effects import NOTHING_SPARED, Spared, effects_of_item, item_effects
 from apps.executions.models import AWAITED, ParentKind, Run, RunEvent
 from apps.kit.errors import Refusal
 from apps.tenancy import scope
@@ -34,7 +35,7 @@ from apps.workflows.graph.callees import SUBWORKFLOW
 from apps.workflows.graph.declaration import Effect, NodeType
 
 CHAIN_SHOWN = 100
-_TAKE_OVER = "SELECT engine_map_inherit_3(%s, %s, %s, %s::text[])"
+_TAKE_OVER = "SELECT engine_map_inherit_7(%s, %s, %s, %s::text[], %s::jsonb, %s::text[])"
 CHILDREN_LOOKED_AT = 500
 _UNDER = (*AWAITED, ParentKind.ITEM)
 _DONE = (RunStatus.SUCCEEDED, RunStatus.PARTIAL)
@@ -69,60 +70,98 @@ def state_at(run: Run, plan: Plan, *, seq: int) -> RunState:
 
 
 def past_effects(
-    lineage_id: uuid.UUID,
+    runs: Any,
     types: Mapping[str, tuple[str, NodeType]],
     *,
+    bodies: Mapping[str, Plan],
     kept: Collection[str] = (),
-    spared: Collection[str] = (),
+    spared: Spared = NOTHING_SPARED,
 ) -> tuple[PastEffect, ...]:
-    """What the lineage has done to the world by these nodes (`types`: step and type by node id).
+    """What these runs have done to the world by these nodes (`types`: step and type by node id).
 
     An UNSAFE effect in doubt is among them; every other one in doubt dedupes by its key. What
-    stands at or below `kept` paths does not run again; `spared` are maps whose done items do not.
+    stands at or below `kept` paths does not run again, nor does what is spared of maps.
     """
-    found: dict[tuple[str, bool], PastEffect] = {}
-    for path, at, kind in _ends(lineage_id, _tops(types)):
-        node_id = node_of(path)
-        if node_id not in types or is_kept(path, kept):
+    found: list[PastEffect] = []
+    for path, at, kind in _ends(runs, _tops(types)):
+        if is_kept(path, kept):
             continue
-        step, node_type = types[node_id]
         in_doubt = kind != "step.completed"
-        if in_doubt and node_type.effect is not Effect.UNSAFE:
-            continue
-        before = found.get((node_id, in_doubt))
-        found[node_id, in_doubt] = PastEffect(
-            path=step,
-            node_id=node_id,
-            node_type=node_type.type,
-            effect=str(node_type.effect),
-            happened_at=at if before is None else max(at, before.happened_at),
-            times=1 if before is None else before.times + 1,
-            in_doubt=in_doubt,
-        )
-    for one in item_effects(_ended(lineage_id), types, kept=kept, spared=spared):
+        found += _effects(types, node_of(path), at, in_doubt=in_doubt)
+    for one in item_effects(_ended(runs), types, bodies=bodies, kept=kept, spared=spared):
         step, node_type = types[one.node_id]
-        before = found.get((one.node_id, one.in_doubt))
-        found[one.node_id, one.in_doubt] = PastEffect(
-            path=step,
-            node_id=one.node_id,
-            node_type=node_type.type,
-            effect=str(node_type.effect),
-            happened_at=one.at if before is None else max(one.at, before.happened_at),
-            times=one.times if before is None else before.times + one.times,
-            in_doubt=one.in_doubt,
+        found.append(
+            _effect(step, one.node_id, node_type, one.at, one.times, in_doubt=one.in_doubt)
+        )
+    return merged(found)
+
+
+def effects_in_item(
+    runs: Any,
+    types: Mapping[str, tuple[str, NodeType]],
+    *,
+    kept: Collection[str],
+    item: tuple[str, int],
+) -> tuple[PastEffect, ...]:
+    """What one item of a map has done in these runs, where it ran in memory."""
+    found: list[PastEffect] = []
+    for seen in effects_of_item(_ended(runs), types, kept=kept, item=item):
+        found += _effects(types, seen.node_id, seen.at, in_doubt=seen.in_doubt)
+    return merged(found)
+
+
+def merged(effects: Iterable[PastEffect]) -> tuple[PastEffect, ...]:
+    """Each once, with how often and when it happened last."""
+    found: dict[tuple[str, str, bool], PastEffect] = {}
+    for one in effects:
+        key = (one.path, one.node_id, one.in_doubt)
+        before = found.get(key)
+        found[key] = (
+            one
+            if before is None
+            else replace(
+                before,
+                happened_at=max(before.happened_at, one.happened_at),
+                times=before.times + one.times,
+            )
         )
     return tuple(found.values())
 
 
-def take_over_items(source: uuid.UUID, run_id: uuid.UUID, paths: Collection[str]) -> None:
+def _effects(
+    types: Mapping[str, tuple[str, NodeType]], node_id: str, at: dt.datetime, *, in_doubt: bool
+) -> Iterator[PastEffect]:
+    if node_id in types:
+        step, node_type = types[node_id]
+        if not in_doubt or node_type.effect is Effect.UNSAFE:
+            yield _effect(step, node_id, node_type, at, 1, in_doubt=in_doubt)
+
+
+def _effect(
+    step: str, node_id: str, node_type: NodeType, at: dt.datetime, times: int, *, in_doubt: bool
+) -> PastEffect:
+    return PastEffect(
+        path=step,
+        node_id=node_id,
+        node_type=node_type.type,
+        effect=str(node_type.effect),
+        happened_at=at,
+        times=times,
+        in_doubt=in_doubt,
+    )
+
+
+def take_over_items(source: uuid.UUID, run_id: uuid.UUID, spared: Spared) -> None:
     """What maps of an earlier run have done is done for the later one, before it begins."""
     with connection.cursor() as cursor:
+        but = {} if spared.item is None else {spared.item[0]: spared.item[1]}
+        maps, failed = list(spared.maps), list(spared.failed)
         tenant_id = scope.current_tenant_id()
-        cursor.execute(_TAKE_OVER, [tenant_id, source, run_id, list(paths)])
+        cursor.execute(_TAKE_OVER, [tenant_id, source, run_id, maps, json.dumps(but), failed])
 
 
-def _ended(lineage_id: uuid.UUID) -> dict[uuid.UUID, dt.datetime]:
-    rows = members(lineage_id).values_list("pk", "finished_at", "created_at")
+def _ended(runs: Any) -> dict[uuid.UUID, dt.datetime]:
+    rows = runs.values_list("pk", "finished_at", "created_at")
     return {pk: finished or created for pk, finished, created in rows}
 
 
@@ -135,24 +174,26 @@ class Below:
 
 
 def children(
-    lineage_id: uuid.UUID,
+    runs: Any,
     tops: Collection[str],
     *,
     kept: Collection[str] = (),
-    spared: Collection[str] = (),
+    spared: Spared = NOTHING_SPARED,
 ) -> tuple[Below, ...]:
-    """Runs that steps at or below these have waited for, in any run of the lineage.
+    """Runs that steps at or below these have waited for, in any of these runs.
 
-    What is `kept` does not run again, nor do items that are done of maps that are `spared`.
+    What is `kept` does not run again, nor do items that are done of maps that are spared; the one
+    that does is looked at for itself.
     """
-    rows = Run.objects.filter(parent_id__in=members(lineage_id).values("pk")).summary()
+    rows = Run.objects.filter(parent_id__in=runs.values("pk")).summary()
     below = rows.filter(parent_kind__in=_UNDER).order_by("id")[:CHILDREN_LOOKED_AT]
+    alone = None if spared.item is None else f"{spared.item[0]}[{spared.item[1]}]"
     found: list[Below] = []
     for one in below:
         path = one.parent_path or ""
         top = top_of(path)
-        is_done = one.status in _DONE and path.rpartition("[")[0] in spared
-        if top not in tops or is_done or is_kept(path, kept):
+        is_done = one.status in _DONE and path.rpartition("[")[0] in spared.maps
+        if top not in tops or is_done or path == alone or is_kept(path, kept):
             continue
         found += (Below(top=top, run=child) for child in _called_by(one))
     return tuple(found)
@@ -195,10 +236,11 @@ def effects_below(below: Iterable[Below]) -> tuple[PastEffect, ...]:
 
 def _has_touched(run: Run) -> bool:
     try:
-        types = effects_of(compiled_of(version_of(run.version_id)).plan)
+        plan = compiled_of(version_of(run.version_id)).plan
     except Refusal:
         return True  # Nobody can tell.
-    if types and past_effects(run.lineage_id, types):
+    types = effects_of(plan)
+    if types and past_effects(members(run.lineage_id), types, bodies=plan.bodies):
         return True
     return any(_has_touched(one) for under in _under(run) for one in _called_by(under))
 
@@ -215,7 +257,7 @@ def _tops(types: Mapping[str, tuple[str, NodeType]]) -> Collection[str]:
     return {step for step, _ in types.values()}
 
 
-def _ends(lineage_id: uuid.UUID, tops: Collection[str]) -> Iterable[tuple[str, Any, str]]:
+def _ends(runs: Any, tops: Collection[str]) -> Iterable[tuple[str, Any, str]]:
     """Completions that came from running, and ends that leave it open what happened."""
     begun = RunEvent.objects.filter(
         run_id=OuterRef("run_id"),
@@ -226,9 +268,7 @@ def _ends(lineage_id: uuid.UUID, tops: Collection[str]) -> Iterable[tuple[str, A
     ran = Q(type="step.completed") & ~Q(body__has_key="origin")
     doubted = Q(type="step.failed", body__error__code__in=list(DOUBTFUL))
     cut_off = Q(Exists(begun), type="step.canceled")
-    rows = RunEvent.objects.filter(
-        ran | doubted | cut_off, run_id__in=members(lineage_id).values("pk")
-    )
+    rows = RunEvent.objects.filter(ran | doubted | cut_off, run_id__in=runs.values("pk"))
     for path, at, kind in rows.order_by("at").values_list("path", "at", "type").iterator(1_000):
         if path is not None and top_of(path) in tops:
             yield path, at, kind

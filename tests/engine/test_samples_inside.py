@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.executions.engine.calls import given_to
+from apps.executions.engine.calls import given_below, given_to, said_of_item
 from apps.executions.engine.codec import encode
 from apps.executions.engine.fold import Around, RunState, moved
 from apps.executions.engine.frames import Frame
@@ -15,7 +15,7 @@ from apps.executions.engine.history import Event, RunQueued
 from apps.executions.engine.lineage import path_to
 from apps.executions.engine.paths import node_of
 from apps.executions.engine.ports import StepCall, StepFailed, StepOutcome
-from apps.executions.engine.seeds import ItemGiven, Origin, StepGiven
+from apps.executions.engine.seeds import Follows, ItemGiven, Origin, StepGiven
 from apps.executions.engine.state import RunStatus
 from tests.engine.cases import plan_of, statuses
 from tests.engine.doubles import read
@@ -60,8 +60,8 @@ def test_a_pin_counts_for_every_item() -> None:
     assert given_to(in_memory, "z").generation == 4
     item = ItemGiven(path="rows", attempt=1, run_id="above", head=3, index=3, item=7, generation=4)
     events: list[Event] = [RunQueued(trigger=""), item]
-    run = moved(RunState(plan), events, above=lambda _: Around(pins={"y": PIN}))
-    assert run.pins == {"y": PIN}
+    run = moved(RunState(plan), events, above=lambda _: Around(given={"y": PIN}))
+    assert given_below(run, "rows", 7) == {"y": PIN}
     assert given_to(run, "z").generation == 4
     run.given["rows"] = StepGiven(path="rows", generation=9)
     assert given_to(run, "rows[0]/y") == replace(PIN, path="rows[0]/y", generation=9)
@@ -127,3 +127,42 @@ def test_where_a_node_stands() -> None:
 def test_a_sample_survives_its_row() -> None:
     seed = StepGiven(path="c[0]/x", alone=True, item=[1], inputs={})
     assert read(encode(seed)) == seed
+
+
+def test_what_is_said_of_an_item_is_for_it_alone() -> None:
+    plan = plan_of([a("rows", "each"), a("y", parentId="rows")], [])
+    state = World(plan).folded()
+    follows = Follows(history=[["run.queued", None, None, None]])
+    state.given = {
+        "rows": StepGiven(path="rows", generation=2),
+        "rows[3]": StepGiven(path="rows[3]", generation=5, follows=follows),
+        "rows[3]/y": StepGiven(path="rows[3]/y", generation=5, inputs={"value": 1}),
+        "x": StepGiven(path="x", outputs={"value": "X"}),
+    }
+    assert said_of_item(state, "rows", 3).follows == follows
+    assert (said_of_item(state, "rows", 4).generation, given_below(state, "rows", 4)) == (
+        2,
+        {"x": state.given["x"]},
+    )
+    assert given_below(state, "rows", 3) == {
+        "x": state.given["x"],
+        "y": StepGiven(path="y", generation=5, inputs={"value": 1}),
+    }
+    bare = World(plan).folded()
+    assert (said_of_item(bare, "rows", 0).generation, given_below(bare, "rows", 0)) == (1, {})
+
+
+@pytest.mark.parametrize(
+    "follows",
+    [
+        Follows(history=[["step.reused", "x", 1, "{}"]]),
+        Follows(run_id="r", kept=("x",), opened={"c": 2}, maps=("m",), but={"m": 3}, failed=("m",)),
+    ],
+)
+def test_what_an_item_goes_on_from_survives_its_rows(follows: Follows) -> None:
+    said = StepGiven(path="rows[3]", generation=2, follows=follows)
+    assert read(encode(said)) == said
+    item = ItemGiven(
+        path="rows", attempt=1, run_id="r", head=1, index=3, item=None, follows=follows
+    )
+    assert read(encode(item)) == item

@@ -10,16 +10,13 @@ from typing import Any, Final
 from apps.executions import lineages, policies
 from apps.executions.actions.chains import Chain
 from apps.executions.actions.finding import found, require_whole
+from apps.executions.actions.forking import Level, carried, generation_at, levels, whole
 from apps.executions.actions.orders import order
 from apps.executions.actions.starting import begin, looked_at
 from apps.executions.compiled import Compiled, compiled_of
-from apps.executions.engine.calls import given_to
-from apps.executions.engine.fold import RunState
-from apps.executions.engine.lineage import Inheritance, effects_of, inherit, kept_maps, step_at
-from apps.executions.engine.paths import is_kept
+from apps.executions.engine.lineage import step_at
 from apps.executions.engine.plan import Plan, Step
-from apps.executions.engine.seeds import NOTHING_GIVEN, StepGiven, top_of
-from apps.executions.engine.state import StepStatus
+from apps.executions.engine.seeds import StepGiven, top_of
 from apps.executions.engine.storable import INLINE_LIMIT, Unstorable, dumps
 from apps.executions.errors import EffectsNeedConsent, PastEffect, RunRefused
 from apps.executions.models import Run, TriggerKind
@@ -133,22 +130,22 @@ class _Repeat:
         source = self.source
         seq = source.head if until is None else until
         state = lineages.state_at(source, self.old.plan, seq=seq)
+        plan = self.new.plan
         if fork is not None:
-            _require_reached(state, fork)
-        inherited = inherit(state, self.new.plan, redo=() if fork is None else (fork,))
-        if all(self.new.plan.step(path).standby for path in inherited.redone):
+            found = levels(source, state, plan, old=self.old.plan, fork=fork)
+        else:
+            # Of a checkpoint nobody knows which items were done by then.
+            found = [whole(source, state, plan, goes_on=seq == source.head)]
+        inherited, spared = found[0].inherited, found[0].spared
+        if all(plan.step(path).standby for path in inherited.redone):
             message = "Everything succeeded: fork the run from a step, or start a new one."
             raise RunRefused("NOTHING_TO_RETRY", message, path=("executionId",))
         lineages.lock(source.lineage_id)
-        # Of a checkpoint nobody knows which items were done by then.
-        resumed = inherited.maps if fork is None and seq == source.head else ()
-        given = self._given(state, inherited, resumed=resumed)
-        edits = {fork: edited} if fork is not None else self._edits(state, inherited)
-        for path, inputs in edits.items():
-            if inputs is not None:
-                said = given.get(path) or given.get(top_of(path)) or NOTHING_GIVEN
-                given[path] = StepGiven(path=path, generation=said.generation, inputs=inputs)
-        given |= {one.path: one for one in kept_maps(state, inherited, run_id=str(source.pk))}
+        given = self._given(found)
+        given |= {one.path: one for one in carried(found, given, is_retry=fork is None)}
+        if fork is not None and edited is not None:
+            generation = generation_at(found[-1], given, fork)
+            given[fork] = StepGiven(path=fork, generation=generation, inputs=edited)
         chain = Chain(
             source=source,
             until=seq,
@@ -165,8 +162,8 @@ class _Repeat:
             given=self._parameters(),
         )
         run = begin(ready, actor=self.actor, memory=memory, chain=chain)
-        if resumed:
-            lineages.take_over_items(source.pk, run.pk, resumed)
+        if spared.maps:
+            lineages.take_over_items(source.pk, run.pk, spared)
         return run
 
     def _version(self, before: WorkflowVersion) -> WorkflowVersion:
@@ -186,70 +183,27 @@ class _Repeat:
         declared = {one.name for one in self.new.document.configuration.parameters}
         return {name: v for name, v in self.source.parameters.items() if name in declared}
 
-    def _edits(
-        self, state: RunState, inherited: Inheritance
-    ) -> dict[str, Mapping[str, Any] | None]:
-        """What a fork put in place of arrivals and has not had its outcome is tried as it was."""
-        return {
-            path: said.inputs
-            for path, said in state.given.items()
-            if not (said.alone or is_kept(path, inherited.kept)) and step_at(self.new.plan, path)
-        }
-
-    def _given(
-        self, state: RunState, inherited: Inheritance, *, resumed: Collection[str]
-    ) -> dict[str, StepGiven]:
+    def _given(self, found: list[Level]) -> dict[str, StepGiven]:
         """Generations: a step that has had its effect gets a new one, by consent only."""
-        redone = inherited.redone
-        effects = self._past_effects(inherited, resumed=resumed)
+        effects = self._past_effects(found)
         fresh = {effect.path for effect in effects if not effect.in_doubt}
         generation = lineages.next_generation(self.source.lineage_id) if fresh else 1
-        said = {
-            path: generation if path in fresh else given_to(state, path).generation
-            for path in redone
-        }
-        return {
-            path: StepGiven(path=path, generation=number)
-            for path, number in said.items()
-            if number > 1
-        }
+        given: dict[str, StepGiven] = {}
+        for level in found:
+            given |= level.given(fresh, generation)
+        return given
 
-    def _past_effects(
-        self, inherited: Inheritance, *, resumed: Collection[str]
-    ) -> tuple[PastEffect, ...]:
-        redone, kept = set(inherited.redone), frozenset(inherited.kept)
-        types = {
-            node_id: (step, node_type)
-            for node_id, (step, node_type) in effects_of(self.new.plan).items()
-            if step in redone
-        }
-        lineage_id = self.source.lineage_id
-        below = lineages.children(lineage_id, redone, kept=kept, spared=resumed)
-        if not types and not below:
+    def _past_effects(self, found: list[Level]) -> tuple[PastEffect, ...]:
+        if not any(level.acts for level in found):
             return ()
-        if lineages.members(lineage_id).open().exists():
+        if lineages.members(self.source.lineage_id).open().exists():
             message = "Another run of this lineage is still going; cancel it or wait for its end."
             raise RunRefused("LINEAGE_RUNNING", message, path=("executionId",))
-        effects = lineages.past_effects(lineage_id, types, kept=kept, spared=resumed)
-        listed = {effect.path for effect in effects}
-        others = [one for one in below if one.top not in listed]
-        effects += lineages.effects_below(others)
+        effects = tuple(effect for level in found for effect in level.effects())
         confirmed = set(self.how.confirmed)
-        if any(not confirmed & {effect.path, effect.node_id} for effect in effects):
+        if any(not confirmed & {one.path, one.node_id, top_of(one.path)} for one in effects):
             raise EffectsNeedConsent(effects)
         return effects
-
-
-def _require_reached(state: RunState, path: str) -> None:
-    position = state.positions.get(path)
-    is_absent = "/" in path if position is None else _is_skipped(state, position)
-    if is_absent:
-        message = "The run never came to this step; fork from one before it."
-        raise RunRefused("STEP_NOT_REACHED", message, path=("fromPath",))
-
-
-def _is_skipped(state: RunState, position: int) -> bool:
-    return state.records[position].status is StepStatus.SKIPPED
 
 
 def _edited(plan: Plan, path: str, inputs: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

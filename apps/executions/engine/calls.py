@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 
 from apps.executions.engine.asking import is_unsure
 from apps.executions.engine.fold import RunState
@@ -88,6 +89,25 @@ def given_to(state: RunState, path: str) -> StepGiven:
         generation=state.frame.generation if around is None else around.generation,
         outputs=None if pin is None else pin.outputs,
     )
+
+
+def said_of_item(state: RunState, path: str, index: int) -> StepGiven:
+    """What was said of one item of a map, or of the map."""
+    found = state.given.get(f"{path}[{index}]") if state.given else None
+    return found or given_to(state, path)
+
+
+def given_below(state: RunState, path: str, index: int) -> dict[str, StepGiven]:
+    """What was said of steps in an item of a map, by their paths there; and all pins."""
+    if not state.given:
+        return {}
+    begin = f"{path}[{index}]/"
+    found = {one: said for one, said in state.given.items() if said.outputs is not None}
+    for one, said in state.given.items():
+        if one.startswith(begin):
+            inside = one[len(begin) :]
+            found[inside] = replace(said, path=inside)
+    return found
 
 
 def _pinned(given: StepGiven) -> StepDone | None:

@@ -119,11 +119,6 @@ class RunState(OnCall):
         else:
             self._apply_step(event)
 
-    @property
-    def pins(self) -> dict[str, StepGiven]:
-        """Sample data by node, for whatever runs below this run."""
-        return {path: one for path, one in self.given.items() if one.outputs is not None}
-
     def _give(self, event: StepGiven) -> None:
         self.given[event.path] = event
         if event.alone:
@@ -337,10 +332,10 @@ class RunState(OnCall):
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What is around the run of an item: `nodes.<id>` outside its map, and sample data."""
+    """Of an item's run: what `nodes.<id>` is outside its map, and what was said of its steps."""
 
     outer: Mapping[str, Outputs] = field(default_factory=dict)
-    pins: Mapping[str, StepGiven] = field(default_factory=dict)
+    given: Mapping[str, StepGiven] = field(default_factory=dict)
 
 
 Above = Callable[[ItemGiven], Around]
@@ -362,7 +357,7 @@ def moved(state: RunState, events: Iterable[Event], *, above: Above = nothing_ab
         if isinstance(event, ItemGiven):
             head, body, around = state.head, state.plan.bodies[node_of(event.path)], above(event)
             state = RunState(body, item_frame(event, around.outer))
-            state.given.update(around.pins)
+            state.given.update(around.given)
             state.head = head + 1
         else:
             state.apply(event)

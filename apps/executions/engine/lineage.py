@@ -116,8 +116,9 @@ def step_at(plan: Plan, path: str) -> Step | None:
     """The step of a version that a path leads to, whichever iteration or item it is in."""
     *walls, last = path.split("/")
     for wall in walls:
-        node_id, bracket, _ = wall.partition("[")
-        position = plan.positions.get(node_id) if bracket else None
+        node_id, _, number = wall.partition("[")
+        is_number = number[-1:] == "]" and number[:-1].isascii() and number[:-1].isdecimal()
+        position = plan.positions.get(node_id) if is_number else None
         body = None if position is None else plan.steps[position].body
         if body is None:
             return None

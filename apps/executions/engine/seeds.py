@@ -43,6 +43,50 @@ class MapKept:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Follows:
+    """What an item of a map goes on from: a run of it, or (`history`) what it did in memory.
+
+    As of a run: steps that are `kept`, containers `opened` in the middle, `maps` whose items are
+    taken over, `but` for one of each; of those that are in `failed` also items that have failed.
+    """
+
+    run_id: str | None = None
+    kept: tuple[str, ...] = ()
+    opened: Mapping[str, int] = field(default_factory=dict)
+    maps: tuple[str, ...] = ()
+    but: Mapping[str, int] = field(default_factory=dict)
+    failed: tuple[str, ...] = ()
+    history: Json = None
+
+    def to_json(self) -> dict[str, Json]:
+        """As history holds it, and SQL reads it."""
+        if self.history is not None:
+            return {"history": self.history}
+        return {
+            "run": self.run_id,
+            "kept": list(self.kept),
+            "opened": dict(self.opened),
+            "maps": list(self.maps),
+            "but": dict(self.but),
+            "failed": list(self.failed),
+        }
+
+    @classmethod
+    def from_json(cls, body: Mapping[str, Any]) -> Follows:
+        """The reverse."""
+        if "history" in body:
+            return cls(history=body["history"])
+        return cls(
+            run_id=body["run"],
+            kept=tuple(body["kept"]),
+            opened=body["opened"],
+            maps=tuple(body["maps"]),
+            but=body["but"],
+            failed=tuple(body["failed"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepGiven:
     """What is known of a step before it starts.
 
@@ -50,6 +94,7 @@ class StepGiven:
     `outputs` are pinned: the step succeeds with them and nothing runs; by a node inside a container
     they are meant for all its iterations and items. `alone`: no other step runs; inside a container
     `item` is a sample. `kept`: of a map that is taken over, for whoever has to undo what it did.
+    `follows`: of an item (`rows[3]`), where it goes on; what is said of its steps is for them.
     """
 
     path: str
@@ -59,6 +104,7 @@ class StepGiven:
     alone: bool = False
     item: Json = None
     kept: MapKept | None = None
+    follows: Follows | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,6 +123,8 @@ class ItemGiven:
     item: Json
     generation: int = 1
     scope: str = ""
+    follows: Follows | None = None
+    """Where it goes on; what is taken over follows as its own events."""
 
 
 NOTHING_GIVEN = StepGiven(path="")
@@ -118,6 +166,7 @@ def given_body(event: StepGiven) -> dict[str, Any]:
         "alone": event.alone or None,
         "item": event.item,
         "kept": event.kept and _kept_body(event.kept),
+        "follows": event.follows and event.follows.to_json(),
     }
     return {name: fact for name, fact in facts.items() if fact is not None}
 
@@ -132,6 +181,7 @@ def read_given(path: str, body: Mapping[str, Any]) -> StepGiven:
         alone=body.get("alone", False),
         item=body.get("item"),
         kept=_read_kept(body["kept"]) if "kept" in body else None,
+        follows=Follows.from_json(body["follows"]) if "follows" in body else None,
     )
 
 
@@ -147,7 +197,7 @@ def _read_kept(body: Mapping[str, Any]) -> MapKept:
 
 def item_body(event: ItemGiven) -> dict[str, Any]:
     """As run_event holds it; path and attempt are of the run above, so they stand in here."""
-    return {
+    body = {
         "path": event.path,
         "attempt": event.attempt,
         "run": event.run_id,
@@ -157,6 +207,7 @@ def item_body(event: ItemGiven) -> dict[str, Any]:
         "generation": event.generation,
         "scope": event.scope,
     }
+    return body if event.follows is None else body | {"follows": event.follows.to_json()}
 
 
 def read_item(body: Mapping[str, Any]) -> ItemGiven:
@@ -170,4 +221,5 @@ def read_item(body: Mapping[str, Any]) -> ItemGiven:
         item=body["item"],
         generation=body["generation"],
         scope=body["scope"],
+        follows=Follows.from_json(body["follows"]) if "follows" in body else None,
     )

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from apps.executions.engine.calls import given_to
+from apps.executions.engine.calls import given_below, said_of_item
 from apps.executions.engine.concluding import WORKER_LOST
 from apps.executions.engine.decide import LOST_MESSAGE
 from apps.executions.engine.failure import Failure
@@ -164,8 +164,8 @@ class ChunkTurn(LeasedTurn[ChunkClaim, Pools]):
             claim=claim,
             body=body,
             outer=state.upstream_of(step),
-            pins=state.pins,
-            generation=given_to(state, claim.path).generation,
+            said=partial(said_of_item, state, claim.path),
+            given=partial(given_below, state, claim.path),
             scope=state.frame.scope,
             commit=commit,
             control=watch,

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
+from apps.executions.engine.calls import given_below
 from apps.executions.engine.fold import Above, Around, RunState, moved
 from apps.executions.engine.history import Event
 from apps.executions.engine.plan import Plan
@@ -49,7 +50,8 @@ class Readings:
         def around(given: ItemGiven) -> Around:
             there = replace(claim, run_id=UUID(given.run_id), head=given.head)
             state = self.of(there, plan)
-            return Around(state.upstream_of(state.step(given.path)), state.pins)
+            outer = state.upstream_of(state.step(given.path))
+            return Around(outer, given_below(state, given.path, given.index))
 
         return around
 

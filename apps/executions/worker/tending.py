@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from apps.executions.engine.calls import given_to
+from apps.executions.engine.calls import said_of_item
 from apps.executions.engine.codec import encode
 from apps.executions.engine.concluding import WORKER_LOST
 from apps.executions.engine.decide import LOST_MESSAGE
@@ -178,6 +178,7 @@ class Tending:
             span=range(idx, idx + 1),
         )
         dumps(value, limit=INLINE_LIMIT)
+        said = said_of_item(state, claim.path, idx)
         given = ItemGiven(
             path=claim.path,
             attempt=claim.attempt,
@@ -185,8 +186,9 @@ class Tending:
             head=state.head,
             index=idx,
             item=value,
-            generation=given_to(state, claim.path).generation,
+            generation=said.generation,
             scope=f"{state.frame.scope}{claim.path}[{idx}]/",
+            follows=said.follows,
         )
         return encode(given).body or ""
 

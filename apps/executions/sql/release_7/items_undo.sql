@@ -122,6 +122,8 @@ BEGIN
       FROM unnest(p_ids) AS g(id)
     UNION ALL
     SELECT p_tenant, g.id, 2, 'item.given', g.seed FROM unnest(p_ids, p_seeds) AS g(id, seed);
+  PERFORM engine_follow_7(p_tenant, g.id, g.seed -> 'follows')
+     FROM unnest(p_ids, p_seeds) AS g(id, seed) WHERE g.seed ? 'follows';
   IF r.deadline_at IS NOT NULL THEN
     INSERT INTO timer (tenant_id, run_id, kind, pool, slots, fire_at)
       SELECT p_tenant, g.id, 'deadline', r.pool, r.slots, r.deadline_at FROM unnest(p_ids) AS g(id);

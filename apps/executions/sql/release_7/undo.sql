@@ -1,5 +1,5 @@
 -- Back to the sixth release.
-DROP FUNCTION executions_chain_7, engine_claim_7;
+DROP FUNCTION executions_chain_7, engine_reuse_7, engine_map_inherit_7, engine_follow_7, engine_claim_7;
 DROP TABLE handler_owed;
 DROP TRIGGER run_state_moves ON run;
 CREATE TRIGGER run_state_moves BEFORE UPDATE OF state ON run

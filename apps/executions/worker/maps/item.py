@@ -197,10 +197,10 @@ class ItemRunner:
     claim: ChunkClaim
     body: Plan
     outer: Mapping[str, Mapping[str, Json]]
-    pins: Mapping[str, StepGiven]
-    """Sample data of nodes inside."""
-    generation: int
-    """Of the map: its items share it."""
+    said: Callable[[int], StepGiven]
+    """Of an item: its generation, and what it goes on from."""
+    given: Callable[[int], Mapping[str, StepGiven]]
+    """Of steps in an item."""
     scope: str
     """Where the run stands in those above it."""
     commit: Commit
@@ -214,19 +214,20 @@ class ItemRunner:
         return self.keys is not None and self.keys.is_called(item.state.frame.prefix)
 
     def begin(self, idx: int, value: Json, *, history: Any = None) -> Item:
-        """A fresh item, or one with the history that an effect left behind."""
+        """A fresh item, or one with the history that an effect left behind, or an earlier run."""
+        said = self.said(idx)
         frame = Frame(
             prefix=f"{self.claim.path}[{idx}]/",
             index=idx,
             item=value,
             values={"item": value, "index": idx},
-            generation=self.generation,
+            generation=said.generation,
             scope=self.scope,
             outer=self.outer,
         )
         state = RunState(self.body, frame=frame)
-        state.given.update(self.pins)
-        rows = _rows(history)
+        state.given.update(self.given(idx))
+        rows = _rows(history or (said.follows and said.follows.history))
         journal = ItemJournal(idx, rows, self.commit, keeps=self.body.undoes)
         journal.has_begun = bool(history)
         journal.attend(state)
