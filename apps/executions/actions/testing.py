@@ -103,6 +103,9 @@ def _require_fit(seen: Standing, trial: Trial) -> str:
     """The path of the step."""
     plan, node_id = seen.compiled.plan, trial.node_id
     node_of(seen.compiled.document, node_id)
+    if not 0 <= trial.index < MAX_ITEMS:
+        message = f"The index is a number from 0 to {MAX_ITEMS - 1:,}."
+        raise RunRefused("INDEX_INVALID", message, path=("index",))
     path = path_to(plan, node_id, index=trial.index)
     step = None if path is None else step_at(plan, path)
     if path is None or step is None:
@@ -113,9 +116,6 @@ def _require_fit(seen: Standing, trial: Trial) -> str:
         raise RunRefused("NODE_IS_CONTAINER", message, path=("nodeId",))
     require_inputs(step, trial.inputs)
     require_storable(trial.item, path=("item",))
-    if not 0 <= trial.index < MAX_ITEMS:
-        message = f"The index is a number from 0 to {MAX_ITEMS - 1:,}."
-        raise RunRefused("INDEX_INVALID", message, path=("index",))
     effect = step.node_type.effect
     if effect is not Effect.PURE and not trial.consents:
         raise ConsentMissing(node_id, effect=effect.value)
