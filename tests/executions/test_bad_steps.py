@@ -30,6 +30,7 @@ from tests.executions.world import finished, start, types, worker
 from tests.factories.graphs import CATALOGUE, a, raw, to
 from tests.factories.tenancy import Tenant
 from tests.nodes.confined import needs_walls
+from tests.nodes.hostile_nodes import WORDS
 
 Worker: TypeAlias = AbstractContextManager[subprocess.Popen[bytes]]
 
@@ -41,6 +42,16 @@ BOTH = Catalogue((*CATALOGUE.all_types(), *TYPES))
 def bad(node_id: str, kind: str, how: str, **fields: Any) -> dict[str, Any]:
     configuration = {"how": how, "worker": fields.pop("worker", "")}
     return {"id": node_id, "type": f"bad.{kind}", "configuration": configuration, **fields}
+
+
+def stranger(attack: str, **told: Any) -> dict[str, Any]:
+    configuration = {"attack": attack, **told}
+    return {
+        "id": "stranger",
+        "type": "hostile.sandbox",
+        "configuration": configuration,
+        "timeoutSeconds": 4,
+    }
 
 
 def failures(tenant: Tenant, run_id: uuid.UUID) -> list[AttemptFailed | StepFailed]:
@@ -109,6 +120,16 @@ def test_a_stranger_finds_no_way_out_of_the_products_worker(acme: Tenant, tmp_pa
     assert run.result == {"stranger": {"value": []}}
     assert victim.read_text() == "private"
     assert "step.dispatched stranger" in types(acme, run_id)
+
+
+@needs_walls
+def test_whatever_a_stranger_says_its_run_ends(acme: Tenant) -> None:
+    runs = {said: start(acme, raw([stranger(said)]), catalogue=BOTH) for said in sorted(WORDS)}
+    with worker(LocalRunner(), settings={"pools": ["io", "sandbox"]}, catalogue=BOTH):
+        ended = {said: finished(acme, run_id, seconds=90) for said, run_id in runs.items()}
+    codes = {said: (run.error or {}).get("code") for said, run in ended.items()}
+    ours = {"RUNNER_FAILED", "WORKER_LOST"}
+    assert {said: code for said, code in codes.items() if code in ours} == {}
 
 
 def test_where_nothing_can_be_confined_the_step_fails_and_says_why(

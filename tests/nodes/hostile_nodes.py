@@ -46,6 +46,7 @@ class Parameters(NodeParameters):
 
 
 Attack = Callable[[Parameters], object]
+Deed = Callable[[Parameters, NodeContext], None]
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -238,17 +239,18 @@ def _disk(parameters: Parameters, context: NodeContext) -> None:
 
 def _deep(parameters: Parameters, context: NodeContext) -> None:
     """Deeper than Python can go, and closed to those who would look."""
-    for _ in range(3_000):
+    for _ in range(1_200):
         Path("d").mkdir()
         os.chdir("d")
     Path("closed").mkdir(mode=0o300)
     Path("closed/file").touch()
 
 
-def _speaks(text: bytes, *, length: int | None = None) -> Callable[[Parameters, NodeContext], None]:
+def _speaks(text: bytes, *, length: int | None = None, end: bool = False) -> Deed:
     def speak(parameters: Parameters, context: NodeContext) -> None:
         os.write(3, (len(text) if length is None else length).to_bytes(4, "big") + text)
-        time.sleep(60)
+        if not end:
+            time.sleep(60)
 
     return speak
 
@@ -267,11 +269,13 @@ def _lives(parameters: Parameters, context: NodeContext) -> None:
     os.kill(os.getpid(), 0)
 
 
-DEEDS: Final[dict[str, Callable[[Parameters, NodeContext], None]]] = {
+DEEDS: Final[dict[str, Deed]] = {
     "lives": _lives,
     "threads": _threads,
     "disk": _disk,
     "deep": _deep,
+}
+WORDS: Final[dict[str, Deed]] = {
     "no json": _speaks(b"{"),
     "no object": _speaks(b"[]"),
     "no host": _speaks(b'{"op": ["put"]}'),
@@ -279,6 +283,16 @@ DEEDS: Final[dict[str, Callable[[Parameters, NodeContext], None]]] = {
     "odd delay": _speaks(b'{"op": "failed", "code": "X", "retryAfter": NaN}'),
     "odd crash": _speaks(b'{"op": "crashed", "trace": 7}'),
     "odd outputs": _speaks(b'{"op": "done", "outputs": [1]}'),
+    "costly": lambda parameters, context: context.cost(10**30),
+    "costly by word": _speaks(b'{"op": "cost", "amount": 1e30, "currency": "USD"}', end=True),
+    "far": lambda parameters, context: context.progress(10**30, 10**40),
+    "unstorable": _speaks(rb'{"op": "done", "outputs": {"value": "\u0000\ud800"}}'),
+    "unstorable refusal": _speaks(rb'{"op": "failed", "code": "\u0000", "message": "\ud800"}'),
+    "unstorable number": _speaks(b'{"op": "done", "outputs": {"value": 1' + b"0" * 4000 + b"}}"),
+    "infinite": _speaks(b'{"op": "done", "outputs": {"value": Infinity}}'),
+    "deep words": _speaks(b'{"op": "log", "fields": ' + b"[" * 900 + b"]" * 900 + b"}", end=True),
+    "unstorable log": lambda parameters, context: context.log.info("\x00\ud800", **{"\x00": 1}),
+    "unstorable metric": lambda parameters, context: context.metric("\x00\ud800", 1e308),
     "too large": _speaks(b"{}", length=0xFFFFFFFF),
 }
 
@@ -295,7 +309,7 @@ DEEDS: Final[dict[str, Callable[[Parameters, NodeContext], None]]] = {
     outputs={"value": Port.JSON},
 )
 def hostile(parameters: Parameters, inputs: Inputs, context: NodeContext) -> Outputs:
-    deed = DEEDS.get(parameters.attack)
+    deed = (DEEDS | WORDS).get(parameters.attack)
     if deed is not None:
         deed(parameters, context)
         return {"value": str(context.work_directory)}

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from apps.executions import process
 from apps.executions.runner.directory import StepDirectories, WorkDirectory
-from apps.executions.runner.process import battery, lockdown
+from apps.executions.runner.process import battery, lockdown, readable
 from apps.executions.runner.process.endings import Ended, Ending
 from apps.executions.runner.process.pool import ProcessPool
 from apps.workflows.graph.declaration import node_type_of
@@ -198,6 +199,26 @@ def test_who_can_do_nothing_is_no_sandbox() -> None:
     message = {"outputs": {"out": [], "own": False}}
 
     assert battery._judged(Ended(ending=Ending.DONE, message=message)) is not None
+
+
+def test_where_somebody_started_the_worker_is_no_place_of_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+
+    assert str(tmp_path) not in readable.search_path()
+    assert str(Path(__file__).parents[2]) in readable.search_path()
+
+
+def test_an_operator_reads_why_a_worker_refuses(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(battery, "_verdicts", ["a confined step could fly"])
+
+    process._prove_sandbox()
+
+    assert "a confined step could fly" in caplog.text
 
 
 WITHOUT_LANDLOCK = """

@@ -17,7 +17,7 @@ def test_a_complete_machine_is_well(capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.run() == 0
 
     said = capsys.readouterr().out
-    for what in ("PostgreSQL", "Redis", "User namespaces", "Sandbox of expressions", "Cores"):
+    for what in ("PostgreSQL", "Redis", "User namespaces", "Sandbox of whole steps", "Cores"):
         assert what in said
     assert "Everything `make up` needs is here." in said
 

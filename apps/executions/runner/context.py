@@ -21,6 +21,8 @@ from apps.workflows.graph.declaration import Effect, Iteration
 
 MAX_WRITES = 100
 MAX_KEY = 200
+MAX_COST = 10**12
+"""Minor units: what is summed over many steps has to stay a number that is stored."""
 _MAX_FIELDS = 50
 _MAX_TEXT = 8_000
 _RETRYABLE = frozenset({SandboxCode.SANDBOX_BUSY, SandboxCode.SANDBOX_UNAVAILABLE})
@@ -194,8 +196,10 @@ class StepContext:
 
     def cost(self, amount_minor: int, *, currency: str = "USD") -> None:
         """Add to what the step cost."""
-        if amount_minor < 0 or currency != "USD":
-            raise NodeError("COST_INVALID", "A cost is a positive amount of minor units in USD.")
+        if amount_minor < 0 or self.cost_minor + amount_minor > MAX_COST:
+            raise NodeError("COST_INVALID", f"A step costs from 0 to {MAX_COST} minor units.")
+        if currency != "USD":
+            raise NodeError("COST_INVALID", "A cost is given in USD.")
         self.cost_minor += int(amount_minor)
 
     def cancelled(self) -> bool:
