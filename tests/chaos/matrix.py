@@ -242,7 +242,7 @@ def begin(
     facts = facts_of(tenant, version_id, pool=pool, slots=slots)
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_start_5(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
+            "SELECT executions_start_7(%s, %s, %s::jsonb, %s::jsonb, %s, %s, 1)",
             [tenant.id, run_id, json.dumps(facts), '{"trigger": "API"}', SLOTS, SLOTS],
         )
     return run_id

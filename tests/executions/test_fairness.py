@@ -51,7 +51,7 @@ def queue(tenant: Tenant, number: int) -> list[uuid.UUID]:
     for at in range(0, number, 2_000):
         with scope.tenant(tenant.id), connection.cursor() as cursor:
             cursor.execute(
-                'SELECT executions_start_5(%s, r, %s::jsonb, \'{"trigger": "API"}\', 50, 50, 1)'
+                'SELECT executions_start_7(%s, r, %s::jsonb, \'{"trigger": "API"}\', 50, 50, 1)'
                 " FROM unnest(%s::uuid[]) r",
                 [tenant.id, json.dumps(facts), runs[at : at + 2_000]],
             )

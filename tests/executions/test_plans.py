@@ -150,7 +150,11 @@ def test_a_payment_reads_the_lanes_it_is_for(acme: Tenant, engine: Connection) -
         start(acme, chain(1))
     engine.execute(_LANES, [POOL, ENDS])
     with engine.transaction():
-        engine.execute("SELECT engine_charge_1(%s, %s::uuid[], '{5}')", [POOL, [acme.id]])
+        # A claim that wants nothing only pays.
+        engine.execute(
+            "SELECT * FROM engine_claim_7(%s, %s, 0, %s::uuid[], '{5}')",
+            [uuid.uuid4(), POOL, [acme.id]],
+        )
         assert read(engine, "lane") <= READS_EACH
     paid = engine.execute("SELECT count(*) FROM lane WHERE vtime > 0").fetchone()
     assert paid == (1,)

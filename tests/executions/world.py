@@ -105,7 +105,7 @@ def start(
     }
     with scope.tenant(tenant.id), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT executions_start_5(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)",
+            "SELECT executions_start_7(%s, %s, %s::jsonb, %s::jsonb, %s, %s, %s)",
             [tenant.id, run_id, json.dumps(values), '{"trigger": "API"}', 50, 50, weight],
         )
     return run_id
