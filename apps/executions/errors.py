@@ -35,7 +35,7 @@ class SecretMissing(Refusal):
 
 @dataclass(frozen=True, kw_only=True)
 class PastEffect:
-    """An effect that would happen again. `path` is the step of the top level that runs again."""
+    """An effect that would happen again. `path`: the step of the top level, or of the item."""
 
     path: str
     node_id: str

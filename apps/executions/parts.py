@@ -38,6 +38,17 @@ def drawn_for(run: Run, document: Mapping[str, Any]) -> Mapping[str, Any]:
     }
 
 
+def whole_of(run: Run) -> tuple[Run, str]:
+    """The run that is no item of a map, and where in it the steps of this one stand."""
+    prefix = ""
+    while run.parent_kind == ParentKind.ITEM and run.parent_id is not None:
+        above = Run.objects.filter(pk=run.parent_id).first()
+        if above is None:
+            break
+        run, prefix = above, f"{run.parent_path}/{prefix}"
+    return run, prefix
+
+
 def stand_ins(document: Mapping[str, Any]) -> frozenset[str]:
     """Nodes that never run as themselves: copies of them stand in for, or undo, another."""
     found: set[str] = set()

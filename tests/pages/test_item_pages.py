@@ -86,6 +86,38 @@ def test_the_run_shows_how_far_a_map_is_and_leads_to_its_failed_items(
     assert stranger.get(address, {"path": "rows"}).status_code == 404
 
 
+def test_an_item_offers_a_fork_from_each_of_its_steps(
+    owner: Client, acme: Tenant, ended: uuid.UUID
+) -> None:
+    slug = acme.organization.slug
+    page = owner.get(reverse("executions:items", args=[slug, ended]), {"path": "rows"})
+    address = reverse("executions:again", args=[slug, ended])
+    assert f"{address}?from=rows%5B3%5D/one" in page.content.decode()
+    assert owner.get(address, {"from": "rows[3]/one"}).status_code == 200
+    assert owner.get(address, {"from": "rows[x]/one"}).status_code == 200
+
+
+def test_a_step_of_an_item_that_was_a_run_is_forked_by_the_run_above(
+    owner: Client, acme: Tenant
+) -> None:
+    family = Family(acme, waits)
+    nodes = (
+        {"id": "rows", "type": "control.map", "configuration": {"items": ["x"]}},
+        a("one", "waiting", parentId="rows"),
+    )
+    links = [to("rows.item", "one"), to("one", "rows.result")]
+    run_id = family.start(family.draw(*nodes, links=links))
+    with family.working():
+        assert family.ended(run_id).state == "SUCCEEDED"
+    item = family.children(run_id)[0]
+    slug, index = acme.organization.slug, int((item.parent_path or "")[5:-1])
+    page = owner.get(reverse("executions:run", args=[slug, item.pk])).content.decode()
+    address = reverse("executions:again", args=[slug, run_id])
+    assert f"{address}?from=rows%5B{index}%5D/one" in page
+    shown = owner.get(address, {"from": f"rows[{index}]/one"}).content.decode()
+    assert f"&quot;word {index}&quot;" in shown, "what arrived there"
+
+
 def test_items_are_pages_below_their_step(acme: Tenant, ended: uuid.UUID) -> None:
     api = caller(acme)
     run = global_id("Execution", ended)

@@ -23,7 +23,9 @@ from apps.tenancy.graphql.context import Info
 class PastEffectType:
     """An effect that has happened and would happen again."""
 
-    path: str = strawberry.field(description="The step to name in confirmEffects.")
+    path: str = strawberry.field(
+        description="The step to name in confirmEffects; of an item, in it (`rows[3]/charge`)."
+    )
     node_id: str = strawberry.field(description="The step itself, or one inside the container.")
     node_type: str
     effect: str = strawberry.field(description="TRANSACTIONAL, KEYED, RECONCILABLE or UNSAFE.")
@@ -110,7 +112,8 @@ class Mutation:
     ) -> ExecutionPayload | None:
         """Run a step and all behind it again; `input` replaces what arrived, port by port.
 
-        A step in a loop by its iteration, such as `refine[3]/score`: what was before it is kept.
+        A step in a loop or a map by its iteration or item, such as `refine[3]/score`: what was
+        before it is kept, and so are other items.
         """
         given: object = input
         if given is not None and not isinstance(given, dict):

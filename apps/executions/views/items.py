@@ -13,15 +13,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from apps.executions import history, policies
+from apps.executions.engine.paths import node_of
 from apps.executions.mapped import given_to
 from apps.executions.models import MapItem, Run
+from apps.executions.parts import whole_of
 from apps.executions.views.outputs import Output, output_of
 from apps.kit.html.paging import pager, window_of
 from apps.kit.pages import paginate
 from apps.tenancy import scope
+from apps.tenancy.actors import Actor
 from apps.tenancy.doors import TenantRequest, tenant_page
 from apps.tenancy.policies import require
+from apps.versions.models import WorkflowVersion
 
+FORKS_SHOWN = 20
 STATES = (("failed", "Failed"), ("done", "Done"), ("begun", "In progress"))
 
 
@@ -70,8 +75,20 @@ def items(request: TenantRequest, run_id: uuid.UUID) -> HttpResponse:
             "lines": _lines(found.items, progress.opening),
             "state": state,
             "states": STATES,
+            **_forks(request.actor, run, path),
         }
         return render(request, "executions/items.html", context)
+
+
+def _forks(actor: Actor, run: Run, path: str) -> dict[str, Any]:
+    """Where an item can be forked: the nodes in the map, of a run that has ended."""
+    whole, prefix = whole_of(run)
+    if not (policies.can_run_workflow(actor) and whole.status.is_terminal):
+        return {}
+    graphs = WorkflowVersion.objects.filter(pk=run.version_id).values_list("document", flat=True)
+    nodes = (graphs.first() or {}).get("nodes") or ()
+    inside = [one["id"] for one in nodes if one.get("parentId") == node_of(path)]
+    return {"whole": whole, "prefix": f"{prefix}{path}", "forks": inside[:FORKS_SHOWN]}
 
 
 def _lines(rows: Sequence[MapItem], opening: Any) -> list[ItemLine]:

@@ -13,8 +13,10 @@ from django.views.decorators.cache import never_cache
 
 from apps.executions import lineages, policies
 from apps.executions.actions import Again, fork_run, retry_run
+from apps.executions.actions.forking import levels
 from apps.executions.actions.repeating import DRAFT
 from apps.executions.compiled import compiled_of
+from apps.executions.engine.lineage import step_at
 from apps.executions.engine.state import RunStatus
 from apps.executions.errors import EffectsNeedConsent
 from apps.executions.models import Run
@@ -120,8 +122,17 @@ def _arrived(run: Run, step: str) -> Any:
     version = WorkflowVersion.objects.filter(pk=run.version_id).first()
     if version is None:
         return {}
-    state = lineages.state_at(run, compiled_of(version).plan, seq=run.head)
-    if step not in state.positions:
+    plan = compiled_of(version).plan
+    if step_at(plan, step) is None:
+        return {}
+    try:
+        level = levels(run, lineages.state_at(run, plan, seq=run.head), plan, old=plan, fork=step)[
+            -1
+        ]
+    except Refusal:
+        return {}
+    inside = step[len(level.prefix) :]
+    if level.state is None or inside not in level.state.positions:
         return {}
     # Through JSON, as it comes back.
-    return json.loads(json.dumps(state.inputs_of(state.step(step))))
+    return json.loads(json.dumps(level.state.inputs_of(level.state.step(inside))))

@@ -25,7 +25,7 @@ from apps.executions.history import steps_at
 from apps.executions.mapped import given_to
 from apps.executions.models import AWAITED, LogLine, MapItem, ParentKind, Run
 from apps.executions.outline import STEPS_LIMIT, attempts_at, outline
-from apps.executions.parts import drawn_for, stand_ins
+from apps.executions.parts import drawn_for, stand_ins, whole_of
 from apps.executions.queueing import reasons
 from apps.executions.timeline import SCALE, Attempt
 from apps.executions.views.controlling import SignalForm
@@ -136,9 +136,10 @@ def _item(found: Run) -> Output | None:
     return output_of(found.parent_path or "", given_to(steps[0].mapping.opening, int(index)))
 
 
-def _buttons(actor: Actor, found: Run) -> dict[str, bool]:
+def _buttons(actor: Actor, found: Run) -> dict[str, Any]:
     """What of the moving part this reader may press; a part of a run rests and repeats with it."""
     is_whole = found.parent_kind != ParentKind.ITEM
+    whole, prefix = whole_of(found)
     may_run = policies.can_run_workflow(actor)
     return {
         "may_run": may_run,
@@ -147,7 +148,9 @@ def _buttons(actor: Actor, found: Run) -> dict[str, bool]:
         "may_pause": policies.can_pause_run(actor) and is_whole,
         "may_decide": actor.has(Permission.APPROVALS_DECIDE),
         "may_resolve": policies.can_resolve_step(actor),
-        "may_fork": may_run and is_whole,
+        "may_fork": may_run and whole.status.is_terminal,
+        "whole": whole,
+        "prefix": prefix,
         "may_signal": policies.can_signal_run(actor),
     }
 
