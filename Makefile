@@ -55,7 +55,7 @@ bench-peers: bootstrap ## Other engines beside ours in the same run; installs th
 chaos: bootstrap ## Every crash point, storms of kills and restarts, mutants (ten minutes)
 	@$(BIN)/python -m tests.chaos chaos $(if $(SEED),--seed $(SEED))
 
-soak: bootstrap ## The storms for MINUTES=60; a worker must not grow, nor the queue
+soak: bootstrap ## The storms at full size, then MINUTES=60 more; a worker must not grow, nor the queue
 	@$(BIN)/python -m tests.chaos soak --minutes $(or $(MINUTES),60) $(if $(SEED),--seed $(SEED))
 
 mutants: bootstrap ## Broken engines, each of which must be caught

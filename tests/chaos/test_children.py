@@ -61,6 +61,25 @@ def killed_at(point: str, nth: int, families: Families, workers: Nursery, receiv
     workers.buried(rescuer)
 
 
+@pytest.mark.parametrize("point", ["start.begun", "start.written"])
+def test_there_is_one_child_whatever_a_start_meets(families: Families, point: str) -> None:
+    """An exception, or a reply that never comes: who asked asks again."""
+    tenant, parent = families.tenant, families.shapes["parent"]
+    with sink.opened() as receiver, nursery.opened(receiver) as workers:
+        for action in (Action.RAISE, Action.LOST):
+            victim = workers.born(["io"], blows=[Blow(point=point, action=action)])
+            run_id = families.start(parent)
+            assert workers.hear(victim, f"at {point}"), f"{point} was never reached"
+            run = ended(tenant, run_id, seconds=60)
+            assert run is not None, f"{point}, {action}: the run does not end"
+            with scope.tenant(tenant.id):
+                states = [child.state for child in Run.objects.children(run_id)]
+            assert (run.state, states) == ("SUCCEEDED", ["SUCCEEDED"]), f"{point}, {action}"
+            workers.kill(victim)
+            workers.buried(victim)
+        assert receiver.doubled() == []
+
+
 STILL = ("start.written", "relay.announced")
 """Inside the transactions of a tick: a parent's run, its lane and a quota are held."""
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from apps.executions.crashpoints import crashpoint
 from apps.executions.runner.doors import ObjectStore
+from apps.executions.store.resilient import is_outage
 from apps.kit.errors import Refusal
 from apps.workflows.graph.context import ArtifactRef, NodeError
 from apps.workflows.graph.mapping import LINES
@@ -18,6 +20,8 @@ from apps.workflows.graph.ports import Port
 INLINE_BYTES = 32 * 1024
 """What the outputs of one step may hold together; one value of a declared write, too."""
 MAX_LOADED_BYTES = 8 << 20
+PAUSES = (0.2, 1.0, 3.0)
+"""Before a value is stored once more after an outage."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 OFFLOADED = "application/vnd.nstarx.value+json"
 """Media type of a plain value that was only too large to travel inline."""
@@ -66,11 +70,22 @@ def offloaded(value: Any, data: bytes, objects: ObjectStore) -> Any:
     """A reference to the value, stored as its JSON `data`; a reference itself stays."""
     if ArtifactRef.is_reference(value):
         return value
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            return _stored(data, objects)
+        except Refusal as refusal:
+            raise NodeError(str(refusal.code), refusal.message) from None
+        except Exception as error:
+            # An object goes by its content: to store it again changes nothing.
+            if (pause := next(pauses, None)) is None or not is_outage(error):
+                raise
+            time.sleep(pause)
+
+
+def _stored(data: bytes, objects: ObjectStore) -> Any:
     crashpoint("value.begun")
-    try:
-        stored = objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
-    except Refusal as refusal:
-        raise NodeError(str(refusal.code), refusal.message) from None
+    stored = objects.put(io.BytesIO(data), media_type=OFFLOADED).to_json()
     crashpoint("value.stored")
     return stored
 
