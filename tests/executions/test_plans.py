@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -13,6 +14,7 @@ from apps.executions.engine.codec import encode
 from apps.executions.engine.history import CancelReason, RunCanceling, RunEnded, RunStarted
 from apps.executions.engine.slice_ports import Batch, Change, Claim, Left
 from apps.executions.engine.state import RunStatus
+from apps.executions.models import Run
 from apps.executions.store import appends, statements
 from apps.executions.store.connections import Connection, Connections
 from apps.executions.store.statements import Posted
@@ -62,6 +64,16 @@ _ITEMS = """
 INSERT INTO map_item (tenant_id, run_id, path, idx, attempt, state, child)
 SELECT %s, %s, 'rows', n, 1, CASE WHEN n < 10 * %s THEN 'done' ELSE 'begun' END, gen_random_uuid()
   FROM generate_series(0, %s - 1) AS n
+"""
+
+
+ENDED = 2_000
+_ENDED = """
+INSERT INTO run (tenant_id, id, workflow_id, version_id, environment_id, environment, lineage_id,
+                 trigger, pool, slots, state, error, finished_at)
+SELECT r.tenant_id, gen_random_uuid(), r.workflow_id, r.version_id, r.environment_id, r.environment,
+       r.lineage_id, r.trigger, r.pool, r.slots, %s, %s::jsonb, clock_timestamp()
+  FROM run r, generate_series(1, %s) WHERE r.id = %s
 """
 
 
@@ -158,3 +170,21 @@ def test_a_payment_reads_the_lanes_it_is_for(acme: Tenant, engine: Connection) -
         assert read(engine, "lane") <= READS_EACH
     paid = engine.execute("SELECT count(*) FROM lane WHERE vtime > 0").fetchone()
     assert paid == (1,)
+
+
+def test_a_list_of_what_failed_walks_through_nothing_else(acme: Tenant) -> None:
+    run_id = start(acme, chain(1))
+    with scope.tenant(acme.id), connection.cursor() as cursor:
+        for many, state, error in ((ENDED, "SUCCEEDED", None), (FEW, "FAILED", "{}")):
+            cursor.execute(_ENDED, [state, error, many, run_id])
+        cursor.execute("ANALYZE run")
+        found = Run.objects.whole().newest().in_state([RunStatus.FAILED, RunStatus.TIMED_OUT])
+        before = _read_so_far(cursor)
+        assert len(found.summary()[:20]) == FEW
+        assert _read_so_far(cursor) - before <= FEW * READS_EACH
+        transaction.set_rollback(True)
+
+
+def _read_so_far(cursor: Any) -> int:
+    cursor.execute(_READ, ["run"])
+    return int(cursor.fetchone()[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from django.db import models
 
@@ -48,6 +48,9 @@ class EnvironmentName(models.TextChoices):
     PRODUCTION = "PRODUCTION"
 
 
+_WITH_ERROR: Final = frozenset({RunStatus.FAILED, RunStatus.TIMED_OUT})
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     """Named questions about runs. Ids are UUIDv7: the newest run has the greatest id."""
 
@@ -70,7 +73,9 @@ class RunQuerySet(models.QuerySet["Run"]):
     def in_state(self, states: Collection[RunStatus]) -> Self:
         """Runs in one of these states."""
         found = self.filter(state__in=[state.value for state in states])
-        # Open runs have an index of their own: the others are not walked through.
+        # Those with an error, and open ones, have indexes: others are not walked through.
+        if _WITH_ERROR.issuperset(states):
+            return found.filter(error__isnull=False)
         return found if any(state.is_terminal for state in states) else found.open()
 
     def children(self, run_id: uuid.UUID) -> Self:
