@@ -248,11 +248,17 @@ def _deep(parameters: Parameters, context: NodeContext) -> None:
 
 def _speaks(text: bytes, *, length: int | None = None, end: bool = False) -> Deed:
     def speak(parameters: Parameters, context: NodeContext) -> None:
-        os.write(3, (len(text) if length is None else length).to_bytes(4, "big") + text)
+        with socket.socket(fileno=os.dup(3)) as channel:
+            channel.sendall((len(text) if length is None else length).to_bytes(4, "big") + text)
         if not end:
             time.sleep(60)
 
     return speak
+
+
+def _many(parameters: Parameters, context: NodeContext) -> None:
+    """Small on the way, a gigabyte in memory."""
+    _speaks(b"[" + b"[]," * 15_000_000 + b"[]]")(parameters, context)
 
 
 def _lives(parameters: Parameters, context: NodeContext) -> None:
@@ -293,6 +299,7 @@ WORDS: Final[dict[str, Deed]] = {
     "deep words": _speaks(b'{"op": "log", "fields": ' + b"[" * 900 + b"]" * 900 + b"}", end=True),
     "unstorable log": lambda parameters, context: context.log.info("\x00\ud800", **{"\x00": 1}),
     "unstorable metric": lambda parameters, context: context.metric("\x00\ud800", 1e308),
+    "too many": _many,
     "too large": _speaks(b"{}", length=0xFFFFFFFF),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,7 @@ def test_two_steps_share_no_process(node_bench: Bench) -> None:
         ("no json", "PROCESS_DIED"),
         ("no object", "PROCESS_DIED"),
         ("too large", "PROCESS_DIED"),
+        ("too many", "PROCESS_DIED"),
         ("odd refusal", "[]"),
         ("odd delay", "X"),
         ("odd crash", "NODE_CRASHED"),
@@ -98,9 +100,11 @@ def test_two_steps_share_no_process(node_bench: Bench) -> None:
 def test_a_forged_message_is_the_steps_own_failure(
     node_bench: Bench, speech: str, code: str
 ) -> None:
-    failed = node_bench.failed(HOSTILE, {"attack": speech}, seconds=3)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    failed = node_bench.failed(HOSTILE, {"attack": speech}, seconds=5)
 
     assert failed.code == code
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 256 << 10
     assert failed.retry_after_seconds is None or math.isfinite(failed.retry_after_seconds)
     assert node_bench.done(HOSTILE, {"attack": "fork"}).outputs["value"] == []
 

@@ -40,6 +40,8 @@ _START_SECONDS = 120.0
 _EXIT_SECONDS = 5.0
 _LEAVE_SECONDS = 0.5
 _POLL_SECONDS = 0.1
+_MOST_VALUES = 4_000_000
+"""In one message of a confined step."""
 
 
 class Zygote:
@@ -126,7 +128,8 @@ class Zygote:
             except OSError as error:
                 ours.close()
                 raise ProcessUnavailableError("The step processes are gone.") from error
-        return Running(self, identity, Channel(ours), exit_)
+        channel = Channel(ours, most_values=_MOST_VALUES if job.confined else None)
+        return Running(self, identity, channel, exit_)
 
     def kill(self, identity: int) -> None:
         """End a child and what it started."""
