@@ -1,9 +1,10 @@
 -- A start by itself, seventh edition: it asks for the caller's key as well, and its worker sleeps at its
 -- lock instead of looking again and again.
 
--- The lock of a run that is being written. Its start holds it until all can see the run.
-CREATE FUNCTION engine_coming_7(p_run uuid) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$ SELECT hashtextextended(p_run::text, 2) $$;
+-- The locks of a run that is being written: one for each transaction of its start, which holds it until
+-- all can see what it has written.
+CREATE FUNCTION engine_coming_7(p_run uuid, p_part int) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$ SELECT hashtextextended(p_run::text, 1 + p_part) $$;
 
 -- executions_launch_alone_5, which writes nothing either if the key `p_key` (null: there is none) is not
 -- what `p_mark` says of it any more.
@@ -15,6 +16,7 @@ CREATE PROCEDURE executions_launch_alone_7(
 )
 LANGUAGE plpgsql AS $$
 BEGIN
+  PERFORM pg_advisory_xact_lock(engine_coming_7(p_run, 1));
   IF NOT executions_may_launch_7(p_tenant, p_workflow, p_place, p_secrets, p_known, p_starts, p_most)
   THEN
     RETURN;
@@ -30,7 +32,7 @@ BEGIN
   END IF;
   PERFORM tenancy_require_1(p_tenant, 'runs_per_month', 1);
   COMMIT;
-  PERFORM pg_advisory_xact_lock(engine_coming_7(p_run));
+  PERFORM pg_advisory_xact_lock(engine_coming_7(p_run, 2));
   PERFORM set_config('app.tenant', p_tenant::text, true);
   IF p_audit IS NOT NULL THEN
     PERFORM tenancy_audit_1(p_tenant, p_audit);
@@ -40,12 +42,14 @@ BEGIN
 END $$;
 
 -- Until nobody is writing that run, a few milliseconds at most. Whose start has not begun is not waited
--- for. The lock is let go at once: a start never waits for who waits for it.
+-- for. The locks are let go at once: a start never waits for who waits for it.
 CREATE FUNCTION engine_await_7(p_run uuid) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '8ms' AS $$
+LANGUAGE plpgsql SET lock_timeout = '5ms' AS $$
 BEGIN
-  PERFORM pg_advisory_lock_shared(engine_coming_7(p_run));
-  PERFORM pg_advisory_unlock_shared(engine_coming_7(p_run));
+  FOR part IN 1 .. 2 LOOP
+    PERFORM pg_advisory_lock_shared(engine_coming_7(p_run, part));
+    PERFORM pg_advisory_unlock_shared(engine_coming_7(p_run, part));
+  END LOOP;
 EXCEPTION WHEN lock_not_available THEN
   NULL;
 END $$;
