@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
+from apps.executions.engine.history import RunEnded
 from apps.executions.engine.pausing import PauseRequest
 from apps.executions.engine.ports import StepCall, StepDone, StepOutcome, StepRepeats, StepWaits
 from apps.executions.engine.record import StepRecord
@@ -11,6 +12,7 @@ from apps.executions.engine.rescue import Undoing
 from apps.executions.engine.rescue_events import StepCalled, StepCompensated
 from apps.executions.engine.slice_ports import Inbox
 from apps.executions.engine.state import RunStatus, StepStatus
+from apps.executions.engine.undoing import next_event
 from apps.workflows.graph.declaration import Wait, WaitKind
 from tests.engine.cases import failing, plan_of, statuses
 from tests.engine.rescues import LINKS, SHOP, fallback, no, scripts, status, undo
@@ -136,3 +138,11 @@ def test_a_step_that_takes_all_the_time_of_a_run_that_is_undone_is_the_runs_end(
     world.deadline_at = START + dt.timedelta(seconds=10)
     assert world.finish().status is RunStatus.TIMED_OUT
     assert (status(world, "charge"), world.stops) == ("COMPENSATED", [])
+
+
+def test_a_run_that_is_there_to_undo_what_another_did_has_succeeded_when_that_is_done() -> None:
+    world = World(plan_of([a("a", "keyed")]))
+    undoing = Undoing()
+    state = world.folded()
+    state.status = RunStatus.COMPENSATING
+    assert next_event(state, undoing) == RunEnded(status=RunStatus.SUCCEEDED)
