@@ -51,7 +51,9 @@ class Edit:
 
 EDITS: Mapping[Mutant, tuple[Edit, ...]] = {
     Mutant.NO_FENCE: (
-        Edit("engine_append%", r"\b(y\.)?fence = (g\.token|p_token|p_fence)\s+AND ", ""),
+        Edit(
+            "engine_append%", r"\b(y\.)?fence = (g\.token|p_token|p_tokens\[i\]|p_fence)\s+AND ", ""
+        ),
     ),
     Mutant.TASKS_LATER: (
         Edit("engine_change%", r"PERFORM engine_dispatch_\d+\([^;]*;", "PERFORM 1;"),

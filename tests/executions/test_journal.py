@@ -14,6 +14,7 @@ from apps.executions.engine.slice_ports import Batch, Change, Claim
 from apps.executions.models import InboxMessage
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
+from apps.executions.store.convoy import Convoy
 from apps.executions.store.journal import RunJournal
 from apps.tenancy import scope
 from tests import database
@@ -41,7 +42,7 @@ def journal(acme: Tenant) -> Iterator[RunJournal]:
     connections = Connections(database.url("engine"))
     yield RunJournal(
         claimed(acme, connections),
-        connections=connections,
+        convoy=Convoy(connections),
         writer=unused,
         patience=held,
         tell=lambda head, is_over: None,

@@ -164,6 +164,11 @@ class Change:
         """Nothing but events."""
         return self is NOTHING or self == NOTHING
 
+    @property
+    def is_plain(self) -> bool:
+        """At most the run's state beside the events."""
+        return self is NOTHING or self == Change(status=self.status)
+
     def joined(self, later: Change) -> Change:
         """Both at once, for two batches that become one."""
         if later.is_empty:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,8 +16,12 @@ _APPEND: Final = (
     " $8::int[], $9::jsonb[], $10::jsonb)"
 )
 _APPEND_FEW: Final = (
-    "SELECT engine_append_few_3($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text,"
-    " $7::text, $8::int, $9::jsonb, $10::text, $11::text, $12::int, $13::jsonb)"
+    "SELECT engine_append_few_7($1::uuid, $2::uuid, $3::uuid, $4::int, $5::int, $6::text, $7::text,"
+    " $8::text, $9::int, $10::jsonb, $11::text, $12::text, $13::int, $14::jsonb)"
+)
+_APPEND_MANY: Final = (
+    "SELECT engine_append_many_7($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
+    " $6::text[], $7::int[], $8::text[], $9::text[], $10::int[], $11::jsonb[])"
 )
 _APPEND_BATCH: Final = (
     "SELECT engine_append_batch_7($1::uuid, $2::uuid[], $3::uuid[], $4::int[], $5::int[],"
@@ -31,24 +35,57 @@ _ABSENT: Final[tuple[tuple[None, ...], ...]] = ((None,) * 8, (None,) * 4, ())
 
 def append(connection: Connection, claim: Claim, batch: Batch) -> bool:
     """One run's batch, durable on return; False when the fence is another's."""
-    return connection.call(*_statement(claim, batch)).get_value(0, 0) == b"t"
+    rows, change = batch.rows, batch.change
+    if change.is_plain and 1 <= len(rows) <= FEW:
+        return connection.call(_APPEND_FEW, _few(claim, batch)).get_value(0, 0) == b"t"
+    text = change_text(change)
+    given = (*claim.keys, b"%d" % batch.head, b"%d" % batch.settled, *_columns(rows))
+    arguments = (*given, None if text is None else text.encode())
+    return connection.call(_APPEND, arguments).get_value(0, 0) == b"t"
 
 
-def send(connection: Connection, claim: Claim, batch: Batch) -> Callable[[], bool]:
-    """The same, on its way; what is returned waits for the answer."""
-    connection.send(*_statement(claim, batch))
-    return lambda: connection.answer().get_value(0, 0) == b"t"
+def send(
+    connection: Connection, tenant_id: UUID, posts: Sequence[Posted]
+) -> Callable[[], Collection[UUID]]:
+    """Plain batches of several runs of one tenant, on their way in one statement.
+
+    What is returned waits for the answer: the runs whose fence held; the others' are left out.
+    """
+    first = posts[0]
+    if len(posts) == 1 and 1 <= len(first.batch.rows) <= FEW:
+        connection.send(_APPEND_FEW, _few(first.claim, first.batch))
+        mine = (first.claim.run_id,)
+        return lambda: mine if connection.answer().get_value(0, 0) == b"t" else ()
+    ordered = sorted(posts, key=lambda post: post.claim.run_id)
+    connection.send(_APPEND_MANY, _many(tenant_id, ordered))
+    return lambda: _ids(connection.answer().get_value(0, 0))
 
 
-def _statement(claim: Claim, batch: Batch) -> tuple[str, Sequence[bytes | None]]:
-    rows = batch.rows
-    given = (*claim.keys, b"%d" % batch.head, b"%d" % batch.settled)
-    change = change_text(batch.change)
-    if change is None and 1 <= len(rows) <= FEW:
-        cells = [cell for row in rows for cell in _cells(row)]
-        return _APPEND_FEW, (*given, *cells, *_ABSENT[len(rows)])
-    text = None if change is None else change.encode()
-    return _APPEND, (*given, *_columns(rows), text)
+def _few(claim: Claim, batch: Batch) -> tuple[bytes | None, ...]:
+    rows, status = batch.rows, batch.change.status
+    cells = [cell for row in rows for cell in _cells(row)]
+    numbers = (b"%d" % batch.head, b"%d" % batch.settled)
+    state = None if status is None else status.encode()
+    return (*claim.keys, *numbers, state, *cells, *_ABSENT[len(rows)])
+
+
+def _many(tenant_id: UUID, posts: Sequence[Posted]) -> tuple[bytes | None, ...]:
+    batches = [post.batch for post in posts]
+    return (
+        tenant_id.hex.encode(),
+        plain(post.claim.run_id.hex for post in posts),
+        plain(post.claim.token.hex for post in posts),
+        plain(batch.head for batch in batches),
+        plain(batch.settled for batch in batches),
+        plain(batch.change.status for batch in batches),
+        plain(len(batch.rows) for batch in batches),
+        *_columns([row for batch in batches for row in batch.rows]),
+    )
+
+
+def _ids(text: bytes | None) -> Collection[UUID]:
+    inside = (text or b"{}").decode()[1:-1]
+    return {UUID(one) for one in inside.split(",")} if inside else ()
 
 
 def _cells(row: Row) -> tuple[bytes | None, ...]:

@@ -11,8 +11,8 @@ from apps.executions.crashpoints import crashpoint
 from apps.executions.engine.history import Event
 from apps.executions.engine.slice_ports import NOTHING, Batch, Claim, Inbox, LeaseLost, Left
 from apps.executions.store import statements
-from apps.executions.store.connections import Connections
-from apps.executions.store.resilient import Patience, append_early, append_surely, read_surely
+from apps.executions.store.convoy import Convoy
+from apps.executions.store.resilient import Patience, append_surely, read_surely
 from apps.executions.store.statements import Posted
 from apps.executions.store.writer import Writer
 
@@ -20,7 +20,7 @@ LOOK_SECONDS: Final = 1.0
 
 
 class RunJournal:
-    """Strict appends on the caller's connection, pure ones through the process's writer.
+    """Strict appends by the process's convoy, pure ones through its writer.
 
     `tell` hears the run's head after each durable batch, and whether it has ended; `ring` the
     pools that got tasks, `asked` that a wait has something to ask; none may block.
@@ -30,7 +30,7 @@ class RunJournal:
         self,
         claim: Claim,
         *,
-        connections: Connections,
+        convoy: Convoy,
         writer: Writer,
         patience: Patience,
         tell: Callable[[int, bool], None],
@@ -38,7 +38,8 @@ class RunJournal:
         asked: Callable[[], None],
     ) -> None:
         self._claim = claim
-        self._connections = connections
+        self._connections = convoy.connections
+        self._convoy = convoy
         self._writer = writer
         self._patience = patience
         self._changed = threading.Condition()
@@ -72,15 +73,12 @@ class RunJournal:
             self._asked()
 
     def begin(self, batch: Batch) -> None:
-        """On its way on return, durable after `land`. Raises LeaseLost.
-
-        Until then the connection of the caller's thread is taken.
-        """
-        if batch.change is not NOTHING:
+        """On its way on return, durable after `land`. Raises LeaseLost."""
+        if not batch.change.is_plain:
             self.append(batch)
             return
         self.flush()
-        self._sent = batch, append_early(self._connections, self._claim, batch)
+        self._sent = batch, self._convoy.begin(Posted(claim=self._claim, batch=batch))
 
     def land(self) -> None:
         """Wait for what was begun. Raises LeaseLost when it was refused."""

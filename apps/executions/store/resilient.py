@@ -6,7 +6,6 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Final, Protocol, TypeVar
 
 import psycopg
@@ -68,23 +67,9 @@ def read_surely(connections: Supply, patience: Patience, read: Callable[[Connect
     raise LeaseLost
 
 
-def append_early(connections: Connections, claim: Claim, batch: Batch) -> Callable[[], bool]:
-    """A first try that is on its way, for `append_surely`; its errors come with its answer."""
-    try:
-        answer = appends.send(_line(connections), claim, batch)
-    except psycopg.Error as error:
-        return partial(_raise, error)
-    crashpoint("append.sent")
-    return answer
-
-
 def _line(connections: Connections) -> Connection:
     crashpoint("append.begun")
     return connections.get()
-
-
-def _raise(error: psycopg.Error) -> bool:
-    raise error
 
 
 def append_surely(
@@ -122,8 +107,6 @@ def append_surely(
             connections.drop()
             is_sure = False
         pause = _rest(pause)
-    if sent is not None:
-        connections.drop()  # Its answer would be taken for another's.
     raise LeaseLost
 
 

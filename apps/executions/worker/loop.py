@@ -18,6 +18,7 @@ from apps.executions.engine.slice_ports import ChunkClaim, Claim, TaskClaim
 from apps.executions.engine.step import SLOTS_LIMIT
 from apps.executions.store import statements
 from apps.executions.store.connections import Connections
+from apps.executions.store.convoy import Convoy
 from apps.executions.store.resilient import read_surely
 from apps.executions.store.writer import Writer
 from apps.executions.worker.chunk_turn import ChunkTurn
@@ -98,6 +99,7 @@ class EngineLoop:
     def _open_shop(self, plans: Plans) -> Shop:
         return Shop(
             connections=self._connections,
+            convoy=Convoy(self._connections),
             writer=self._writer,
             lease=self._lease,
             plans=plans,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from apps.executions.engine.ports import StepCall, StepRunner
 from apps.executions.store.connections import Connections
+from apps.executions.store.convoy import Convoy
 from apps.executions.store.writer import Writer
 from apps.executions.worker.keys import KeyReader
 from apps.executions.worker.lease import Lease
@@ -28,6 +29,7 @@ class Shop:
     """What all turns of a process share."""
 
     connections: Connections
+    convoy: Convoy
     writer: Writer
     lease: Lease
     plans: Plans

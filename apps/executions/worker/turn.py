@@ -169,7 +169,7 @@ class Turn(LeasedTurn[Claim, SlicePool]):
         run_id = self.claim.run_id
         return RunJournal(
             self.claim,
-            connections=self.shop.connections,
+            convoy=self.shop.convoy,
             writer=self.shop.writer,
             patience=self.shop.lease,
             tell=lambda head, is_over: self.shop.tell(run_id, head, is_over=is_over),

@@ -10,5 +10,5 @@ ALTER TABLE map_item DROP COLUMN earlier;
 DROP PROCEDURE executions_launch_alone_7;
 DROP FUNCTION engine_claim_expected_7, engine_await_7, engine_coming_7;
 DROP FUNCTION executions_launch_7, executions_may_launch_7, executions_standing_7, executions_start_7,
-  executions_queue_7, engine_append_batch_7;
+  executions_queue_7, engine_append_batch_7, engine_append_few_7, engine_append_many_7;
 DROP INDEX run_failed;
