@@ -12,8 +12,8 @@ import psycopg
 import pytest
 
 from apps.executions import crashpoints
-from apps.executions.engine.codec import Row, encode
-from apps.executions.engine.history import RunStarted
+from apps.executions.engine.codec import encode
+from apps.executions.engine.history import RunPaused, RunResumed, RunStarted
 from apps.executions.engine.slice_ports import Batch, Change, Claim
 from apps.executions.engine.state import RunStatus
 from apps.executions.models import Run, RunEvent
@@ -29,7 +29,6 @@ from tests.factories.tenancy import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-STARTED = Row(type="step.started", path="n0", attempt=1, body='{"startedAt":1}')
 RUNS = 5
 
 
@@ -58,11 +57,19 @@ def claims(acme: Tenant, held: Connections) -> list[Claim]:
     return found
 
 
-def posted(claim: Claim, *, rows: int = 1, status: RunStatus | None = None) -> Posted:
-    change = Change(status=status)
-    told = (encode(RunStarted()),) if status else ()
-    given = told + (STARTED,) * (rows - len(told))
-    batch = Batch(head=claim.head, rows=given, settled=0, change=change)
+def posted(claim: Claim, *, rows: int = 1) -> Posted:
+    """The run begins, is paused, goes on, is paused: so many events from the claim's head on."""
+    heads = range(claim.head, claim.head + rows)
+    told = [
+        RunStarted() if at == 1 else RunPaused() if at % 2 == 0 else RunResumed() for at in heads
+    ]
+    status = RunStatus.PAUSED if isinstance(told[-1], RunPaused) else RunStatus.RUNNING
+    batch = Batch(
+        head=claim.head,
+        rows=tuple(encode(event) for event in told),
+        settled=0,
+        change=Change(status=status),
+    )
     return Posted(claim=claim, batch=batch)
 
 
@@ -84,16 +91,14 @@ def test_what_comes_meanwhile_goes_together(
     acme: Tenant, convoy: Convoy, claims: list[Claim]
 ) -> None:
     alone = convoy.begin(posted(claims[0]))
-    rest = [
-        convoy.begin(posted(claim, rows=at, status=RunStatus.RUNNING))
-        for at, claim in enumerate(claims[1:], start=1)
-    ]
+    rest = [convoy.begin(posted(claim, rows=at)) for at, claim in enumerate(claims[1:], start=1)]
     assert rest[-1]()  # The last of them fetches what the first has sent, and takes all along.
     assert all(answer() for answer in (alone, *rest))
     assert len(convoy._idle) == 1, "one connection was enough for both flights"
+    states = ("RUNNING", "PAUSED", "RUNNING", "PAUSED")
     assert heads(acme, claims) == [
-        (2, "QUEUED", 2),
-        *((1 + rows, "RUNNING", 1 + rows) for rows in range(1, RUNS)),
+        (2, "RUNNING", 2),
+        *((1 + rows, state, 1 + rows) for rows, state in enumerate(states, start=1)),
     ]
 
 
@@ -114,7 +119,7 @@ def test_two_owners_of_one_run_never_share_a_flight(
     before = convoy.begin(posted(replace(claims[1], token=uuid.uuid4())))
     now = convoy.begin(posted(claims[1]))
     assert (now(), before()) == (True, False)
-    assert heads(acme, claims)[1] == (2, "QUEUED", 2)
+    assert heads(acme, claims)[1] == (2, "RUNNING", 2)
 
 
 def test_threads_that_append_at_once_all_get_their_answer(
@@ -138,11 +143,12 @@ def test_a_lost_answer_is_nobodys_and_the_next_flight_departs(
 ) -> None:
     with psycopg.connect(database.url("owner"), autocommit=True) as other:
         with other.transaction():
+            other.execute("SELECT set_config('app.tenant', %s, true)", [str(acme.id)])
             other.execute("SELECT FROM run WHERE id = %s FOR UPDATE", [claims[0].run_id])
             stuck = convoy.begin(posted(claims[0]))
             behind = convoy.begin(posted(claims[1]))
             (line,) = (one for one in held._open if one is not held.get())
-            other.execute("SELECT pg_terminate_backend(%s)", [line.info.backend_pid])
+            held.get().execute("SELECT pg_terminate_backend(%s, 9000)", [line.info.backend_pid])
         with pytest.raises(psycopg.OperationalError):
             stuck()
     assert behind()
