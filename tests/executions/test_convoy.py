@@ -13,7 +13,8 @@ import pytest
 
 from apps.executions import crashpoints
 from apps.executions.engine.codec import encode
-from apps.executions.engine.history import RunPaused, RunResumed, RunStarted
+from apps.executions.engine.history import RunStarted
+from apps.executions.engine.pausing import RunPaused, RunResumed
 from apps.executions.engine.slice_ports import Batch, Change, Claim
 from apps.executions.engine.state import RunStatus
 from apps.executions.models import Run, RunEvent

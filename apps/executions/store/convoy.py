@@ -14,6 +14,7 @@ import psycopg
 from apps.executions.crashpoints import crashpoint
 from apps.executions.store import appends
 from apps.executions.store.connections import Connection, Connections
+from apps.executions.store.resilient import line
 from apps.executions.store.statements import Posted
 
 logger = logging.getLogger(__name__)
@@ -134,8 +135,7 @@ class Convoy:
 
     def _send(self, lane: _Lane, flight: _Flight) -> None:
         try:
-            crashpoint("append.begun")
-            flight.line = self._line()
+            flight.line = line(self._free)
             flight.answer = appends.send(
                 flight.line, lane.tenant_id, [one.posted for one in flight.tickets]
             )
@@ -147,7 +147,7 @@ class Convoy:
             flight.sent.release()
         crashpoint("append.sent")
 
-    def _line(self) -> Connection:
+    def _free(self) -> Connection:
         with self._lock:
             found = self._idle.pop() if self._idle else None
         return found or self.connections.open()

@@ -67,9 +67,10 @@ def read_surely(connections: Supply, patience: Patience, read: Callable[[Connect
     raise LeaseLost
 
 
-def _line(connections: Connections) -> Connection:
+def line(get: Callable[[], Connection]) -> Connection:
+    """What an append that begins goes over."""
     crashpoint("append.begun")
-    return connections.get()
+    return get()
 
 
 def append_surely(
@@ -92,7 +93,7 @@ def append_surely(
                 return
             is_sure = True
             if sent is None:
-                held = appends.append(_line(connections), claim, batch)
+                held = appends.append(line(connections.get), claim, batch)
             else:
                 answer, sent = sent, None
                 held = answer()
