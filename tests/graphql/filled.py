@@ -87,5 +87,5 @@ def statements(program: Caller, query: str, ids: dict[str, str]) -> list[str]:
 def authenticates(sql: str) -> bool:
     """Whether a statement belongs to the door."""
     # The key with its member, and the note of its use.
-    is_key = "tenancy_key_1" in sql or '"tenancy_apikey"' in sql
+    is_key = "tenancy_key_2" in sql or '"tenancy_apikey"' in sql
     return is_key or "api_points_per_hour" in sql
