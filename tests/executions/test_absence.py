@@ -37,6 +37,8 @@ def test_an_outage_is_told_from_a_statement_that_fails() -> None:
     assert is_outage(outage)
     assert is_outage(psycopg.errors.CrashShutdown())
     assert is_outage(psycopg.InterfaceError("the connection is closed"))
+    assert is_outage(psycopg.errors.LockNotAvailable())
+    assert is_outage(psycopg.errors.IdleInTransactionSessionTimeout())
     assert not is_outage(psycopg.errors.QueryCanceled())
     assert not is_outage(psycopg.errors.DiskFull())
     assert not is_outage(ValueError())

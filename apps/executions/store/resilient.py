@@ -23,6 +23,8 @@ LONGEST_PAUSE: Final = 2.0
 CONFLICTS: Final = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
 NO_SERVER: Final = frozenset({"57P01", "57P02", "57P03", "53300"})
 """It stops, has crashed, starts, or has no room for one more connection."""
+HELD_UP: Final = frozenset({"55P03", "40P01", "40001", "25P03"})
+"""A lock was not given, or was taken away: it was another's, and is free a moment later."""
 
 
 T = TypeVar("T")
@@ -46,9 +48,11 @@ class Supply(Protocol):
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database is gone: no fault of what was being done."""
+    """Whether the database is gone or held up: no fault of what was being done."""
     # What Django raises has it as its cause.
     found = error.__cause__ if isinstance(error.__cause__, psycopg.Error) else error
+    if isinstance(found, psycopg.Error) and found.sqlstate in HELD_UP:
+        return True
     if not isinstance(found, psycopg.OperationalError | psycopg.InterfaceError):
         return False
     return found.sqlstate is None or found.sqlstate[:2] == "08" or found.sqlstate in NO_SERVER
