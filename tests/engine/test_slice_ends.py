@@ -210,6 +210,12 @@ def test_two_batches_that_become_one_lose_nothing() -> None:
     assert first.joined(Change(left=Left.PARKED)).status is RunStatus.RUNNING
 
 
+def test_a_plain_change_is_at_most_a_state() -> None:
+    assert Change().is_plain
+    assert Change(status=RunStatus.RUNNING).is_plain
+    assert not Change(status=RunStatus.RUNNING, unbegun=True).is_plain
+
+
 def test_a_run_close_to_its_deadline_is_not_parked() -> None:
     plan = plan_of([a("a", retry={"maxAttempts": 2, "backoffSeconds": 60})])
     script = failing(times=1, retryable=True, retry_after_seconds=0.9)

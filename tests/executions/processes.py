@@ -46,13 +46,17 @@ def told(module: str, **words: Any) -> Iterator[subprocess.Popen[str]]:
     documents = {str(key): to_json(value) for key, value in VERSIONS.documents.items()}
     given = json.dumps({"documents": documents, "settings": SHORT, **words})
     with subprocess.Popen(
-        [sys.executable, "-m", module, given],
+        [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "WORKER_CONNINFO": database.url("engine")},
     ) as child:
         try:
+            assert child.stdin is not None
+            # Not as an argument, which has a limit that the documents of many tests pass.
+            child.stdin.write(f"{given}\n")
+            child.stdin.flush()
             assert line(child) == "ready"
             yield child
         finally:

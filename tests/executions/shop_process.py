@@ -1,6 +1,6 @@
 """A real worker process with the product's runner, for the shop's steps.
 
-usage: python -m tests.executions.shop_process '<json>'; prints "ready".
+usage: python -m tests.executions.shop_process, told by a line of JSON on stdin; prints "ready".
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.executions.shop_nodes import SHOP  # noqa: E402
 
 
 def main() -> None:
-    told = json.loads(sys.argv[1])
+    told = json.loads(sys.stdin.readline())
     documents = {uuid.UUID(key): parse(value) for key, value in told["documents"].items()}
 
     def document_of(claim: Claim) -> Document:

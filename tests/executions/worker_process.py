@@ -1,7 +1,7 @@
 """A real worker process for fault tests: its steps deliver to a loopback sink and stop on demand.
 
-usage: python -m tests.executions.worker_process '<json>'; prints "ready", then "at <place> <path>"
-where it was told to halt; it never goes on from there.
+usage: python -m tests.executions.worker_process, told by a line of JSON on stdin; prints "ready",
+then "at <place> <path>" where it was told to halt; it never goes on from there.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    told = json.loads(sys.argv[1])
+    told = json.loads(sys.stdin.readline())
     documents = {uuid.UUID(key): parse(value) for key, value in told["documents"].items()}
 
     def document_of(claim: Claim) -> Document:

@@ -7,9 +7,16 @@ CREATE FUNCTION engine_append_few_7(
 LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM set_config('app.tenant', p_tenant::text, true);
-  UPDATE run SET head = p_head + CASE WHEN p_type2 IS NULL THEN 1 ELSE 2 END,
-      settled = settled + p_settled, state = coalesce(p_state, state)
-   WHERE tenant_id = p_tenant AND id = p_run AND fence = p_token AND head = p_head;
+  IF p_state IS NULL THEN
+    UPDATE run SET head = p_head + CASE WHEN p_type2 IS NULL THEN 1 ELSE 2 END,
+        settled = settled + p_settled
+     WHERE tenant_id = p_tenant AND id = p_run AND fence = p_token AND head = p_head;
+  ELSE
+    -- Apart: what names the state is looked at by triggers.
+    UPDATE run SET head = p_head + CASE WHEN p_type2 IS NULL THEN 1 ELSE 2 END,
+        settled = settled + p_settled, state = p_state
+     WHERE tenant_id = p_tenant AND id = p_run AND fence = p_token AND head = p_head;
+  END IF;
   IF NOT FOUND THEN
     RETURN false;
   END IF;
@@ -38,9 +45,14 @@ DECLARE
 BEGIN
   PERFORM set_config('app.tenant', p_tenant::text, true);
   FOR i IN 1 .. cardinality(p_runs) LOOP
-    UPDATE run SET head = p_heads[i] + p_counts[i], settled = settled + p_settled[i],
-        state = coalesce(p_states[i], state)
-     WHERE tenant_id = p_tenant AND id = p_runs[i] AND fence = p_tokens[i] AND head = p_heads[i];
+    IF p_states[i] IS NULL THEN
+      UPDATE run SET head = p_heads[i] + p_counts[i], settled = settled + p_settled[i]
+       WHERE tenant_id = p_tenant AND id = p_runs[i] AND fence = p_tokens[i] AND head = p_heads[i];
+    ELSE
+      UPDATE run SET head = p_heads[i] + p_counts[i], settled = settled + p_settled[i],
+          state = p_states[i]
+       WHERE tenant_id = p_tenant AND id = p_runs[i] AND fence = p_tokens[i] AND head = p_heads[i];
+    END IF;
     IF FOUND THEN
       held := held || p_runs[i];
       FOR o IN 1 .. p_counts[i] LOOP
