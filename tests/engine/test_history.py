@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,26 @@ EVENTS: list[Event] = [
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_an_event_is_read_as_it_was_written(event: Event) -> None:
     assert read(encode(event)) == event
+
+
+@pytest.mark.parametrize("event", [one for one in EVENTS if isinstance(one, StepCompleted)])
+def test_outputs_that_were_written_before_are_not_written_again(event: StepCompleted) -> None:
+    outputs = {**event.outputs, "q": "é"}
+    known = replace(event, outputs={}, text=dumps(outputs, limit=1000))
+
+    assert encode(known) == encode(replace(event, outputs=outputs))
+
+
+def test_outputs_that_were_written_before_are_checked_all_the_same() -> None:
+    event = next(one for one in EVENTS if isinstance(one, StepCompleted))
+    for text, code in (
+        ('"\\u0000"', "OUTPUT_INVALID"),
+        ('"\ud800"', "OUTPUT_INVALID"),
+        (f'"{"x" * 99_000}"', "OUTPUT_TOO_LARGE"),
+    ):
+        with pytest.raises(Unstorable) as refused:
+            encode(replace(event, text=text))
+        assert refused.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -221,8 +221,9 @@ def test_the_largest_outputs_are_stored_until_the_others_fit_one_event() -> None
     objects = MemoryObjects()
     given = {"a": "x" * 12_000, "b": "y" * 25_000, "c": "z" * 11_000, "d": 1}
 
-    kept = outputs.offloaded(given, objects=objects)
+    kept, text = outputs.offloaded(given, objects=objects)
 
+    assert text is None
     assert {name: kept[name] for name in "acd"} == {name: given[name] for name in "acd"}
     assert objects.read(kept["b"]) == b'"' + b"y" * 25_000 + b'"'
     assert len(json.dumps(kept)) <= INLINE_BYTES
@@ -234,5 +235,7 @@ def test_outputs_that_fit_together_stay_as_they_are() -> None:
     reference = objects.put(io.BytesIO(b"1"), media_type=OFFLOADED).to_json()
     given = {"a": "x" * 30_000, "b": reference, "c": [1, None, {"e": 2.5}]}
 
-    assert outputs.offloaded(given, objects=objects) == given
+    kept, text = outputs.offloaded(given, objects=objects)
+
+    assert kept == given == json.loads(text or "")
     assert len(objects.stored) == 1

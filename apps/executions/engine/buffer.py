@@ -117,8 +117,7 @@ class Buffer:
         """
         if self.is_strict or (touches_world and self.settles):
             if ahead:
-                self._journal.begin(self._take())
-                self._posted = False
+                self.begin()
             else:
                 self._append()
         elif touches_world and self._posted:
@@ -127,10 +126,16 @@ class Buffer:
         elif self.rows and (now >= self.due_at or len(self.rows) >= BUFFER_ROWS):
             self._post()
 
+    def begin(self) -> None:
+        """Send what has been recorded on its way; it has to be landed."""
+        self._journal.begin(self._take())
+        self._posted = False
+
     def leave(self, left: Left, *, now: dt.datetime) -> None:
         """The slice ends. Nothing builds on a run's end: it may be durable a little later."""
         batch = self._take(left, now=now)
         if left is Left.FINISHED:
+            self._journal.land()
             self._journal.post(batch)
         else:
             self._journal.append(batch)

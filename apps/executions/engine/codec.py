@@ -53,10 +53,12 @@ from apps.executions.engine.storable import (
     BODY_LIMIT,
     INLINE_LIMIT,
     Unstorable,
+    checked,
     clean_text,
     dumps,
     usage_from_json,
     usage_json,
+    written,
 )
 from apps.executions.engine.storable import instant as _instant
 from apps.executions.engine.storable import millis as _millis
@@ -106,9 +108,7 @@ def result_text(outputs: Mapping[str, Any], *, limit: int) -> str:
         return dumps({"$omitted": sorted(outputs)[:100]}, limit=limit)
 
 
-def _attempt_body(
-    event: StepCompleted | AttemptFailed | StepFailed, **more: object
-) -> dict[str, object]:
+def _attempt_body(event: AttemptFailed | StepFailed, **more: object) -> dict[str, object]:
     body: dict[str, object] = {"startedAt": _millis(event.started_at), **more}
     if usage := usage_json(event.usage):
         body["usage"] = usage
@@ -116,15 +116,26 @@ def _attempt_body(
 
 
 def _completed_row(event: StepCompleted) -> Row:
-    body = _attempt_body(event, outputs=event.outputs)
+    outputs = written(event.outputs) if event.text is None else event.text
+    text = f'{{"startedAt":{_millis(event.started_at)},"outputs":{outputs}'
+    if more := _completed_more(event):
+        text += "," + written(more)[1:-1]
+    text = checked(text + "}", limit=INLINE_LIMIT + BODY_LIMIT + _room(event.conditions))
+    return Row(type="step.completed", path=event.path, attempt=event.attempt, body=text)
+
+
+def _completed_more(event: StepCompleted) -> dict[str, object]:
+    """What a completion says beside its outputs."""
+    body: dict[str, object] = {}
+    if usage := usage_json(event.usage):
+        body["usage"] = usage
     if event.conditions:
         body["conditions"] = event.conditions
     if event.signal is not None:
         body["signal"] = event.signal
     if event.origin is not None:
         body["origin"] = event.origin
-    text = dumps(body, limit=INLINE_LIMIT + BODY_LIMIT + _room(event.conditions))
-    return Row(type="step.completed", path=event.path, attempt=event.attempt, body=text)
+    return body
 
 
 def _attempt_failed_row(event: AttemptFailed) -> Row:

@@ -52,6 +52,7 @@ def conclude(
             started_at=started_at,
             signal=outcome.signal,
             origin=outcome.origin,
+            text=outcome.text,
         )
     if isinstance(outcome, ports.StepWaits):
         return begun(step, outcome, attempt=attempt, started_at=started_at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -121,6 +121,8 @@ class StepCompleted:
     """The signal that ended its wait."""
     origin: Origin | None = None
     """None when the step ran."""
+    text: str | None = field(default=None, compare=False)
+    """The outputs as compact JSON, where it is known; nobody who reads history needs it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -139,6 +139,8 @@ class StepDone:
     """The signal that ended its wait."""
     origin: Origin | None = None
     """None when the step ran."""
+    text: str | None = field(default=None, compare=False)
+    """The outputs as compact JSON, where whoever gave them has made it already."""
 
 
 class Decided(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from apps.executions.engine import ports
+from apps.executions.engine.ahead import is_followed
 from apps.executions.engine.buffer import Buffer
 from apps.executions.engine.calls import call_of, deadline_of
 from apps.executions.engine.concluding import STEP_TIMEOUT, conclude
@@ -84,6 +85,14 @@ class Slice:
             self._start(commands.starts, now)
             if self.flights or not (commands.dispatches or commands.maps):
                 self._receive(commands.wake_at, now)
+                self._send_ahead()
+
+    def _send_ahead(self) -> None:
+        """While it is decided what comes next, what was done is on its way to the disk."""
+        if self.buffer.is_strict and self.keyring is None:
+            claim = self.claim
+            if is_followed(self.state, slots=claim.slots, pool=claim.pool):
+                self.buffer.begin()
 
     def _obey(self, commands: Commands, now: dt.datetime) -> bool:
         """Stop what shall not go on, record what has been decided; whether anything has."""
@@ -100,6 +109,7 @@ class Slice:
     # --- what is known
 
     def _read_inbox(self) -> None:
+        self.journal.land()
         inbox = self.journal.inbox()
         self.buffer.consumed = inbox.ids
         if inbox.cancel is not None and self.cancel is None:
@@ -208,6 +218,8 @@ class Slice:
                 self.buffer.is_strict = True
         self.buffer.barrier(now, touches_world=touches_world, ahead=bool(launched))
         durable = self.journal.land
+        if not launched:
+            durable()
         for flight in launched:
             step, self.flights[flight.step.index] = flight.step, flight
             # Its call is made while what it builds upon is on its way to the disk.

@@ -35,18 +35,34 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 def dumps(value: object, *, limit: int) -> str:
     """Compact JSON that a jsonb column accepts. Raises Unstorable with a step's error code."""
+    return checked(written(value), limit=limit)
+
+
+def written(value: object) -> str:
+    """Compact JSON. Raises Unstorable for what is none."""
     try:
-        text = compact_json(value)
-        size = len(text.encode())
+        return compact_json(value)
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"The value is no JSON that can be stored: {str(error)[:200]}."
-        raise Unstorable("OUTPUT_INVALID", message) from None
+        raise _no_json(error) from None
+
+
+def checked(text: str, *, limit: int) -> str:
+    """JSON that a jsonb column accepts. Raises Unstorable."""
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise _no_json(error) from None
     if "\\u0000" in text and _NUL.search(text):
         raise Unstorable("OUTPUT_INVALID", "Text with a NUL character cannot be stored; remove it.")
     if size > limit:
         message = f"{size:,} bytes are too many (limit {limit:,}): store it as an artifact."
         raise Unstorable("OUTPUT_TOO_LARGE", message)
     return text
+
+
+def _no_json(error: Exception) -> Unstorable:
+    message = f"The value is no JSON that can be stored: {str(error)[:200]}."
+    return Unstorable("OUTPUT_INVALID", message)
 
 
 def millis(at: dt.datetime) -> int:

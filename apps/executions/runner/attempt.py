@@ -245,17 +245,17 @@ class Attempt:
         call, objects = self.call, self._doors.objects
         if isinstance(given, Repeat):
             inner = outputs.checked_outputs(call, ready, given.outputs, inner=True)
-            values = outputs.offloaded(self.book.hide(inner), objects=objects)
+            values, _ = outputs.offloaded(self.book.hide(inner), objects=objects)
             return StepRepeats(values=values, usage=self.usage())
         whole = self.book.hide(outputs.checked_outputs(call, ready, given))
-        kept = outputs.offloaded(whole, objects=objects)
+        kept, text = outputs.offloaded(whole, objects=objects)
         held: dict[str, bool] = {}
         if ready.conditions:
             held = conditions.outcomes(
                 call, whole, ready=ready, sandbox=self.sandbox, objects=objects
             )
         writes = tuple(self._context.writes.values()) if self._context else ()
-        return StepDone(outputs=kept, conditions=held, usage=self.usage(), writes=writes)
+        return StepDone(outputs=kept, conditions=held, usage=self.usage(), writes=writes, text=text)
 
     def _wait(self, ready: Prepared, wait: Wait) -> Wait:
         """The wait as history may hold it: plain JSON without a secret."""

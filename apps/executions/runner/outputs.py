@@ -10,6 +10,7 @@ from apps.executions.runner import json_values, values
 from apps.executions.runner.doors import ObjectStore
 from apps.executions.runner.prepared import Prepared
 from apps.executions.runner.secrets import SecretBook
+from apps.kit.compact_json import compact_json
 from apps.kit.errors import ErrorCode, Refusal
 from apps.workflows.graph.context import NodeError
 from apps.workflows.graph.ports import PortSpec
@@ -68,22 +69,30 @@ def checked_outputs(
     return checked
 
 
-def offloaded(outputs: Mapping[str, Any], *, objects: ObjectStore) -> dict[str, Any]:
-    """The outputs with the largest stored until the others fit one event together."""
+def offloaded(
+    outputs: dict[str, Any], *, objects: ObjectStore
+) -> tuple[dict[str, Any], str | None]:
+    """The outputs with the largest stored until the others fit one event together.
+
+    And their JSON, where all fit as they are: whoever writes it down need not make it again.
+    """
+    text = compact_json(outputs)
+    if len(text.encode("utf-8", "backslashreplace")) <= values.INLINE_BYTES:
+        return outputs, text
     data = {
         name: json_values.require_bearable(value, where=f"The output {name!r}")
         for name, value in outputs.items()
     }
     size = sum(map(len, data.values()))
     if size <= values.INLINE_BYTES:
-        return dict(outputs)
+        return outputs, text
     kept = dict(outputs)
     for name in sorted(data, key=lambda name: len(data[name]), reverse=True):
         if size <= values.INLINE_BYTES:
             break
         kept[name] = values.offloaded(outputs[name], data[name], objects)
         size += json_values.size(kept[name]) - len(data[name])
-    return kept
+    return kept, None
 
 
 def failure(error: NodeError | Refusal, *, book: SecretBook) -> StepFailed:
