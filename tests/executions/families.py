@@ -13,7 +13,7 @@ from typing import Any
 from apps.executions import asks, relay, unanswered
 from apps.executions.actions import start_run
 from apps.executions.engine.ports import StepCall, StepDone, StepFailed, StepOutcome, StepWaits
-from apps.executions.models import Run
+from apps.executions.models import OutboxEntry, Run
 from apps.executions.worker.documents import document_of
 from apps.nodes.control.subworkflow import Parameters, subworkflow
 from apps.nodes.testing import FakeContext
@@ -118,11 +118,20 @@ class Family:
             yield
 
     def pass_on(self) -> None:
-        """What the product's process does each second."""
-        with scope.tenant(self.tenant.id):
-            relay.relay_due()
-            asks.ask_due()
-            unanswered.look_after_debts()
+        """What the product's process does each second, until whatever has ended is announced.
+
+        Once may be too early: the outbox waits for the oldest transaction of the server, and that
+        may be a neighbor's.
+        """
+
+        def has_passed() -> bool:
+            with scope.tenant(self.tenant.id):
+                relay.relay_due()
+                asks.ask_due()
+                unanswered.look_after_debts()
+                return not OutboxEntry.objects.exists()
+
+        _soon(has_passed)
 
     def children(self, run_id: uuid.UUID) -> list[Run]:
         with scope.tenant(self.tenant.id):
