@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -42,10 +42,11 @@ class Shape:
             return set(self.called) if state in self.ends else set()
         return effects_of(self.document) - set(self.kept) if state == "SUCCEEDED" else set()
 
-    def forked(self) -> Shape:
-        """The run that goes on from one of these: its first half is kept."""
+    def forked(self, completed: Collection[str]) -> Shape:
+        """The run that goes on from one of these: of its first half it keeps what is completed."""
         names = [node["id"] for node in self.document["nodes"]]
-        return replace(self, name="fork", poke="", kept=tuple(names[: len(names) // 2]))
+        kept = tuple(name for name in names[: len(names) // 2] if name in completed)
+        return replace(self, name="fork", poke="", kept=kept)
 
 
 def _chain(chance: random.Random) -> dict[str, Any]:

@@ -16,17 +16,17 @@ import redis
 
 from config.supervisor import worker_rows
 from config.supervisor.backends import Backends
-from tests.chaos.asking import ask
 from tests.chaos.deaths import Deaths
 from tests.chaos.nursery import LEASE, Nursery, Worker
+from tests.chaos.recoveries import Recoveries
 from tests.chaos.stalls import Stalls
 
 Monkey = Callable[[threading.Event], None]
-AGAIN_SECONDS = 0.5
+LOOK_SECONDS = 0.2
 
 
 class Crew:
-    """So many workers at any time: who dies is replaced. `recoveries` in seconds."""
+    """So many workers at any time: who dies is replaced."""
 
     def __init__(
         self, nursery: Nursery, url: str, *, size: int, seen: bool = False, **told: Any
@@ -40,18 +40,14 @@ class Crew:
         self.workers: list[Worker] = []
         self.everybody: list[Worker] = []
         self.held: set[str] = set()
-        self.recoveries: list[float] = []
         self.deaths = Deaths(url)
+        self.recoveries = Recoveries(url, self.deaths)
         self.stalls = Stalls()
         self.kills = 0
         self.restarts = 0
         self.chores: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         """For the main thread: a server dies with the thread that started it."""
         self._lock = threading.Lock()
-        self._orphans: dict[int, tuple[str, float]] = {}
-        self._mourned: dict[str, tuple[float, Worker]] = {}
-        """Who died or was stopped, and when: they are looked at once more."""
-        self._killed: set[str] = set()
         self._over = threading.Event()
         self._threads = [self._thread(self._replace), self._thread(self._watch)]
 
@@ -81,10 +77,10 @@ class Crew:
 
     def kill(self, worker: Worker) -> None:
         """Somebody must take over what it held."""
+        self.recoveries.killing(worker.worker_id)
         self.nursery.kill(worker)
         self.kills += 1
-        self._killed.add(worker.id)
-        self.mourn(worker)
+        self.recoveries.mourn(worker.worker_id)
         if self.seen:
             # As the supervisor does, which is the parent of its workers.
             worker_rows.expire(self.url, worker.worker_id, report=print)
@@ -92,34 +88,7 @@ class Crew:
     def restarted(self) -> None:
         """The database is back: nobody could take anything over before."""
         self.restarts += 1
-        now = time.monotonic()
-        for item, (dead, _) in dict(self._orphans).items():
-            if item in self._orphans:
-                self._orphans[item] = (dead, now)
-
-    def mourn(self, worker: Worker) -> None:
-        """Note the items that die with a worker; once for each worker."""
-        now = time.monotonic()
-        with self._lock:
-            if worker.id in self._mourned:
-                return
-            self._mourned[worker.id] = now, worker
-        self._note(worker, now)
-
-    def _note(self, worker: Worker, since: float) -> None:
-        for item in self.deaths.of(worker.worker_id):
-            if worker.id in self._killed:
-                self._orphans.setdefault(item, (str(worker.worker_id), since))
-
-    def _look_again(self, noted: set[str]) -> None:
-        """What was claimed for one that had died already: the server does what it was asked."""
-        with self._lock:
-            late = time.monotonic() - AGAIN_SECONDS
-            due = {name: one for name, one in self._mourned.items() if one[0] < late}
-        for name in due.keys() - noted:
-            noted.add(name)
-            since, worker = due[name]
-            self._note(worker, since)
+        self.recoveries.restarted()
 
     def _thread(self, target: Callable[[], None]) -> threading.Thread:
         thread = threading.Thread(target=target, daemon=True)
@@ -130,7 +99,7 @@ class Crew:
         number = 0
         while not self._over.wait(0.05):
             for worker in [one for one in self.workers if one.died]:
-                self.mourn(worker)
+                self.recoveries.mourn(worker.worker_id)
             with self._lock:
                 self.workers = [worker for worker in self.workers if not worker.died]
                 while len(self.workers) < self.size:
@@ -144,18 +113,8 @@ class Crew:
                     self.everybody.append(worker)
 
     def _watch(self) -> None:
-        query = "SELECT id, worker_id::text FROM work_item WHERE id = ANY (%s)"
-        noted: set[str] = set()
-        while not self._over.wait(0.2):
-            self._look_again(noted)
-            waiting = dict(self._orphans)
-            if not waiting:
-                continue
-            held = dict(ask(self.url, query, [list(waiting)]))
-            for item, (dead, since) in waiting.items():
-                if item not in held or held[item] not in (None, dead):
-                    del self._orphans[item]
-                    self.recoveries.append(time.monotonic() - since)
+        while not self._over.wait(LOOK_SECONDS):
+            self.recoveries.look()
 
 
 def killer(crew: Crew, seed: str, *, every: float = 0.5) -> Monkey:
@@ -180,7 +139,7 @@ def stopper(crew: Crew, seed: str) -> Monkey:
             if worker is not None and len(crew.held) < crew.size // 2:
                 crew.held.add(worker.id)
                 worker.signal(signal.SIGSTOP)
-                crew.mourn(worker)
+                crew.recoveries.mourn(worker.worker_id)
                 back = threading.Timer(
                     chance.uniform(1.1, 2.0) * LEASE, _resume, args=(crew, worker)
                 )

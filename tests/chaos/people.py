@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from django.db import connection
 
 from apps.executions.engine.seeds import StepGiven, given_body
+from apps.executions.models import RunEvent
 from apps.kit.errors import Refusal
 from apps.kit.ids import uuid7
 from apps.tenancy import scope
@@ -34,8 +35,18 @@ def decide_all(tenants: Iterable[Tenant]) -> None:
                 continue  # Its run has ended meanwhile.
 
 
+def completed(tenant: Tenant, source: uuid.UUID) -> set[str]:
+    """The steps of a run that have an outcome; one that was given up may have failed at the first.
+
+    What has failed is not to be kept: everybody behind it would be skipped.
+    """
+    with scope.tenant(tenant.id):
+        found = RunEvent.objects.filter(run_id=source, type="step.completed")
+        return set(found.values_list("path", flat=True))
+
+
 def fork(tenant: Tenant, source: uuid.UUID, shape: Shape) -> uuid.UUID:
-    """A run that keeps the first half of another and does the rest again, under new keys."""
+    """A run that keeps of another what the shape says and does the rest again, under new keys."""
     run_id = uuid7()
     names = [node["id"] for node in shape.document["nodes"]]
     given = [

@@ -11,7 +11,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -58,8 +58,6 @@ class Storm:
     """Paused runs, and when somebody resumes each."""
     sources: list[uuid.UUID] = field(default_factory=list)
     """Runs that somebody goes on from when they have ended."""
-    origins: dict[str, str] = field(default_factory=dict)
-    """Of a run that goes on from another: that one."""
     families: Families | None = None
     """Whose workflows the runs are, where they start each other."""
     has_questions: bool = False
@@ -105,7 +103,8 @@ class Storm:
             crew.close()
         self._chores(crew)
         self._reckon(workers.sink, crew)
-        if crew.recoveries and (p95 := percentile(crew.recoveries, 0.95)) > due:
+        recoveries = crew.recoveries.seconds
+        if recoveries and (p95 := percentile(recoveries, 0.95)) > due:
             self.violations.append(f"recovery p95 {p95:.1f} s, due in {due:g} s")
         table.row(
             f"{self.name} ({len(self.runs) / seconds:.0f} runs/s)",
@@ -113,7 +112,7 @@ class Storm:
             kills=crew.kills,
             fenced=crew.fenced(),
             absorbed=workers.sink.absorbed() - absorbed,
-            recoveries=crew.recoveries,
+            recoveries=recoveries,
             violations=self.violations,
         )
         if crew.restarts or self.given_up or self.items_given_up:
@@ -199,13 +198,12 @@ class Storm:
                 self.sources.remove(source)
                 run_id, tenant, shape = self._surely(lambda: self._gone_on(source), crew)  # noqa: B023
                 self.runs[str(run_id)] = (tenant, shape)
-                self.origins[str(run_id)] = str(source)
 
     def _gone_on(self, source: uuid.UUID) -> tuple[uuid.UUID, Tenant, Shape]:
         tenant, shape = self.runs[str(source)]
         if self.families is not None and isinstance(shape, Kin):
             return self.families.retry(source), tenant, shape.retried()
-        fork = shape.forked()
+        fork = shape.forked(people.completed(tenant, source))
         return people.fork(tenant, source, fork), tenant, fork
 
     def _wait(self, crew: Crew) -> None:
@@ -258,7 +256,7 @@ class Storm:
                 )
             elif run_id in lost:
                 continue  # Given up on its way, whatever it was to come to.
-            elif missing := shape.owed(str(state)) - self._done(run_id, receiver, lost):
+            elif missing := shape.owed(str(state)) - receiver.done(run_id):
                 never, given_up = self._whereabouts.judged(run_id, missing, crew.deaths)
                 self.items_given_up += given_up
                 if never:
@@ -271,11 +269,6 @@ class Storm:
         self.violations += receiver.doubled()
         self.violations += verified()
         self.violations[:] = self.violations[: SHOWN * 4]
-
-    def _done(self, run_id: str, receiver: Sink, lost: Collection[str]) -> set[str]:
-        """By it, or under the same keys by the one before, which was given up before it said so."""
-        before = self.origins.get(run_id, "")
-        return receiver.done(run_id) | (receiver.done(before) if before in lost else set())
 
 
 def taught(
